@@ -1,0 +1,1 @@
+"""fastlm beside its rivals: `python -m benchmarks` from the checkout, after `pip install ".[bench]"`."""

@@ -1,0 +1,153 @@
+/* fastlm.h: the contract of the C kernels, whole.
+ *
+ * Every array belongs to the caller; nothing here allocates, prints, reads files or keeps state. Arrays are float32 in
+ * C order, reductions run in double, token ids are int32, extents and indices size_t. Outputs come first, sizes last.
+ * `d` before a name marks the gradient of that name; gradients are added unless a line says otherwise. Unless a line
+ * says otherwise outputs may not overlap inputs. Sums run in a fixed order of 16 lanes, so that every instruction set
+ * gives the same bytes.
+ *
+ * Letters: N rows (tokens) in all, S sequences, T time steps, V vocabulary, D and H widths, P longest position.
+ *
+ * Packed sequences. The rows of S sequences are laid out time step after time step: step t holds the rows of the
+ * first size[t] sequences, size[0] >= size[1] >= ..., and N = sum of size. `starts` (N) or NULL flags the rows before
+ * which a new document begins: what came earlier in that lane is forgotten before the row is read.
+ */
+#ifndef FASTLM_H
+#define FASTLM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One optimiser step. The gradient used is scale*g + l2*p; decay is decoupled from it (Loshchilov & Hutter 2019). */
+typedef struct flm_rate {
+    float lr, scale, l2, decay;      /* learning rate; clipping factor; coefficient of 1/2 l2 |p|^2; weight decay     */
+    float momentum;                  /* SGD with momentum                                                             */
+    double beta1, beta2;             /* AdamW; in double, so that 1 - beta keeps its digits                            */
+    float epsilon;                   /* AdamW and AdaGrad                                                              */
+    float correct1, correct2;        /* AdamW: 1 - beta1^t and 1 - beta2^t                                            */
+} flm_rate;
+
+typedef struct flm_kernels {
+    const char *name;                /* "portable", "avx2" or "avx512"                                                */
+
+    /* rows.c ---------------------------------------------------------------------------------------------------- */
+    /* out[n,:] = table[row[n],:], zeros where row[n] < 0.  table (R,D), row (N), out (N,D) */
+    void (*gather)(float *out, const float *table, const int64_t *row, size_t N, size_t D);
+    /* out[n,:] += table[row[n],:], nothing where row[n] < 0 */
+    void (*gather_add)(float *out, const float *table, const int64_t *row, size_t N, size_t D);
+    /* dtable[row[n],:] += dout[n,:], nothing where row[n] < 0; in the order of n */
+    void (*scatter_add)(float *dtable, const float *dout, const int64_t *row, size_t N, size_t D);
+    /* Rows of the table of a positional one-hot product: row[n] = p*V + id[n] with p the position of row n in its
+     * document, -1 from position P on.  position (S), in and out: tokens already read. */
+    void (*position_rows)(int64_t *row, int64_t *position, const int32_t *id, const uint8_t *starts,
+                          const size_t *size, size_t T, size_t P, size_t V);
+    /* Running sums: carry[s,:] += table[row[n],:]; out[n,:] = bias + carry[s,:].  The one-hot matrix is never built.
+     * carry (S,V) in and out; bias (V) or NULL; row -1 adds nothing.  Cost N*V. */
+    void (*prefix_sum)(float *out, float *carry, const float *table, const float *bias, const int64_t *row,
+                       const uint8_t *starts, const size_t *size, size_t T, size_t V);
+    /* Its gradient, running from the other end: running[s,:] += dout[n,:]; dtable[row[n],:] += running[s,:]; forgotten
+     * at the start of a document.  running (S,V) is zero on entry, scratch on exit. */
+    void (*suffix_sum)(float *dtable, float *running, const float *dout, const int64_t *row,
+                       const uint8_t *starts, const size_t *size, size_t T, size_t V);
+    /* Decayed sums at K rates: carry[s,k,:] = rate[k]*carry[s,k,:] + x[n,:]; out[n,k,:] = carry[s,k,:].
+     * x (N,D), out (N,K,D), carry (S,K,D) in and out.  FOFE, Zhang et al. 2015. */
+    void (*decayed_sum)(float *out, float *carry, const float *x, const float *rate, const uint8_t *starts,
+                        const size_t *size, size_t T, size_t K, size_t D);
+    /* running[s,k,:] += dout[n,k,:]; dx[n,:] += sum_k running[s,k,:]; running[s,k,:] *= rate[k], 0 at a start.
+     * running (S,K,D) is zero on entry, scratch on exit. */
+    void (*decayed_sum_back)(float *dx, float *running, const float *dout, const float *rate, const uint8_t *starts,
+                             const size_t *size, size_t T, size_t K, size_t D);
+    /* The last L ids of every prefix, newest first, -1 before the document's start.
+     * out (N,L); carry (S,L-1) in and out: the ids before the first row, newest first. */
+    void (*last_ids)(int64_t *out, int64_t *carry, const int32_t *id, const uint8_t *starts,
+                     const size_t *size, size_t T, size_t L);
+
+    /* softmax.c ------------------------------------------------------------------------------------------------- */
+    /* out[n,v] = exp(x[n,v]) / sum_v exp(x[n,v]); out may be x */
+    void (*softmax)(float *out, const float *x, size_t N, size_t V);
+    /* out[n,v] = x[n,v] - log sum_v exp(x[n,v]); out may be x */
+    void (*log_softmax)(float *out, const float *x, size_t N, size_t V);
+    /* loss[n] = -log softmax(x[n])[target[n]]; 0 where target[n] < 0 */
+    void (*cross_entropy)(double *loss, const float *x, const int32_t *target, size_t N, size_t V);
+    /* The same loss, and x becomes its gradient in place: scale*(softmax(x) - onehot(target)); 0 where target < 0 */
+    void (*softmax_cross_entropy)(float *x, double *loss, const int32_t *target, float scale, size_t N, size_t V);
+    /* loss[n] = |softmax(x[n]) - onehot(target[n])|^2 and x becomes scale * its gradient:
+     * with p = softmax(x), e = p - onehot:  2 p * (e - sum_v e[v] p[v]) */
+    void (*softmax_squared)(float *x, double *loss, const int32_t *target, float scale, size_t N, size_t V);
+
+    /* activation.c ---------------------------------------------------------------------------------------------- */
+    void (*add)(float *out, const float *x, size_t n);                                     /* out += x             */
+    void (*scale_add)(float *out, const float *x, float a, size_t n);                      /* out += a*x           */
+    void (*add_bias)(float *x, const float *bias, size_t N, size_t D);                     /* x[n,:] += bias       */
+    void (*sum_rows)(float *dbias, const float *dx, size_t N, size_t D);                   /* dbias += sum_n dx    */
+    void (*multiply)(float *out, const float *a, const float *b, size_t n);                /* out = a*b; may alias */
+    void (*multiply_add)(float *out, const float *a, const float *b, size_t n);            /* out += a*b           */
+    void (*tanh)(float *out, const float *x, size_t n);                                    /* out may be x         */
+    void (*tanh_back)(float *dx, const float *dout, const float *out, size_t n);           /* dx += dout*(1-out^2) */
+    void (*sigmoid)(float *out, const float *x, size_t n);
+    void (*sigmoid_back)(float *dx, const float *dout, const float *out, size_t n);        /* += dout*out*(1-out)  */
+    void (*relu)(float *out, const float *x, size_t n);
+    void (*relu_back)(float *dx, const float *dout, const float *out, size_t n);           /* += dout where out>0  */
+    /* out[i] = x[i]/keep or 0, kept with probability keep, drawn from (seed, i) alone, so that the way back calls it
+     * again with add = 1: out[i] += ... .  keep in (0,1]; out may be x when add = 0 */
+    void (*dropout)(float *out, const float *x, float keep, uint64_t seed, int add, size_t n);
+
+    /* lstm.c: gates in the order i f g o, as PyTorch's (Hochreiter & Schmidhuber 1997, Gers et al. 2000) ---------- */
+    /* gates (B,4H) += recurrent (B,4H) (skipped when NULL), then i f o through the sigmoid, g through tanh, in place;
+     * c = f*c_prev + i*g; h = o*tanh(c).  c_prev (B,H) or NULL for zeros; c may be c_prev */
+    void (*lstm_gates)(float *h, float *c, float *gates, const float *recurrent, const float *c_prev,
+                       size_t B, size_t H);
+    /* dgates (B,4H), assigned: the gradient before the nonlinearities; may be gates itself. dc (B,H) in: gradient of c
+     * from later steps; out: gradient of c_prev. dh (B,H): whole gradient of h */
+    void (*lstm_gates_back)(float *dgates, float *dc, const float *dh, const float *gates, const float *c,
+                            const float *c_prev, size_t B, size_t H);
+
+    /* optimizer.c: p moves, the state moves, g is zeroed ------------------------------------------------------------ */
+    void (*sgd)(float *p, float *g, size_t n, const flm_rate *r);
+    void (*momentum)(float *p, float *v, float *g, size_t n, const flm_rate *r);           /* v = mu*v + g; p -= lr*v */
+    void (*adagrad)(float *p, float *a, float *g, size_t n, const flm_rate *r);            /* Duchi et al. 2011    */
+    void (*adamw)(float *p, float *m, float *v, float *g, size_t n, const flm_rate *r);    /* Loshchilov & Hutter  */
+    double (*sum_squares)(const float *x, size_t n);
+} flm_kernels;
+
+/* The table for an instruction set, or NULL where this build or this processor lacks it: "portable" is always there;
+ * NULL or "" asks for the best. */
+const flm_kernels *flm_kernels_for(const char *isa);
+
+/* sample.c: draws an id from softmax(x / temperature) restricted to the top_k likeliest (0: all) and then to the
+ * smallest set of them whose probability reaches top_p (1: all). temperature 0 is the argmax; ties go to the lower id.
+ * u in [0,1) is the draw. Scratch: p (V) doubles, order (V). Returns the id, or -1 where a logit is NaN or none is
+ * finite. V > 0 */
+int32_t flm_sample(double *p, int32_t *order, const float *x, double temperature, size_t top_k, double top_p, double u,
+                   size_t V);
+/* The k largest of x, largest first, ties to the lower id. order (V) is scratch, its first k entries the answer. */
+void flm_top_k(int32_t *order, const float *x, size_t k, size_t V);
+/* The first n with id[n] outside [0, V), or N where there is none. */
+size_t flm_first_bad_id(const int32_t *id, size_t N, size_t V);
+
+/* words.c: the words of UTF-8 text between ASCII whitespace (space, \t \n \v \f \r), numbered in order of appearance.
+ * Whoever owns the table fills it in, sets offset[0] = 0 and calls flm_words_index; any number of threads may then
+ * find in one table, one may learn. */
+typedef struct flm_words {
+    uint8_t *blob;                   /* (bytes) the words, one after another                                          */
+    size_t *offset;                  /* (capacity+1) word i is blob[offset[i] : offset[i+1]]; empty: id i has no word */
+    uint64_t *slot;                  /* (slots) the hash table, all of it flm_words_index's affair                    */
+    size_t size, capacity, bytes;    /* words there are, and room for; capacity < 2^31                                */
+    size_t slots;                    /* a power of two, at least 2 and at least 2*size                                */
+} flm_words;
+
+enum { FLM_WORDS_DONE, FLM_WORDS_IDS_FULL, FLM_WORDS_WORDS_FULL, FLM_WORDS_SLOTS_FULL, FLM_WORDS_BLOB_FULL };
+
+/* Builds the hash table over the words there are: at the start, and after `slot` was replaced by a larger one.
+ * Returns size, or the first id whose word an earlier id has already. */
+size_t flm_words_index(flm_words *w);
+/* id[*written...] = the ids of the words of text[*position : n], each "\n" as the id `newline`, or as whitespace where
+ * newline < 0. An unseen word becomes a new one. Returns FLM_WORDS_DONE, or what is full with *position at the token
+ * that had no room: enlarge that array, keeping what it holds, and call again with the same arguments. */
+int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
+                    size_t n, int32_t newline);
+/* The same with the table only read: an unseen word gets -1. Nothing but ids can be full. */
+int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
+                   size_t n, int32_t newline);
+
+#endif

@@ -1,0 +1,17 @@
+/* isa_avx2.c: the kernels for x86-64 with AVX2. */
+#if defined __x86_64__
+#if defined __clang__
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC target("avx2")
+#endif
+#define FLM_AVX2
+#define FLM_NAME "avx2"
+#define FLM_TABLE flm_kernels_avx2
+#include "kernels.h"
+#if defined __clang__
+#pragma clang attribute pop
+#endif
+#else
+typedef int flm_no_avx2;
+#endif

@@ -1,0 +1,48 @@
+/* kernels.h: the body of every isa_*.c. Each of them chooses its instruction set, defines FLM_NAME and FLM_TABLE, and
+ * includes this file, which compiles all the kernels again as static functions and fills the table with them. */
+#include "fastlm.h"
+#include "vec.h"
+#include "rows.c"
+#include "softmax.c"
+#include "activation.c"
+#include "lstm.c"
+#include "optimizer.c"
+
+extern const flm_kernels FLM_TABLE;
+const flm_kernels FLM_TABLE = {
+    .name = FLM_NAME,
+    .gather = gather,
+    .gather_add = gather_add,
+    .scatter_add = scatter_add,
+    .position_rows = position_rows,
+    .prefix_sum = prefix_sum,
+    .suffix_sum = suffix_sum,
+    .decayed_sum = decayed_sum,
+    .decayed_sum_back = decayed_sum_back,
+    .last_ids = last_ids,
+    .softmax = softmax,
+    .log_softmax = log_softmax,
+    .cross_entropy = cross_entropy,
+    .softmax_cross_entropy = softmax_cross_entropy,
+    .softmax_squared = softmax_squared,
+    .add = add,
+    .scale_add = scale_add,
+    .add_bias = add_bias,
+    .sum_rows = sum_rows,
+    .multiply = multiply,
+    .multiply_add = multiply_add,
+    .tanh = tanh_forward,
+    .tanh_back = tanh_back,
+    .sigmoid = sigmoid,
+    .sigmoid_back = sigmoid_back,
+    .relu = relu,
+    .relu_back = relu_back,
+    .dropout = dropout,
+    .lstm_gates = lstm_gates,
+    .lstm_gates_back = lstm_gates_back,
+    .sgd = sgd,
+    .momentum = momentum,
+    .adagrad = adagrad,
+    .adamw = adamw,
+    .sum_squares = sum_squares,
+};

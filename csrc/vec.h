@@ -1,0 +1,170 @@
+/* vec.h: vectors of W floats, W the width of the instruction set being compiled, and the few things that GCC's vector
+ * operators do not spell. Loops handle 16 floats at a time as PARTS vectors, so that lane i of 16 meets the same
+ * numbers in the same order whatever W is. */
+#ifndef FLM_VEC_H
+#define FLM_VEC_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined __SSE2__
+#include <immintrin.h>
+#endif
+
+#if defined FLM_AVX512
+#define W 16
+#elif defined FLM_AVX2
+#define W 8
+#else
+#define W 4
+#endif
+#define LANES 16
+#define PARTS (LANES / W)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 4")
+
+typedef float vf __attribute__((vector_size(W * 4)));
+typedef int32_t vi __attribute__((vector_size(W * 4)));
+typedef uint32_t vu __attribute__((vector_size(W * 4)));
+typedef double vd __attribute__((vector_size(W * 4)));                          /* W / 2 doubles */
+typedef float vf_unaligned __attribute__((vector_size(W * 4), aligned(4), may_alias));
+
+INLINE vf load(const float *x) { return *(const vf_unaligned *)x; }
+INLINE void store(float *out, vf v) { *(vf_unaligned *)out = v; }
+INLINE vf splat(float a) { return a - (vf){0}; }
+
+/* max(a, b) is a > b ? a : b, so b where either is NaN. widen gives the lower and the upper half in double.
+ * load_part reads the first n < W floats and fills the other lanes; store_part writes the first n. */
+#if defined FLM_AVX512
+INLINE vf max(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vd lower(vf v) { return (vd)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)v)); }
+INLINE vd upper(vf v) { return (vd)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)v, 1)); }
+INLINE vf load_part(const float *x, size_t n, float fill)
+{
+    return (vf)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << n) - 1u), x);
+}
+INLINE void store_part(float *out, vf v, size_t n)
+{
+    _mm512_mask_storeu_ps(out, (__mmask16)((1u << n) - 1u), (__m512)v);
+}
+#elif defined FLM_AVX2
+INLINE vf max(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vd lower(vf v) { return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v)); }
+INLINE vd upper(vf v) { return (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1)); }
+INLINE vi first(size_t n) { return (vi){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n; }
+INLINE vf load_part(const float *x, size_t n, float fill)
+{
+    const __m256i mask = (__m256i)first(n);
+    return (vf)_mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(x, mask), (__m256)mask);
+}
+INLINE void store_part(float *out, vf v, size_t n) { _mm256_maskstore_ps(out, (__m256i)first(n), (__m256)v); }
+#else
+#if defined __SSE2__
+INLINE vf max(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
+INLINE vd lower(vf v) { return (vd)_mm_cvtps_pd((__m128)v); }
+INLINE vd upper(vf v) { return (vd)_mm_cvtps_pd(_mm_movehl_ps((__m128)v, (__m128)v)); }
+#else
+INLINE vf max(vf a, vf b) { const vi m = a > b; return (vf)((m & (vi)a) | (~m & (vi)b)); }
+INLINE vd lower(vf v) { return (vd){(double)v[0], (double)v[1]}; }
+INLINE vd upper(vf v) { return (vd){(double)v[2], (double)v[3]}; }
+#endif
+INLINE vf load_part(const float *x, size_t n, float fill)
+{
+    return (vf){n > 0 ? x[0] : fill, n > 1 ? x[1] : fill, n > 2 ? x[2] : fill, fill};
+}
+INLINE void store_part(float *out, vf v, size_t n)
+{
+    if (n > 0) out[0] = v[0];
+    if (n > 1) out[1] = v[1];
+    if (n > 2) out[2] = v[2];
+}
+#endif
+
+/* Any n: a whole vector, a part of one, or nothing (all fill). */
+INLINE vf load_up_to(const float *x, size_t n, float fill) { return n >= W ? load(x) : load_part(x, n, fill); }
+INLINE void store_up_to(float *out, vf v, size_t n)
+{
+    if (n >= W) store(out, v);
+    else store_part(out, v, n);
+}
+
+/* The largest of the lanes. */
+INLINE float vector_max(vf v)
+{
+    float lane[W];
+    memcpy(lane, &v, sizeof lane);
+    for (size_t half = W / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+    return lane[0];
+}
+
+/* Sixteen running sums in double. */
+typedef struct lanes { vd part[2 * PARTS]; } lanes;
+
+INLINE void lanes_add(lanes *sum, int part, vf v)
+{
+    sum->part[2 * part] += lower(v);
+    sum->part[2 * part + 1] += upper(v);
+}
+
+INLINE void lanes_add_square(lanes *sum, int part, vf v)
+{
+    sum->part[2 * part] += lower(v) * lower(v);
+    sum->part[2 * part + 1] += upper(v) * upper(v);
+}
+
+INLINE double lanes_total(const lanes *sum)
+{
+    double lane[LANES];
+    memcpy(lane, sum->part, sizeof lane);
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+/* 2^n * (1 + q) = exp(x) for x <= 0: n the integer nearest to x / log 2, q = exp(r) - 1 of the remainder r. The
+ * polynomial is minimax on |r| <= log(2)/2 (error 2e-9). log 2 is split so that n * LOG2_HIGH is exact. */
+#define SMALLEST -87.33654f                              /* log of the smallest normal float */
+typedef struct exponential { vf scale, q; } exponential;
+
+INLINE exponential exp_parts(vf x)
+{
+    const vf shift = splat(12582912.0f);                 /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
+    const vf shifted = x * 1.44269504f + shift;
+    const vf n = shifted - shift;
+    const vf r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    const vf p = 0.49999994f + r * (0.1666652f + r * (0.0416684f + r * (0.00836885f + r * 0.001381432f)));
+    const vu bits = ((vu)shifted << 23) + 0x3f800000u;
+    return (exponential){(vf)bits, r + r * r * p};
+}
+
+/* exp(x) for x in [-inf, 0]; below the smallest normal number the result is 0; NaN stays NaN. */
+INLINE vf exp_negative(vf x)
+{
+    const exponential e = exp_parts(max(splat(SMALLEST), x));
+    const vf y = e.scale + e.scale * e.q;
+    return (vf)((vi)y & ~(x < SMALLEST));
+}
+
+INLINE vf absolute(vf x) { return (vf)((vu)x & 0x7fffffffu); }
+INLINE vf with_sign_of(vf magnitude, vf x) { return (vf)((vu)magnitude | ((vu)x & 0x80000000u)); }
+
+/* 1 / (1 + exp(-x)), from exp(-|x|) so that neither tail loses its digits. */
+INLINE vf sigmoid_of(vf x)
+{
+    const vf e = exp_negative(-absolute(x));
+    const vi negative = x < 0.0f;
+    const vf numerator = (vf)((negative & (vi)e) | (~negative & (vi)splat(1.0f)));
+    return numerator / (1.0f + e);
+}
+
+/* -m / (2 + m) with m = exp(-2|x|) - 1, which keeps its digits near 0. */
+INLINE vf tanh_of(vf x)
+{
+    const exponential e = exp_parts(max(splat(-40.0f), -2.0f * absolute(x)));
+    const vf m = e.scale * e.q + (e.scale - 1.0f);
+    return with_sign_of(-m / (2.0f + m), x);
+}
+
+#endif

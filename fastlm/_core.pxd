@@ -1,0 +1,71 @@
+"""csrc/fastlm.h as Cython reads it."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+ctypedef void (*one_input)(float *, const float *, size_t) noexcept nogil
+ctypedef void (*two_inputs)(float *, const float *, const float *, size_t) noexcept nogil
+ctypedef void (*of_rows)(float *, const float *, const int64_t *, size_t, size_t) noexcept nogil
+
+cdef extern from "fastlm.h" nogil:
+    ctypedef struct flm_rate:
+        float lr, scale, l2, decay, momentum, epsilon, correct1, correct2
+        double beta1, beta2
+
+    ctypedef struct flm_kernels:
+        const char *name
+        of_rows gather, gather_add, scatter_add
+        void (*position_rows)(int64_t *, int64_t *, const int32_t *, const uint8_t *, const size_t *,
+                              size_t, size_t, size_t) noexcept nogil
+        void (*prefix_sum)(float *, float *, const float *, const float *, const int64_t *, const uint8_t *,
+                           const size_t *, size_t, size_t) noexcept nogil
+        void (*suffix_sum)(float *, float *, const float *, const int64_t *, const uint8_t *, const size_t *,
+                           size_t, size_t) noexcept nogil
+        void (*decayed_sum)(float *, float *, const float *, const float *, const uint8_t *, const size_t *,
+                            size_t, size_t, size_t) noexcept nogil
+        void (*decayed_sum_back)(float *, float *, const float *, const float *, const uint8_t *, const size_t *,
+                                 size_t, size_t, size_t) noexcept nogil
+        void (*last_ids)(int64_t *, int64_t *, const int32_t *, const uint8_t *, const size_t *,
+                         size_t, size_t) noexcept nogil
+        void (*softmax)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*log_softmax)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*cross_entropy)(double *, const float *, const int32_t *, size_t, size_t) noexcept nogil
+        void (*softmax_cross_entropy)(float *, double *, const int32_t *, float, size_t, size_t) noexcept nogil
+        void (*softmax_squared)(float *, double *, const int32_t *, float, size_t, size_t) noexcept nogil
+        one_input add, tanh, sigmoid, relu
+        two_inputs multiply, multiply_add, tanh_back, sigmoid_back, relu_back
+        void (*scale_add)(float *, const float *, float, size_t) noexcept nogil
+        void (*add_bias)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*sum_rows)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*dropout)(float *, const float *, float, uint64_t, int, size_t) noexcept nogil
+        void (*lstm_gates)(float *, float *, float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*lstm_gates_back)(float *, float *, const float *, const float *, const float *, const float *,
+                                size_t, size_t) noexcept nogil
+        void (*sgd)(float *, float *, size_t, const flm_rate *) noexcept nogil
+        void (*momentum)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil
+        void (*adagrad)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil
+        void (*adamw)(float *, float *, float *, float *, size_t, const flm_rate *) noexcept nogil
+        double (*sum_squares)(const float *, size_t) noexcept nogil
+
+    const flm_kernels *flm_kernels_for(const char *)
+    int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)
+    void flm_top_k(int32_t *, const float *, size_t, size_t)
+    size_t flm_first_bad_id(const int32_t *, size_t, size_t)
+
+    ctypedef struct flm_words:
+        uint8_t *blob
+        size_t *offset
+        uint64_t *slot
+        size_t size, capacity, bytes, slots
+
+    enum:
+        FLM_WORDS_DONE
+        FLM_WORDS_IDS_FULL
+        FLM_WORDS_WORDS_FULL
+        FLM_WORDS_SLOTS_FULL
+        FLM_WORDS_BLOB_FULL
+
+    size_t flm_words_index(flm_words *w)
+    int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
+                        size_t n, int32_t newline)
+    int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
+                       size_t *position, size_t n, int32_t newline)

@@ -1,0 +1,134 @@
+"""Sequences scored together, packed time step after time step, and the prefix states carried between batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Batch:
+    """The tokens of S sequences, packed: step t holds the t-th token of every sequence that is longer than t.
+
+    ``ids`` (N,) int32: the tokens; ``size`` (T,) uintp: how many sequences each step holds, never growing;
+    ``starts`` (N,) uint8 or None: 1 at rows before which a new document begins; ``order`` (S,) or None: which of the
+    caller's sequences each lane holds, longest first; ``sequences``: S.
+
+    >>> batch = Batch.of([[5, 6], [7, 8, 9]])
+    >>> batch.ids.tolist(), batch.size.tolist()
+    ([7, 5, 8, 6, 9], [2, 2, 1])
+    """
+
+    __slots__ = ("ids", "offset", "order", "sequences", "size", "starts")
+
+    def __init__(self, ids: Array, size: Array, sequences: int, starts: Array | None = None,
+                 order: Array | None = None) -> None:
+        self.ids = ids
+        self.size = size
+        self.sequences = sequences
+        self.starts = starts
+        self.order = order
+        self.offset = np.zeros(len(size) + 1, np.int64)
+        np.cumsum(size, out=self.offset[1:])
+
+    @classmethod
+    def of(cls, sequences: Sequence[Array | Sequence[int]]) -> Batch:
+        """Packs sequences of ids of any lengths, 0 included; ``unpack`` gives rows back in the caller's order."""
+        arrays = [np.asarray(sequence, np.int32).reshape(-1) for sequence in sequences]
+        lengths = np.array([len(array) for array in arrays], np.int64)
+        order = np.argsort(-lengths, kind="stable")
+        steps = int(lengths.max(initial=0))
+        # lengths descend along the lanes, so the lanes active at step t are the first size[t]
+        size = np.searchsorted(-lengths[order], -np.arange(steps), side="left").astype(np.uintp)
+        batch = cls(np.empty(int(lengths.sum()), np.int32), size, len(arrays), None, order)
+        for lane, index in enumerate(order):
+            batch.ids[batch.offset[: lengths[index]] + lane] = arrays[index]
+        return batch
+
+    @classmethod
+    def lanes(cls, ids: Array, starts: Array | None = None) -> Batch:
+        """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 or None."""
+        steps, sequences = ids.shape
+        flags = None if starts is None or not starts.any() else np.ascontiguousarray(starts, np.uint8).reshape(-1)
+        return cls(np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp), sequences, flags)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def steps(self) -> Iterator[tuple[int, int]]:
+        """The first and one past the last row of every time step."""
+        offsets = self.offset.tolist()
+        return zip(offsets[:-1], offsets[1:], strict=True)
+
+    def to_lanes(self, values: Array) -> Array:
+        """A copy of per-sequence values (S, ...), reordered from the caller's order to the lanes'."""
+        return values.copy() if self.order is None else np.ascontiguousarray(values[self.order])
+
+    def from_lanes(self, values: Array) -> Array:
+        """Per-lane values (S, ...) in the caller's order."""
+        if self.order is None:
+            return values
+        out = np.empty_like(values)
+        out[self.order] = values
+        return out
+
+    def last_rows(self) -> Array:
+        """The row of each lane's last token (S,) int64, -1 for an empty lane."""
+        steps = np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
+        rows = np.full(self.sequences, -1, np.int64)
+        live = steps > 0
+        rows[live] = self.offset[steps[live] - 1] + np.flatnonzero(live)
+        return rows
+
+    def unpack(self, rows: Array) -> list[Array]:
+        """Splits per-row values (N, ...) into one array per sequence, in the caller's order."""
+        lengths = np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
+        parts: list[Array] = [rows[:0]] * self.sequences
+        for lane in range(self.sequences):
+            index = lane if self.order is None else int(self.order[lane])
+            parts[index] = rows[self.offset[: lengths[lane]] + lane]
+        return parts
+
+
+class State:
+    """What the prefixes read so far have left behind: named arrays with one row a sequence.
+
+    Copying, comparing, pickling and picking rows treat it as plain data; a model never changes a state it is given.
+    """
+
+    __slots__ = ("arrays", "sequences")
+
+    def __init__(self, sequences: int, **arrays: Array) -> None:
+        self.sequences = sequences
+        self.arrays = arrays
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def __len__(self) -> int:
+        return self.sequences
+
+    def __eq__(self, other: object) -> bool:
+        return (isinstance(other, State) and self.sequences == other.sequences
+                and self.arrays.keys() == other.arrays.keys()
+                and all(np.array_equal(array, other.arrays[name]) for name, array in self.arrays.items()))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def copy(self) -> State:
+        """An independent twin."""
+        return State(self.sequences, **{name: array.copy() for name, array in self.arrays.items()})
+
+    def select(self, indices: Array | Sequence[int]) -> State:
+        """The states of some sequences, in the order given; an index may repeat."""
+        index = np.asarray(indices, np.int64)
+        return State(len(index), **{name: array[index] for name, array in self.arrays.items()})
+
+    @staticmethod
+    def stack(states: Sequence[State]) -> State:
+        """Several states as one, sequence after sequence."""
+        names = states[0].arrays
+        return State(sum(map(len, states)),
+                     **{name: np.concatenate([state.arrays[name] for state in states]) for name in names})

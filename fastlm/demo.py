@@ -1,0 +1,114 @@
+"""A model of the English that every Python carries, trained and shown in half a minute."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import numpy as np
+
+import fastlm
+from fastlm.batch import Batch
+from fastlm.language_model import LanguageModel
+
+_BUDGET = 18.0
+_CONTEXTS = ("the value of the", "If the", "This method is")
+_MODULES = ("argparse", "ast", "asyncio", "collections", "ctypes", "datetime", "decimal", "difflib", "email.message",
+            "fractions", "functools", "heapq", "inspect", "itertools", "logging", "multiprocessing", "optparse", "os",
+            "pathlib", "pickle", "random", "re", "shutil", "socket", "statistics", "string", "subprocess", "tarfile",
+            "textwrap", "threading", "tkinter", "turtle", "typing", "unittest", "unittest.mock", "urllib.request",
+            "xml.dom.minidom", "zipfile")
+
+
+def english() -> list[str]:
+    """The language reference in ``pydoc_data.topics`` and the standard library's docstrings, one document each."""
+    texts = []
+    try:
+        topics = importlib.import_module("pydoc_data.topics").topics
+        texts += [topics[name] for name in sorted(topics)]
+    except ImportError:   # some distributions leave it out; the docstrings remain
+        pass
+    for name in _MODULES:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        members = [member for _, member in sorted(inspect.getmembers(module)) if callable(member)]
+        members += [method for member in members if inspect.isclass(member) for _, method in sorted(vars(member).items())]
+        docs = [inspect.getdoc(member) for member in [module, *members]]
+        texts.append("\n".join(dict.fromkeys(doc for doc in docs if isinstance(doc, str))))
+    return [tokenise(text) for text in texts if text.strip()]
+
+
+def tokenise(text: str) -> str:
+    """Words and punctuation apart, separated by spaces, lines kept.
+
+    >>> tokenise("It's here: f(x).")
+    "It's here : f ( x ) ."
+    """
+    return "\n".join(" ".join(re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", line)) for line in text.splitlines()
+                     if line.strip())
+
+
+def demo(out: TextIO, progress: Any, budget: float = _BUDGET) -> LanguageModel:
+    """Trains, then prints what a newcomer wants to see; returns the model."""
+    begin = time.perf_counter()
+    texts = english()
+    held_out, train = texts[::12], [text for index, text in enumerate(texts) if index % 12]
+    words = sum(len(text.split()) for text in train)
+    print(f"Training a word model on {words:,} words of English from Python's own documentation, "
+          f"{budget:.0f} seconds ...", file=out, flush=True)
+    lm = fastlm.train(train, valid=held_out, budget=budget, min_count=2, progress=progress)
+    progress.close()
+    score = lm.evaluate(iter(held_out))
+    unigram = unigram_perplexity(lm, held_out)
+    print(f"\nHeld-out perplexity, {score.tokens:,} tokens ({score.unknown:,} unknown):\n"
+          f"  this model     {score.perplexity:9.1f}\n  word counts    {unigram:9.1f}\n"
+          f"  a uniform guess{len(lm.vocabulary):9.1f}\n\nThe likeliest next words:", file=out)
+    for context in _CONTEXTS:
+        best = "   ".join(f"{token if token.strip() else 'end of line'} {p:.3f}"
+                          for token, p in lm.next_tokens(context, k=5))
+        print(f"  {context} ...   {best}", file=out)
+    passage = "".join(lm.generate("The", max_tokens=60, temperature=0.7, seed=1))
+    print("\nA generated passage:", file=out)
+    print(textwrap.indent(textwrap.fill("The" + passage, 76), "  "), file=out)
+    print("\n" + saved(lm, " ".join(held_out)), file=out)
+    print("\nThe same in Python:\n\n  import fastlm\n  lm = fastlm.train(\"my.txt\", budget=\"60s\")\n"
+          f"  lm.next_tokens(\"{_CONTEXTS[0]}\", k=5)\n\n{time.perf_counter() - begin:.0f} seconds in all.", file=out)
+    return lm
+
+
+def unigram_perplexity(lm: LanguageModel, texts: list[str]) -> float:
+    """Held-out perplexity of the training text's relative frequencies, one added to every count."""
+    counts = lm.vocabulary.counts + 1.0
+    nats = -np.log(counts / counts.sum())
+    ids = np.concatenate([lm.vocabulary.encode(text + "\n") for text in texts])
+    return float(np.exp(nats[ids].mean()))
+
+
+def saved(lm: LanguageModel, text: str, length: int = 256) -> str:
+    """One sentence: the time for all prefixes of a text by prefix state, and by reading every prefix anew."""
+    ids = lm.vocabulary.encode(text)[:length]
+
+    def by_state() -> None:
+        state = lm.start()
+        for token in ids:
+            state.step(int(token))
+
+    def anew() -> None:
+        for end in range(1, len(ids) + 1):
+            lm.model.forward(Batch(ids[:end], np.ones(end, np.uintp), 1))
+    once, again = _seconds(by_state), _seconds(anew)
+    return (f"All {len(ids)} prefixes of a text: {1000 * once:.0f} ms by prefix state, {1000 * again:.0f} ms by reading "
+            f"every prefix anew: {again / once:.0f} times as long, and growing with the length.")
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin

@@ -1,0 +1,221 @@
+"""A vocabulary and a prefix model together: what a user trains, asks, saves and loads."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastlm import _core, modelfile
+from fastlm.generation import sample_ids
+from fastlm.models.prefix import PrefixModel
+from fastlm.prefix_state import PrefixState
+from fastlm.scoring import Score, score_sequences
+from fastlm.text.corpus import Corpus
+from fastlm.text.vocabulary import Vocabulary
+from fastlm.training.batches import read_and_predict
+from fastlm.training.history import History, Plan
+from fastlm.workers import Workers, one_thread_products
+
+Array = np.ndarray
+
+
+class LanguageModel:
+    """Next-token prediction for text. Made by ``fastlm.train`` and ``fastlm.load``.
+
+    ``vocabulary``, ``model``: its two parts; ``history``, ``plan``: how it was trained; ``card``: facts about the text.
+    Every document is read after one boundary token (the end of a line, where the vocabulary has it), so that its
+    first token is predicted too. Figures are natural logarithms; perplexity is exp of the mean over all targets.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, model: PrefixModel, history: History | None = None,
+                 plan: Plan | None = None, card: dict[str, Any] | None = None) -> None:
+        if len(vocabulary) != model.vocab_size:
+            raise ValueError(f"the vocabulary has {len(vocabulary)} ids and the model {model.vocab_size}; equal "
+                             "numbers were expected")
+        self.vocabulary, self.model = vocabulary, model
+        self.history, self.plan, self.card = history or History(), plan, card or {}
+
+    # reading ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> PrefixState:
+        """The state at the beginning of a document."""
+        rows, state = self.model.step(self.model.start(1), self.boundary)
+        return PrefixState(self, state, rows[0])
+
+    @property
+    def boundary(self) -> int:
+        """The id read before the first token of every document."""
+        return boundary_of(self.vocabulary)
+
+    def next_tokens(self, context: str, k: int = 5) -> list[tuple[str, float]]:
+        """The k likeliest tokens after `context`, the beginning of a document, with their probabilities.
+
+        >>> lm.next_tokens("I am a", k=2)                        # doctest: +SKIP
+        [('machine', 0.61), ('man', 0.07)]
+        """
+        state = self.start()
+        state.read(context)
+        return state.next_tokens(k)
+
+    def predict_all(self, text: str, k: int | None = 5) -> Any:
+        """What follows every prefix of a text, in one pass: prefix j is its first j tokens.
+
+        Returns a list of n lists as in `next_tokens`, or with k=None the probabilities (n, V) float32.
+        """
+        ids = self.vocabulary.encode(text)
+        state = self.start().state
+        log_probabilities = self.model.log_probabilities(ids, state)
+        if k is None:
+            return np.exp(log_probabilities)
+        return [self.top(row, k) for row in log_probabilities]
+
+    def top(self, log_probabilities: Array, k: int) -> list[tuple[str, float]]:
+        """The k likeliest of log-probabilities (V,) as (token, probability), likeliest first."""
+        if k < 1:
+            raise ValueError(f"k = {k}; at least 1 was expected")
+        best = _core.top_k(np.ascontiguousarray(log_probabilities, np.float32), min(k, len(log_probabilities)))
+        return [(self.vocabulary.tokens[i] or "", float(np.exp(log_probabilities[i]))) for i in best]
+
+    # scoring ------------------------------------------------------------------------------------------------------
+
+    def score(self, text: str, threads: int | None = None) -> Score:
+        """How likely one document is: see `Score`. Word models count the end of its last line too.
+
+        >>> lm.score("I am a machine").bits_per_byte            # doctest: +SKIP
+        """
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
+        if not text:
+            raise ValueError("the text is empty; at least one token was expected")
+        return self._score(Corpus.read(iter([text]), self.vocabulary), threads)
+
+    def evaluate(self, source: Any, documents: str = "file", threads: int | None = None) -> Score:
+        """How likely a corpus is: a path, paths, a folder, an open file or an iterable of documents."""
+        return self._score(Corpus.read(source, self.vocabulary, documents=documents), threads)
+
+    def perplexity(self, source: Any, documents: str = "file", threads: int | None = None) -> float:
+        """exp of the mean -log p over all target tokens of a corpus; sources as in `evaluate`."""
+        return self.evaluate(source, documents, threads).perplexity
+
+    def _score(self, corpus: Corpus, threads: int | None) -> Score:
+        inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
+        spans = [slice(a, b) for a, b in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True)]
+        with one_thread_products(), Workers(threads) as workers:
+            nats = score_sequences(self.model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
+        per_token = np.concatenate(nats)
+        return Score(float(per_token.sum()), len(per_token), corpus.unknown, corpus.bytes, per_token)
+
+    # generation ---------------------------------------------------------------------------------------------------
+
+    def generate(self, prompt: str = "", max_tokens: int = 100, temperature: float = 0.8, top_k: int = 40,
+                 top_p: float = 1.0, seed: int | None = None) -> Iterator[str]:
+        """Yields the continuation of `prompt` piece by piece as it is drawn; joined they are the text.
+
+        temperature 0 takes the likeliest token; top_k 0 is no limit. ``<unk>`` is never drawn. One seed gives one text.
+        """
+        if max_tokens < 0:
+            raise ValueError(f"max_tokens = {max_tokens}; at least 0 was expected")
+        state = self.start()
+        if prompt:
+            state.read(prompt)
+        missing = [i for i, token in enumerate(self.vocabulary.tokens) if token is None]
+        banned = np.array([*missing, *([] if self.vocabulary.unknown is None else [self.vocabulary.unknown])], np.int64)
+        ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned)
+        return self._pieces(ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
+
+    def _pieces(self, ids: Iterator[int], count: int, apart: bool) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for _, i in zip(range(count), ids, strict=False):
+            if self.vocabulary.unit == "byte":
+                piece = decoder.decode(bytes([i]))
+            else:
+                piece = self.vocabulary.tokens[i] or ""
+                if self.vocabulary.unit == "word" and piece != "\n":
+                    piece, apart = (" " if apart else "") + piece, True
+                else:
+                    apart = False
+            if piece:
+                yield piece
+
+    # keeping ------------------------------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """SHA-256 of vocabulary, architecture and weights: equal for models that are the same byte for byte."""
+        digest = hashlib.sha256(json.dumps(self.model.config(), sort_keys=True).encode())
+        for name, array in sorted(self._tensors().items()):
+            digest.update(name.encode() + array.tobytes())
+        return digest.hexdigest()
+
+    def _tensors(self) -> dict[str, Array]:
+        blob, offsets, counts, _ = self.vocabulary.to_arrays()
+        tensors = {"vocabulary/tokens": blob, "vocabulary/offsets": offsets, "vocabulary/counts": counts}
+        return tensors | {f"model/{name}": parameter.value for name, parameter in self.model.parameters.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole."""
+        tensors = self._tensors()
+        metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": json.dumps(self.model.config()),
+                    "card": json.dumps(self.card), "history": self.history.to_json()}
+        if self.plan is not None:
+            metadata["plan"] = self.plan.to_json()
+            tensors["plan/rates"] = self.plan.rates
+        modelfile.save(path, tensors, metadata)
+
+    def __repr__(self) -> str:
+        return f"<LanguageModel of {len(self.vocabulary):,} {self.vocabulary.unit}s: {self.model!r}>"
+
+
+def boundary_of(vocabulary: Vocabulary) -> int:
+    """The id of the end of a line, or id 0 in a dictionary without one."""
+    return 0 if vocabulary.end_of_line is None else vocabulary.end_of_line
+
+
+def load(path: str | os.PathLike[str]) -> LanguageModel:
+    """The language model in a file written by `save`.
+
+    Nothing in the file is run. Raises OSError where it cannot be read and ModelFileError, one sentence, where it is
+    damaged, foreign or of a newer version.
+
+    >>> lm = fastlm.load("my.fastlm")                            # doctest: +SKIP
+    """
+    tensors, metadata = modelfile.load(path)
+    if metadata.get("kind") != "model":
+        raise modelfile.ModelFileError(f"{path} holds a {metadata.get('kind', 'foreign file')}; a model was expected")
+    try:
+        vocabulary = Vocabulary.from_arrays(*(tensors[f"vocabulary/{part}"] for part in ("tokens", "offsets", "counts")),
+                                            metadata["unit"])
+        config = json.loads(metadata["config"])
+        weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
+        _check_size(config, weights, len(vocabulary))
+        model = PrefixModel.build(config)
+        for name, parameter in model.parameters.items():
+            if name not in weights or weights[name].shape != parameter.value.shape:
+                found = weights[name].shape if name in weights else "nothing"
+                raise ValueError(f"parameter {name} is {found}; shape {parameter.value.shape} was expected")
+            parameter.value[:] = weights[name]
+        if weights.keys() != model.parameters.keys():
+            raise ValueError(f"it holds parameters {sorted(weights.keys() - model.parameters.keys())} of no use")
+        plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
+        return LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
+                             json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, modelfile.ModelFileError):
+            raise
+        raise modelfile.ModelFileError(f"{path} is damaged: {error}") from error
+
+
+def _check_size(config: Any, weights: dict[str, Array], vocab_size: int) -> None:
+    if not isinstance(config, dict) or config.get("vocab_size") != vocab_size:
+        raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
+    held = sum(array.size for array in weights.values())
+    for name, value in config.items():
+        if isinstance(value, int) and not isinstance(value, bool) and name != "seed" and value > max(held, 1):
+            raise ValueError(f"{name} = {value}, with {held} weights in the file")
+

@@ -1,0 +1,9 @@
+"""The architectures: each a short file of primitives behind one contract, ``PrefixModel``."""
+
+from fastlm.models.decayed_bag import DecayedBag
+from fastlm.models.feed_forward import FeedForward
+from fastlm.models.lstm import LSTM
+from fastlm.models.positional_onehot import PositionalOneHot
+from fastlm.models.prefix import Batch, PrefixModel, State
+
+__all__ = ["LSTM", "Batch", "DecayedBag", "FeedForward", "PositionalOneHot", "PrefixModel", "State"]

@@ -1,0 +1,52 @@
+"""Decayed bags of embeddings at several rates, and one hidden layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastlm import autodiff, recurrence
+from fastlm.autodiff import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.prefix import PrefixModel, uniform
+
+
+class DecayedBag(PrefixModel):
+    """s_k = rate_k * s_k + E[x]; h = tanh(s A + b); logits = h B + c. FOFE at K rates, Zhang et al. 2015.
+
+    A prefix of any length costs the same: the one-hot matrix times a vector of powers of each rate, kept up to date.
+    `rates` in [0, 1); 0 is the last token alone.
+
+    >>> DecayedBag(vocab_size=5, width=8, hidden=16).log_probabilities([4, 0]).shape
+    (2, 5)
+    """
+
+    def __init__(self, vocab_size: int, width: int = 64, hidden: int = 256,
+                 rates: Sequence[float] = (0.0, 0.4, 0.7, 0.9, 0.97), dropout: float = 0.0, seed: int = 0) -> None:
+        super().__init__(vocab_size, width=width, hidden=hidden, rates=[float(rate) for rate in rates],
+                         dropout=dropout, seed=seed)
+        for rate in rates:
+            if not 0 <= rate < 1:
+                raise ValueError(f"rate {rate} is outside [0, 1)")
+        rng = np.random.default_rng(seed)
+        self.width, self.dropout = width, dropout
+        self.rates = np.array(rates, np.float32)
+        self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
+        # a bag at rate r holds about 1/(1-r) tokens; scaled so that every rate speaks equally loud at first
+        scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)[:, None]
+        self.projection = self.parameter("projection", uniform(rng, (len(rates) * width, hidden), 1.7) * scale)
+        self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
+        self.output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
+        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+
+    def start(self, batch: int = 1) -> State:
+        return State(batch, bags=np.zeros((batch, len(self.rates), self.width), np.float32))
+
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        state = state or self.start(batch.sequences)
+        x = autodiff.gather(self.embedding, batch.ids)
+        bags, carry = recurrence.decayed_sum(x, self.rates, batch, state["bags"])
+        hidden = autodiff.tanh(autodiff.linear(bags, self.projection, self.projection_bias))
+        hidden = autodiff.dropout(hidden, self.dropout)
+        return autodiff.linear(hidden, self.output, self.output_bias), State(batch.sequences, bags=carry)

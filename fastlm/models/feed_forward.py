@@ -1,0 +1,45 @@
+"""The neural probabilistic language model: the last n embeddings side by side, and one hidden layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlm import autodiff, recurrence
+from fastlm.autodiff import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.prefix import PrefixModel, uniform
+
+
+class FeedForward(PrefixModel):
+    """x = [E[x_j], E[x_j-1], ..., E[x_j-n+1]]; h = tanh(x A + b); logits = h B + c. Bengio et al. 2003.
+
+    `context` is n; places before the document's start hold zeros. The state is the last n - 1 ids.
+
+    >>> FeedForward(vocab_size=5, context=3, width=8, hidden=16).log_probabilities([4, 0]).shape
+    (2, 5)
+    """
+
+    def __init__(self, vocab_size: int, context: int = 5, width: int = 64, hidden: int = 256,
+                 dropout: float = 0.0, seed: int = 0) -> None:
+        super().__init__(vocab_size, context=context, width=width, hidden=hidden, dropout=dropout, seed=seed)
+        if context < 1:
+            raise ValueError(f"context = {context}; at least 1 token was expected")
+        rng = np.random.default_rng(seed)
+        self.context, self.width, self.dropout = context, width, dropout
+        self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
+        inputs = context * width
+        self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
+        self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
+        self.output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
+        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+
+    def start(self, batch: int = 1) -> State:
+        return State(batch, ids=np.full((batch, self.context - 1), -1, np.int64))
+
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        state = state or self.start(batch.sequences)
+        ids, carry = recurrence.last_ids(batch, self.context, state["ids"])
+        x = autodiff.reshape(autodiff.gather(self.embedding, ids), (len(batch), self.context * self.width))
+        hidden = autodiff.tanh(autodiff.linear(x, self.projection, self.projection_bias))
+        hidden = autodiff.dropout(hidden, self.dropout)
+        return autodiff.linear(hidden, self.output, self.output_bias), State(batch.sequences, ids=carry)

@@ -1,0 +1,70 @@
+"""The LSTM language model, of one or more layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlm import autodiff, recurrence
+from fastlm.autodiff import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.prefix import PrefixModel, uniform
+
+
+class LSTM(PrefixModel):
+    """Embedding -> `layers` LSTM layers -> softmax. Hochreiter & Schmidhuber 1997; Zaremba et al. 2014 for dropout.
+
+    `width` is the embedding's (None: that of `hidden`); `tied` uses the embedding as the output weights too (Press &
+    Wolf 2017), which needs width == hidden. Gates lie in PyTorch's order i, f, g, o; weights are its transposed.
+
+    >>> LSTM(vocab_size=5, hidden=16).log_probabilities([4, 0]).shape
+    (2, 5)
+    """
+
+    def __init__(self, vocab_size: int, hidden: int = 256, layers: int = 1, width: int | None = None,
+                 tied: bool = False, dropout: float = 0.0, seed: int = 0) -> None:
+        width = hidden if width is None else width
+        super().__init__(vocab_size, hidden=hidden, layers=layers, width=width, tied=tied, dropout=dropout, seed=seed)
+        if layers < 1:
+            raise ValueError(f"layers = {layers}; at least 1 was expected")
+        if tied and width != hidden:
+            raise ValueError(f"width = {width} and hidden = {hidden}; tied embeddings need them equal")
+        rng = np.random.default_rng(seed)
+        self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
+        scale = 1 / np.sqrt(hidden)
+        self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), scale if tied else 1.0))
+        for layer in range(layers):
+            inputs = width if layer == 0 else hidden
+            bias = np.zeros(4 * hidden, np.float32)
+            bias[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
+            self.parameter(f"input{layer}", uniform(rng, (inputs, 4 * hidden), 1 / np.sqrt(inputs)))
+            self.parameter(f"recurrent{layer}", uniform(rng, (hidden, 4 * hidden), scale))
+            self.parameter(f"bias{layer}", bias)
+        if not tied:
+            self.output = self.parameter("output", uniform(rng, (hidden, vocab_size), scale))
+        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+
+    def start(self, batch: int = 1) -> State:
+        zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)
+                 for layer in range(self.layers) for name in ("hidden", "cell")}
+        return State(batch, **zeros)
+
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        state = state or self.start(batch.sequences)
+        after = {}
+        x: Variable | None = None
+        for layer in range(self.layers):
+            weight, bias = self.parameters[f"input{layer}"], self.parameters[f"bias{layer}"]
+            if x is not None:
+                gates = autodiff.linear(autodiff.dropout(x, self.dropout), weight, bias)
+            elif self.vocab_size < len(batch):   # fewer words than tokens: project the dictionary, then look up
+                gates = autodiff.gather(autodiff.linear(self.embedding, weight, bias), batch.ids)
+            else:
+                x = autodiff.dropout(autodiff.gather(self.embedding, batch.ids), self.dropout)
+                gates = autodiff.linear(x, weight, bias)
+            x, after[f"hidden{layer}"], after[f"cell{layer}"] = recurrence.lstm(
+                gates, self.parameters[f"recurrent{layer}"], batch, state[f"hidden{layer}"], state[f"cell{layer}"])
+        assert x is not None
+        x = autodiff.dropout(x, self.dropout)
+        logits = (autodiff.linear(x, self.embedding, self.output_bias, transpose=True) if self.tied
+                  else autodiff.linear(x, self.output, self.output_bias))
+        return logits, State(batch.sequences, **after)

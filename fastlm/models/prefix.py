@@ -1,0 +1,133 @@
+"""The contract of a prefix model: what every f must offer to be trained, scored and sampled from."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlm import _core, autodiff
+from fastlm.autodiff import Parameter, Variable
+from fastlm.batch import Batch, State
+
+Array = np.ndarray
+
+
+class PrefixModel:
+    """A network that scores the next token after every prefix.
+
+    A subclass gives ``__init__`` (call ``super().__init__(vocab_size, **options)`` with every other argument it took,
+    then ``self.parameter(name, values)`` for each array), ``forward`` from the primitives of ``fastlm.autodiff`` and
+    ``fastlm.recurrence``, and ``start`` where it carries a state. Training, scoring, generation and the model file
+    then work as for the built-in ones.
+
+    >>> class Bigram(PrefixModel):
+    ...     def __init__(self, vocab_size, seed=0):
+    ...         super().__init__(vocab_size, seed=seed)
+    ...         self.table = self.parameter("table", np.zeros((vocab_size, vocab_size)))
+    ...     def forward(self, batch, state=None):
+    ...         return autodiff.gather(self.table, batch.ids), state or self.start(batch.sequences)
+    >>> Bigram(7).log_probabilities([3]).shape
+    (1, 7)
+    """
+
+    registry: ClassVar[dict[str, type[PrefixModel]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        PrefixModel.registry[cls.__name__] = cls
+
+    def __init__(self, vocab_size: int, **options: Any) -> None:
+        if not isinstance(vocab_size, int | np.integer) or vocab_size < 1:
+            raise ValueError(f"vocab_size = {vocab_size!r}; a whole number of at least 1 was expected")
+        self.vocab_size = int(vocab_size)
+        self.options = options
+        self.parameters: dict[str, Parameter] = {}
+
+    def parameter(self, name: str, value: Array, decay: bool | None = None) -> Parameter:
+        """Registers an array as trainable, float32 from here on. Vectors are exempt from decay unless said."""
+        if name in self.parameters:
+            raise ValueError(f"parameter {name!r} is there already; every name may be used once")
+        array = np.asarray(value)
+        self.parameters[name] = Parameter(name, array, array.ndim > 1 if decay is None else decay)
+        return self.parameters[name]
+
+    def config(self) -> dict[str, Any]:
+        """What `PrefixModel.build` makes this architecture from again: its class name and the arguments it took."""
+        return {"name": type(self).__name__, "vocab_size": self.vocab_size, **self.options}
+
+    @staticmethod
+    def build(config: dict[str, Any]) -> PrefixModel:
+        """The model that `config()` described, freshly initialised; ValueError for an unknown class or argument."""
+        options = dict(config)
+        name = options.pop("name", None)
+        if name not in PrefixModel.registry:
+            raise ValueError(f"model {name!r} is not known here; a class of that name must be imported first, or one of "
+                             f"{', '.join(sorted(PrefixModel.registry))} was expected")
+        try:
+            return PrefixModel.registry[name](**options)
+        except TypeError as error:
+            raise ValueError(f"{name} cannot be built from {options}: {error}") from None
+
+    def start(self, batch: int = 1) -> State:
+        """The state of `batch` empty prefixes."""
+        return State(batch)
+
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        """Every prefix of every sequence at once: logits (N, V) and the states the sequences end in.
+
+        Row n scores the token that follows ``batch.ids[n]``, given all of its sequence up to and including it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def initialise(self, frequencies: Array) -> None:
+        """Called once before training with the tokens' counts (V,); a place to set the output bias."""
+        bias = self.parameters.get("output_bias")
+        if bias is not None and bias.value.shape == (self.vocab_size,):
+            bias.value[:] = np.log((frequencies + 0.1) / (frequencies.sum() + 0.1 * self.vocab_size))
+
+    def check(self, ids: Array) -> Array:
+        """The ids as int32; IndexError names the first that is outside the vocabulary."""
+        array = np.asarray(ids)
+        if array.size and not np.issubdtype(array.dtype, np.integer):
+            raise TypeError(f"ids of dtype {array.dtype} were given; whole numbers were expected")
+        array = array.astype(np.int64, copy=False)
+        outside = np.flatnonzero((array.reshape(-1) < 0) | (array.reshape(-1) >= self.vocab_size))
+        if len(outside):
+            first = outside[0]
+            raise IndexError(f"ids[{first}] = {array.reshape(-1)[first]} is outside the vocabulary of {self.vocab_size}")
+        return np.ascontiguousarray(array, np.int32)
+
+    def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
+        """`forward` of length one: reads one more token a sequence; logits (S, V) and the new state.
+
+        ids (S,) or one int. The state given is not changed. Costs the same however long the prefix is.
+        """
+        array = self.check(np.atleast_1d(np.asarray(ids)))
+        if len(array) != len(state):
+            raise ValueError(f"{len(array)} ids were given for {len(state)} sequences; one a sequence was expected")
+        logits, state = self.forward(Batch(array, np.array([len(array)], np.uintp), len(array)), state)
+        return logits.value, state
+
+    def log_probabilities(self, ids: Array, state: State | None = None) -> Array:
+        """log p of every next token (len(ids), V) float32 in nats, after each prefix of one sequence of ids."""
+        array = self.check(np.asarray(ids, np.int64) if len(ids) == 0 else ids)
+        if not len(array):
+            return np.zeros((0, self.vocab_size), np.float32)
+        logits, _ = self.forward(Batch(array, np.ones(len(array), np.uintp), 1), state)
+        out = np.array(logits.value, np.float32)
+        _core.log_softmax(out, out)
+        return out
+
+    def __repr__(self) -> str:
+        count = sum(parameter.value.size for parameter in self.parameters.values())
+        options = ", ".join(f"{name}={value!r}" for name, value in self.config().items() if name != "name")
+        return f"<{type(self).__name__}({options}), {count:,} parameters>"
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:
+    """Draws (shape) float32 evenly from -scale to scale."""
+    return rng.uniform(-scale, scale, shape).astype(np.float32)
+
+
+__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "uniform"]

@@ -1,0 +1,113 @@
+"""From a source of text to a trained language model in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import fastlm
+from fastlm.language_model import LanguageModel, boundary_of
+from fastlm.models import LSTM, DecayedBag, FeedForward, PositionalOneHot, PrefixModel
+from fastlm.text.corpus import Corpus
+from fastlm.text.vocabulary import Vocabulary
+from fastlm.training import Plan, Trainer
+from fastlm.training.budget import Clock, parse_budget
+from fastlm.training.optim import AdamW, Optimizer, from_config
+
+MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot")
+_HELD_OUT = 0.05          # share of the text held out where none is given
+_LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
+
+
+def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
+          budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
+          epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
+          max_size: int | None = None, optimizer: Optimizer | None = None,
+          progress: Callable[[dict[str, Any]], None] | None = None, checkpoint: Any = None,
+          checkpoint_every: float = 60.0) -> LanguageModel:
+    """Trains a language model of a text, in the time given.
+
+    source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` the
+    last 5 % of a text of 2,000 tokens or more are held out. unit: "word", "char" or "byte". model: one of MODELS, a
+    PrefixModel, or a function from the size of the vocabulary to one. budget: seconds of wall-clock for everything,
+    or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file", "line" or "blank-line".
+    min_count, max_size: see Vocabulary.build; by default words seen once are read as ``<unk>`` where they are at most a
+    tenth of the text and it holds no ``<unk>`` of its own, so that unknown words are predicted sensibly. Ctrl-C
+    returns the best model so far. Raises ValueError or OSError, one sentence, before any training.
+
+    >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
+    """
+    clock = Clock()
+    seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
+    vocabulary, corpus = Corpus.build(source, unit, min_count=1 if min_count is None else min_count,
+                                      max_size=max_size, documents=documents)
+    if min_count is None:
+        vocabulary, corpus = fold_singletons(vocabulary, corpus)
+    corpus = replace(corpus, boundary=boundary_of(vocabulary))
+    text_bytes, tokens = corpus.bytes, len(corpus.ids)
+    if valid is not None:
+        held_out: Corpus | None = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
+    elif tokens >= _LEAST_TO_SPLIT:
+        corpus, held_out = corpus.split(_HELD_OUT)
+    else:
+        held_out = None
+    network = PrefixModel.build(plan.model) if plan else build(model, len(vocabulary), len(corpus.ids), seconds, seed)
+    if network.vocab_size != len(vocabulary):
+        raise ValueError(f"the model is for {network.vocab_size} ids and the text has {len(vocabulary)}")
+    network.initialise(np.bincount(corpus.ids, minlength=len(vocabulary)).astype(np.float64))
+    trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(),
+                      seed=plan.seed if plan else seed, threads=threads)
+    history = trainer.fit(corpus, held_out, epochs=epochs, budget=seconds, plan=plan, progress=progress, clock=clock,
+                          checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": text_bytes,
+            "trained_on": len(corpus.ids), "held_out": 0 if held_out is None else len(held_out.ids)}
+    return LanguageModel(vocabulary, network, history, trainer.plan, card)
+
+
+def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary, Corpus]:
+    """Words seen once become ``<unk>``, where that leaves at least nine tenths of the text as it is."""
+    unknown = vocabulary.unknown
+    if vocabulary.unit != "word" or unknown is None or vocabulary.counts[unknown] > 0:
+        return vocabulary, corpus
+    once = vocabulary.counts == 1
+    if vocabulary.end_of_line is not None:
+        once[vocabulary.end_of_line] = False
+    if not once.any() or once.sum() > 0.1 * len(corpus.ids):
+        return vocabulary, corpus
+    counts = vocabulary.counts.copy()
+    counts[unknown] = once.sum()
+    keep = np.flatnonzero(~once)
+    keep = keep[np.argsort(-counts[keep], kind="stable")]
+    new_id = np.empty(len(vocabulary), np.int32)
+    new_id[keep] = np.arange(len(keep))
+    new_id[once] = new_id[unknown]
+    tokens = [vocabulary.token(int(i)) for i in keep]
+    unknown_at = np.flatnonzero(once[corpus.ids])
+    return (Vocabulary(tokens, unit="word", counts=counts[keep]),
+            replace(corpus, ids=new_id[corpus.ids], unknown_at=unknown_at))
+
+
+def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed: int) -> PrefixModel:
+    """The model a name stands for, sized by the vocabulary, the text and the time; ValueError for an unknown name."""
+    if isinstance(model, PrefixModel):
+        return model
+    if callable(model):
+        return model(vocab_size)
+    small = vocab_size <= 512
+    time = seconds if seconds is not None else 60.0
+    if model in ("auto", "lstm"):
+        if small:
+            hidden = 128 if time < 15 or tokens < 50_000 else 256 if time < 200 else 512
+            return LSTM(vocab_size, hidden=hidden, width=64, seed=seed, dropout=0.0 if time < 200 else 0.2)
+        hidden = 64 if time < 15 or tokens < 50_000 else 128 if time < 100 else 256
+        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=0.0 if time < 100 else 0.3)
+    if model == "feed-forward":
+        return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed)
+    if model == "decayed-bag":
+        return DecayedBag(vocab_size, width=64, hidden=256, seed=seed)
+    if model == "positional-onehot":
+        return PositionalOneHot(vocab_size, max_length=max(1, min(64, 20_000_000 // vocab_size**2)), seed=seed)
+    raise ValueError(f"model = {model!r}; one of {', '.join(MODELS)}, a PrefixModel or a function was expected")

@@ -1,0 +1,105 @@
+"""One pass over a source: provisional ids and their counts, then the choice of the tokens that are kept."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastlm._core import WordTable
+from fastlm.text.reader import check_choice, read_documents
+from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
+
+UNKNOWN = "<unk>"
+NEWLINE = "\n"
+
+_CODE_POINTS = 0x110000
+
+
+def fill(
+    source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer
+) -> Iterator[tuple[str, bytes, int]]:
+    """Scans the documents of a source into the buffer, one at a time: (name, text, where its ids begin).
+
+    Every document that is not empty ends a line, the last line of the text included: with the id `newline` in
+    words (unless that is None), with the character in characters and bytes where documents are lines.
+    """
+    for name, text in read_documents(source, documents, unit):
+        start = buffer.size
+        unended = not text.endswith(b"\n")
+        scan(text + b"\n" if unended and unit != "word" and documents != "file" else text, buffer)
+        if unended and unit == "word" and newline is not None and text and not buffer.ends_in(newline, start):
+            buffer.append(np.array([newline]))
+        yield name, text, start
+
+
+class Tally:
+    """Counts tokens under provisional ids: words as they appear, code points and bytes as what they are."""
+
+    def __init__(self, unit: str, min_count: int = 1, max_size: int | None = None) -> None:
+        check_choice("unit", unit, ("word", "char", "byte"))
+        if unit == "byte" and (min_count != 1 or max_size is not None):
+            raise ValueError(f"min_count = {min_count} and max_size = {max_size}; a byte vocabulary has all 256 bytes")
+        if min_count < 1:
+            raise ValueError(f"min_count = {min_count}; expected at least 1")
+        if max_size is not None and max_size < 2:
+            raise ValueError(f"max_size = {max_size}; expected at least 2, for {UNKNOWN} and the end of line")
+        self._unit, self._min_count, self._max_size = unit, min_count, max_size
+        self._table = WordTable(np.frombuffer(b"<unk>\n", np.uint8), np.array([0, 5, 6]))
+        self.scan: Scanner
+        self.unknown: int | None
+        if unit == "word":
+            self.scan, self.unknown, self.newline = word_scanner(self._table.learn, 1), 0, 1
+        elif unit == "char":
+            self.scan, self.unknown, self.newline = char_scanner(), _CODE_POINTS, ord(NEWLINE)
+        else:
+            self.scan, self.unknown, self.newline = scan_bytes, None, ord(NEWLINE)
+        self._counts = np.zeros(2, np.int64)
+
+    def count(self, ids: np.ndarray) -> None:
+        """Adds the occurrences of provisional ids (n,)."""
+        for start in range(0, len(ids), PIECE):
+            counts = np.bincount(ids[start : start + PIECE], minlength=len(self._counts))
+            counts[: len(self._counts)] += self._counts
+            self._counts = counts
+
+    def choose(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """(tokens, counts int64 (V,), the id of every provisional id int32): most frequent first, ties by their bytes.
+
+        The tokens left out are counted, and mapped, as the unknown token.
+        """
+        if self._unit == "byte":
+            tokens = [bytes([value]).decode("utf-8", "surrogateescape") for value in range(256)]
+            counts = np.zeros(256, np.int64)
+            counts[: len(self._counts)] = self._counts
+            return tokens, counts, np.arange(256, dtype=np.int32)
+        provisional, names = self._names()
+        counts = np.zeros(len(names), np.int64)
+        counted = provisional < len(self._counts)
+        counts[counted] = self._counts[provisional[counted]]
+        unknown = int(np.searchsorted(provisional, self.unknown))
+        newline = int(np.searchsorted(provisional, self.newline))
+
+        by_bytes = np.array(sorted(range(len(names)), key=names.__getitem__))
+        ranked = by_bytes[np.argsort(-counts[by_bytes], kind="stable")]
+        special = (ranked == unknown) | (ranked == newline)
+        ranked = ranked[~special & (counts[ranked] >= self._min_count)]
+        if self._max_size is not None:
+            ranked = ranked[: self._max_size - 2]
+        kept = np.concatenate([[unknown, newline], ranked])
+        counts[unknown] += counts.sum() - counts[kept].sum()
+        rank = np.empty_like(by_bytes)
+        rank[by_bytes] = np.arange(len(names))
+        kept = kept[np.lexsort((rank[kept], -counts[kept]))]
+
+        mapping = np.full(provisional[-1] + 1, np.flatnonzero(kept == unknown)[0], np.int32)
+        mapping[provisional[kept]] = np.arange(len(kept), dtype=np.int32)
+        return [names[n].decode() for n in kept], counts[kept], mapping
+
+    def _names(self) -> tuple[np.ndarray, list[bytes]]:
+        """The provisional ids in use, ascending, and the UTF-8 of their tokens."""
+        if self._unit == "word":
+            blob, offsets = self._table.arrays()
+            text, ends = blob.tobytes(), offsets.tolist()
+            return np.arange(len(ends) - 1), [text[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        codes = np.union1d(np.flatnonzero(self._counts), [ord(NEWLINE)])
+        return np.append(codes, _CODE_POINTS), [chr(code).encode() for code in codes] + [UNKNOWN.encode()]

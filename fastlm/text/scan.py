@@ -1,0 +1,86 @@
+"""Text to ids at full speed: a growing array of ids, and one scanner for each unit."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+PIECE = 1 << 20
+
+Walk = Callable[..., tuple[int, int]]
+Scanner = Callable[[bytes, "IdBuffer"], None]
+
+
+class IdBuffer:
+    """A growing int32 array: 4 bytes an id at rest, 10 at most while it moves to a larger place."""
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._array = np.empty(capacity, np.int32)
+        self.size = 0
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The ids written so far, a view that is good until the next one is written."""
+        return self._array[: self.size]
+
+    def room(self, least: int = 1) -> np.ndarray:
+        """The free part, at least `least` ids long; the writer then adds to `size` what it wrote."""
+        if self.size + least > len(self._array):
+            larger = np.empty(max(self.size + least, self.size + self.size // 2), np.int32)
+            larger[: self.size] = self.ids
+            self._array = larger
+        return self._array[self.size :]
+
+    def append(self, ids: np.ndarray) -> None:
+        """Adds integer ids (n,)."""
+        self.room(len(ids))[: len(ids)] = ids
+        self.size += len(ids)
+
+    def ends_in(self, id: int, start: int) -> bool:
+        """Whether ids were written from `start` on, and this one last."""
+        return self.size > start and self._array[self.size - 1] == id
+
+    def finish(self) -> np.ndarray:
+        """A copy of exactly the ids written."""
+        return self.ids.copy()
+
+
+def pieces(text: bytes) -> Iterator[tuple[int, memoryview]]:
+    """(offset, part) of UTF-8 text in parts of about a mebibyte that end between characters."""
+    view, start = memoryview(text), 0
+    while start < len(text):
+        end = min(start + PIECE, len(text))
+        for _ in range(3):
+            if end < len(text) and text[end] & 0xC0 == 0x80:
+                end -= 1
+        yield start, view[start:end]
+        start = end
+
+
+def word_scanner(walk: Walk, newline: int) -> Scanner:
+    """Words between ASCII whitespace by `WordTable.learn` or `.find`; "\\n" becomes the id newline, unless that is -1."""
+
+    def scan(text: bytes, buffer: IdBuffer) -> None:
+        position = 0
+        while True:
+            position, written = walk(text, position, buffer.room(), newline)
+            buffer.size += written
+            if position == len(text):
+                return
+
+    return scan
+
+
+def char_scanner(lookup: np.ndarray | None = None) -> Scanner:
+    """Code points, or with a lookup their ids there; its last entry is for every code point past its end."""
+
+    def scan(text: bytes, buffer: IdBuffer) -> None:
+        for _, piece in pieces(text):
+            codes = np.frombuffer(str(piece, "utf-8").encode("utf-32-le"), np.dtype("<u4"))
+            buffer.append(codes if lookup is None else lookup[np.minimum(codes, len(lookup) - 1)])
+
+    return scan
+
+
+def scan_bytes(text: bytes, buffer: IdBuffer) -> None:
+    """Byte values as they are."""
+    buffer.append(np.frombuffer(text, np.uint8))

@@ -1,0 +1,248 @@
+"""Tokens and their ids."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from fastlm._core import WordTable
+from fastlm.text.counting import NEWLINE, UNKNOWN, Tally, fill
+from fastlm.text.pairs import Ids, as_ids
+from fastlm.text.reader import UNITS, check_choice, text_bytes
+from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
+
+# One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it.
+_TOKEN = {
+    "word": re.compile(r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n"),
+    "char": re.compile(r"[^\0\ud800-\udfff]|<unk>"),
+    "byte": re.compile(r"[\0-\x7f\udc80-\udcff]"),
+}
+_EXPECTED = {
+    "word": "no word: it is empty, or has whitespace, a NUL or half a surrogate pair in it",
+    "char": f"no character: one code point, not NUL, not half a surrogate pair; or {UNKNOWN}",
+    "byte": "no byte",
+}
+
+
+class Vocabulary:
+    """The tokens of a language model and their ids.
+
+    Words are what stands between ASCII whitespace, with "\\n" the token that ends a line; characters are code
+    points; bytes are the 256 values themselves. `<unk>` stands for every token that is not there.
+
+    tokens_by_id: a sequence of tokens, None where an id has none, or a mapping of ids to tokens; the size is
+    the largest id + 1. counts: int64 (V,) occurrences where they are known, otherwise zeros.
+    Attributes: tokens (a list, None at a gap), counts, unit, and the ids `unknown` (of `<unk>`) and
+    `end_of_line` (of "\\n"), None where there is none. A vocabulary does not change once made.
+    Raises ValueError for a token that its unit cannot read, that is there twice, or for an id that is not
+    one.
+
+        >>> vocabulary = Vocabulary({25: "I", 7: "am", 100: "a"})
+        >>> vocabulary.encode("I am a"), len(vocabulary)
+        (array([ 25,   7, 100], dtype=int32), 101)
+    """
+
+    def __init__(
+        self,
+        tokens_by_id: Mapping[int, str] | Sequence[str | None],
+        unit: str = "word",
+        counts: np.ndarray | Sequence[int] | None = None,
+    ) -> None:
+        check_choice("unit", unit, UNITS)
+        self.unit = unit
+        self.tokens = _by_id(tokens_by_id)
+        self._ids = _ids_of(self.tokens, unit)
+        self.counts = np.zeros(len(self), np.int64) if counts is None else np.array(counts, np.int64)
+        if self.counts.shape != (len(self),) or (self.counts < 0).any():
+            raise ValueError(f"counts have the shape {self.counts.shape}; expected {len(self)} numbers, none negative")
+        self.counts.setflags(write=False)
+        self.unknown = self._ids.get(UNKNOWN) if unit != "byte" else None
+        self.end_of_line = self._ids.get(NEWLINE)
+
+    @classmethod
+    def build(
+        cls, source: Any, unit: str = "word", min_count: int = 1, max_size: int | None = None, documents: str = "file"
+    ) -> Self:
+        """The vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
+
+        source, documents: as `read_documents` takes them. unit: "word", "char" or "byte". Tokens seen fewer
+        than `min_count` times, or beyond `max_size` tokens in all, count as `<unk>`; it and the end of line
+        are always there. A byte vocabulary has its 256 ids whatever the source.
+        Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
+
+            >>> Vocabulary.build(["a b a"]).tokens
+            ['a', '\\n', 'b', '<unk>']
+        """
+        tally, buffer, some = Tally(unit, min_count, max_size), IdBuffer(), False
+        for _ in fill(source, documents, unit, tally.scan, tally.newline, buffer):
+            if buffer.size > PIECE:
+                tally.count(buffer.ids)
+                some, buffer.size = True, 0
+        tally.count(buffer.ids)
+        if not some and not buffer.size:
+            raise ValueError("the corpus is empty: there is no token in it")
+        tokens, counts, _ = tally.choose()
+        return cls(tokens, unit, counts)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        same = self.unit == other.unit and self.tokens == other.tokens
+        return same and bool(np.array_equal(self.counts, other.counts))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self._ids)} tokens, unit={self.unit!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_arrays, self.to_arrays()
+
+    def id(self, token: str) -> int:
+        """The id of a token. Raises ValueError where it is not in the vocabulary; `encode` gives `<unk>` there."""
+        try:
+            return self._ids[token]
+        except KeyError:
+            raise ValueError(f"{token!r} is not among the {len(self._ids)} tokens of the vocabulary") from None
+
+    def token(self, id: int) -> str:
+        """The token of an id. Raises IndexError outside the vocabulary, ValueError at a gap."""
+        if not 0 <= id < len(self):
+            raise IndexError(f"id {id} is outside the vocabulary of {len(self)}")
+        token = self.tokens[id]
+        if token is None:
+            raise ValueError(f"id {id} is a gap in the vocabulary: no token has it")
+        return token
+
+    def encode(self, text: str | bytes) -> np.ndarray:
+        """The ids of a text, int32 (N,), one for every word and "\\n", character, or byte; nothing is added.
+
+        Bytes are taken for unit "byte" only. Where the vocabulary has no "\\n", newlines in words are
+        whitespace.
+        Raises ValueError for a token that is not there where there is no `<unk>`, and for NUL characters and
+        halves of surrogate pairs.
+        """
+        buffer, encoded = IdBuffer(), text_bytes(text, "the text", self.unit)
+        self.scan(encoded, buffer)
+        ids = buffer.finish()
+        self.settle(ids, "the text", encoded)
+        return ids
+
+    def decode(self, ids: Ids) -> str:
+        """The text of ids (N,): words joined by spaces and "\\n" as it is; characters; bytes read as UTF-8.
+
+        Bytes that are not UTF-8 become U+DC80..U+DCFF, which `encode` turns into the same bytes again.
+        Raises IndexError for an id outside the vocabulary, ValueError for a gap.
+
+            >>> Vocabulary(["a", "\\n", "b"]).decode([0, 0, 1, 2])
+            'a a\\nb'
+        """
+        array = as_ids(ids, len(self))
+        if self.unit == "byte":
+            return array.astype(np.uint8).tobytes().decode("utf-8", "surrogateescape")
+        tokens = [self.tokens[id] for id in array.tolist()]
+        if None in tokens:
+            n = tokens.index(None)
+            raise ValueError(f"ids[{n}] = {array[n]} is a gap in the vocabulary: no token has it")
+        if self.unit == "char":
+            return "".join(tokens)  # type: ignore[arg-type]
+        return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")  # type: ignore[arg-type]
+
+    def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+        """The vocabulary as (blob uint8, offsets int64 (V+1,), counts int64 (V,), unit).
+
+        The UTF-8 of token i is blob[offsets[i]:offsets[i+1]], nothing at a gap: no token is empty.
+        """
+        names = [(token or "").encode("utf-8", "surrogateescape") for token in self.tokens]
+        offsets = np.zeros(len(names) + 1, np.int64)
+        np.cumsum([len(name) for name in names], out=offsets[1:])
+        return np.frombuffer(b"".join(names), np.uint8), offsets, self.counts, self.unit
+
+    @classmethod
+    def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str) -> Self:
+        """The vocabulary that `to_arrays` took apart. Raises ValueError for arrays that are none's."""
+        check_choice("unit", unit, UNITS)
+        for name, array, dtype in (("blob", blob, np.uint8), ("offsets", offsets, np.int64), ("counts", counts, np.int64)):
+            if array.dtype != dtype or array.ndim != 1:
+                raise ValueError(f"{name} is {array.dtype} {array.shape}; expected one dimension of {dtype.__name__}")
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(blob) or (np.diff(offsets) < 0).any():
+            raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
+        text, ends = blob.tobytes(), offsets.tolist()
+        try:
+            errors = "surrogateescape" if unit == "byte" else "strict"
+            tokens = [text[a:b].decode("utf-8", errors) or None for a, b in zip(ends, ends[1:], strict=False)]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the token {error.object!r} is not UTF-8") from None
+        return cls(tokens, unit, counts)
+
+    @cached_property
+    def scan(self) -> Scanner:
+        """Adds the ids of checked UTF-8 to a buffer, -1 for a token that is not there; `settle` comes after it."""
+        if self.unit == "byte":
+            return scan_bytes
+        if self.unit == "word":
+            blob, offsets, _, _ = self.to_arrays()
+            return word_scanner(WordTable(blob, offsets).find, -1 if self.end_of_line is None else self.end_of_line)
+        ids = {ord(token): id for token, id in self._ids.items() if token != UNKNOWN}
+        lookup = np.full(max(ids, default=-1) + 2, -1, np.int32)
+        lookup[list(ids)] = list(ids.values())
+        return char_scanner(lookup)
+
+    def settle(self, ids: np.ndarray, name: str = "", text: bytes = b"") -> np.ndarray:
+        """Puts the id of `<unk>` for every -1 that `scan` left in ids (N,); returns where those were, int64 (n,).
+
+        Raises ValueError, naming the text and its first such token, where there is no `<unk>`.
+        """
+        missing = np.flatnonzero(ids < 0)
+        if missing.size and self.unknown is None:
+            n = int(missing[0])
+            pattern = rb"\S+" if self.end_of_line is None else rb"\S+|\n"
+            tokens = re.findall(pattern, text) if self.unit == "word" else [c.encode() for c in text.decode() + NEWLINE]
+            raise ValueError(f"{name}: token {n}, {tokens[n].decode()!r}, is not in the vocabulary, which has no {UNKNOWN}")
+        if missing.size:
+            ids[missing] = self.unknown
+        return missing
+
+
+def _by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | None]:
+    """A list of tokens, None at a gap."""
+    if not isinstance(tokens_by_id, Mapping):
+        if isinstance(tokens_by_id, str | bytes):
+            raise TypeError(f"tokens_by_id is a {type(tokens_by_id).__name__}; expected a list or a mapping of tokens")
+        tokens = list(tokens_by_id)
+    else:
+        for id in tokens_by_id:
+            if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**31:
+                raise ValueError(f"{id!r} is not an id: an integer from 0 to {2**31 - 1}")
+        tokens = [None] * (max(tokens_by_id, default=-1) + 1)
+        for id, token in tokens_by_id.items():
+            tokens[id] = token
+    if all(token is None for token in tokens):
+        raise ValueError("a vocabulary has at least one token")
+    return tokens
+
+
+def _ids_of(tokens: list[str | None], unit: str) -> dict[str, int]:
+    """The id of every token, each looked at once."""
+    ids: dict[str, int] = {}
+    fits = _TOKEN[unit].fullmatch
+    for id, token in enumerate(tokens):
+        if token is None:
+            continue
+        if not isinstance(token, str):
+            raise TypeError(f"the token of id {id} is a {type(token).__name__}; expected a str")
+        if not fits(token):
+            raise ValueError(f"the token {token!r} of id {id} is {_EXPECTED[unit]}")
+        if ids.setdefault(token, id) != id:
+            raise ValueError(f"the token {token!r} has two ids, {ids[token]} and {id}")
+    if unit == "byte" and list(ids) != [bytes([value]).decode("utf-8", "surrogateescape") for value in range(256)]:
+        raise ValueError(f"a byte vocabulary has the 256 bytes in their order as its tokens, not these {len(ids)}")
+    return ids

@@ -1,0 +1,101 @@
+"""A corpus cut into training batches, each in a fixed number of shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastlm.batch import Batch
+from fastlm.text.corpus import Corpus
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one thread works on: rows to read and the token that follows each (N,) int32, -1 where none counts."""
+
+    batch: Batch
+    targets: Array
+
+
+def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
+    """Inputs, targets and document starts (N,) of the whole corpus, document after document.
+
+    With a boundary token every document is read after it, and its first token is predicted too: the targets are
+    the corpus itself. Without one the pairs are the mission's: x[1:j] predicts token j+1, and a last token nothing (-1).
+    """
+    ids = corpus.ids
+    firsts = corpus.offsets[:-1][np.diff(corpus.offsets) > 0]
+    starts = np.zeros(len(ids), np.uint8)
+    starts[firsts] = 1
+    if corpus.boundary is not None:
+        inputs = np.empty_like(ids)
+        inputs[1:] = ids[:-1]
+        inputs[firsts] = corpus.boundary
+        return inputs, ids, starts
+    targets = np.empty_like(ids)
+    targets[:-1] = ids[1:]
+    targets[corpus.offsets[1:][np.diff(corpus.offsets) > 0] - 1] = -1
+    return ids, targets, starts
+
+
+class LaneBatches:
+    """A long stream in lanes: lane s reads its own stretch, `chunk` tokens a batch, the state carried over."""
+
+    carries = True
+
+    def __init__(self, corpus: Corpus, lanes: int, chunk: int, shards: int, seed: int) -> None:
+        self.inputs, self.targets, self.starts = read_and_predict(corpus)
+        self.lanes, self.chunk = lanes, chunk
+        self.shards = min(shards, lanes)
+        self.length = -(-len(self.inputs) // lanes)
+        self.per_epoch = -(-self.length // chunk)
+
+    def __getitem__(self, step: int) -> list[Shard]:
+        first = step % self.per_epoch * self.chunk
+        steps = np.arange(first, min(first + self.chunk, self.length))
+        out = []
+        for lanes in np.array_split(np.arange(self.lanes), self.shards):
+            at = steps[:, None] + (lanes * self.length)[None, :]
+            beyond = at >= len(self.inputs)   # the last lane may be shorter: its padding is read and never counts
+            at[beyond] = 0
+            targets = self.targets[at]
+            targets[beyond] = -1
+            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at]), targets.reshape(-1)))
+        return out
+
+
+class DocumentBatches:
+    """Short documents whole: every batch is a draw of documents, so that no gradient is cut off."""
+
+    carries = False
+
+    def __init__(self, corpus: Corpus, tokens: int, shards: int, seed: int) -> None:
+        self.inputs, self.targets, _ = read_and_predict(corpus)
+        self.edges = corpus.offsets
+        self.documents = np.flatnonzero(np.diff(corpus.offsets) > 0)
+        self.shards, self.seed = shards, seed
+        mean = len(self.inputs) / len(self.documents)
+        self.together = max(1, min(len(self.documents), round(tokens / mean)))
+        self.per_epoch = -(-len(self.documents) // self.together)
+        self._epoch, self._order = -1, self.documents
+
+    def __getitem__(self, step: int) -> list[Shard]:
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(self.documents)
+        chosen = self._order[index * self.together: (index + 1) * self.together]
+        out = []
+        for part in np.array_split(chosen, min(self.shards, len(chosen))):
+            spans = [slice(self.edges[document], self.edges[document + 1]) for document in part]
+            batch = Batch.of([self.inputs[span] for span in spans])
+            out.append(Shard(batch, Batch.of([self.targets[span] for span in spans]).ids))
+        return out
+
+
+def longest_document(corpus: Corpus) -> int:
+    """Tokens of the longest document."""
+    return int(np.diff(corpus.offsets).max(initial=0))

@@ -1,0 +1,39 @@
+"""How long a run may take."""
+
+from __future__ import annotations
+
+import re
+import time
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def parse_budget(budget: float | str) -> float:
+    """Seconds from a number of seconds or "90s", "10m", "1h"; ValueError for anything else.
+
+    >>> parse_budget("1.5m"), parse_budget(20)
+    (90.0, 20.0)
+    """
+    if isinstance(budget, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|m|min|h|)\s*", budget)
+        seconds = float(match[1]) * _UNITS[match[2]] if match else float("nan")
+    else:
+        seconds = float(budget)
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f'budget = {budget!r}; seconds above 0 were expected, as a number or like "90s", "10m", "1h"')
+    return seconds
+
+
+class Clock:
+    """Seconds since it was made, and those spent before it by a run that is being continued."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds spent so far."""
+        return time.perf_counter() - self._start
+
+    def spent(self, seconds: float) -> None:
+        """Counts from here on as if so many seconds had been spent by now."""
+        self._start = time.perf_counter() - seconds

@@ -1,0 +1,82 @@
+"""What happened during a run: the plan it followed and the figures along the way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass
+class Plan:
+    """Everything that decides the bytes of a trained model, besides the text: the same plan gives the same weights.
+
+    ``rates`` (steps,) float64: the learning rate of every step, as the clock set them when there was a time budget;
+    ``kept``: after how many steps the weights that were kept were reached.
+    """
+
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    loss: str
+    clip: float
+    batching: str
+    lanes: int
+    chunk: int
+    shards: int
+    seed: int
+    kept: int = 0
+    rates: Array = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return len(self.rates)
+
+    def to_json(self) -> str:
+        """The plan but for its rates, which are kept as an array."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "rates"}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, rates: Array) -> Plan:
+        """The plan `to_json` wrote."""
+        return cls(**json.loads(text), rates=np.array(rates, np.float64))
+
+
+@dataclass
+class History:
+    """Records of a run, oldest first, and why it ended.
+
+    A record holds step, seconds, tokens (targets seen), loss (mean training loss since the record before), valid
+    (held-out nats a token, or None) and rate (the learning rate). ``str(history)`` is a table of them.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    ended: str = ""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.records[index]
+
+    def __str__(self) -> str:
+        lines = [f"{'step':>8} {'seconds':>9} {'tokens':>11} {'loss':>8} {'held-out':>9} {'perplexity':>11} {'rate':>9}"]
+        for record in self.records:
+            valid = record["valid"]
+            tail = f"{valid:9.4f} {np.exp(valid):11.2f}" if valid is not None else f"{'-':>9} {'-':>11}"
+            lines.append(f"{record['step']:8d} {record['seconds']:9.1f} {record['tokens']:11,d} {record['loss']:8.4f} "
+                         f"{tail} {record['rate']:9.2e}")
+        return "\n".join([*lines, self.ended] if self.ended else lines)
+
+    def to_json(self) -> str:
+        """The history as JSON text."""
+        return json.dumps({"records": self.records, "ended": self.ended})
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """The history `to_json` wrote."""
+        return cls(**json.loads(text))

@@ -1,0 +1,191 @@
+"""One run of training: where it stands, and the best weights it has seen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastlm import _core, autodiff
+from fastlm.autodiff import Tape
+from fastlm.batch import State
+from fastlm.models.prefix import PrefixModel
+from fastlm.text.corpus import Corpus
+from fastlm.training import checkpoint as checkpoints
+from fastlm.training.batches import DocumentBatches, LaneBatches, Shard, longest_document
+from fastlm.training.budget import Clock
+from fastlm.training.history import History, Plan
+from fastlm.training.interrupt import Interrupt
+from fastlm.training.optim import Optimizer
+from fastlm.training.schedule import learning_rate
+from fastlm.training.update import Update
+from fastlm.workers import Workers
+
+Array = np.ndarray
+Batches = LaneBatches | DocumentBatches
+LOSSES = {"cross_entropy": autodiff.cross_entropy, "squared": autodiff.squared_error}
+_LOOKS = 10          # times a run looks at the held-out text
+_REPORT = 0.5        # seconds between calls of `report`
+_LOOK_SHARE = 0.015  # of a time budget that one look may take
+
+
+class Run:
+    """The loop of `Trainer.fit`. ``total``: steps to take, or None where ``budget`` seconds decide."""
+
+    def __init__(self, model: PrefixModel, optimizer: Optimizer, plan: Plan, batches: Batches, held_out: Corpus | None,
+                 clock: Clock, total: int | None, budget: float | None) -> None:
+        self.model, self.optimizer, self.plan, self.batches, self.clock = model, optimizer, plan, batches, clock
+        self.total, self.budget = total, budget
+        self.update = Update(model, optimizer, plan.shards, plan.clip or None)
+        self.held_out = None if held_out is None else _held_out_batches(held_out, plan)
+        self.states: list[State | None] = [None] * plan.shards
+        self.history = History()
+        self.begun, self.step, self.tokens, self.looks = clock.seconds(), 0, 0, 0
+        self.rates: list[float] = []
+        self.best: dict[str, Array] | None = None
+        self.best_loss, self.kept = float("inf"), 0
+        self.look_seconds = self.step_seconds = 0.0
+        self.loss, self.loss_tokens = 0.0, 0     # since the last record
+        self.valid: float | None = None
+        self.readers = [Tape(record=False) for _ in range(plan.shards)]
+        self.look_batches: int | None = None     # how much of the held-out text a look may afford
+        self.fingerprint = ""
+
+    def progress(self) -> float:
+        """Share of the run that is over, in [0, 1]."""
+        if self.total is not None:
+            return min(1.0, self.step / self.total)
+        assert self.budget is not None
+        # one more step, one more look at the held-out text and the saving must fit in what remains
+        length = self.budget * 0.985 - self.step_seconds - 1.2 * self.look_seconds - self.begun
+        return 1.0 if length <= 0 else max(0.0, min(1.0, (self.clock.seconds() - self.begun) / length))
+
+    def go(self, replay: Plan | None, workers: Workers, interrupt: Interrupt,
+           report: Callable[[dict[str, Any]], None] | None, checkpoint: Any, checkpoint_every: float) -> None:
+        """Steps until the end, and leaves the kept weights in the model."""
+        reported = saved = self.clock.seconds()
+        ended = ""
+        while self.step == 0 or self.progress() < 1:
+            before = self.clock.seconds()
+            rate = (float(replay.rates[self.step]) if replay
+                    else learning_rate(self.optimizer.lr, self.progress(), self.step))
+            loss, tokens, norm = self.one_step(rate, workers)
+            if not (np.isfinite(loss) and np.isfinite(norm)):
+                ended = (f"stopped at step {self.step}: the loss became {loss:g} with a gradient of norm {norm:g}; the "
+                         "last good weights were kept (a lower learning rate may help)")
+                warnings.warn(ended, stacklevel=4)
+                break
+            self.rates.append(rate)
+            self.step, self.tokens = self.step + 1, self.tokens + tokens
+            self.loss, self.loss_tokens = self.loss + loss, self.loss_tokens + tokens
+            now = self.clock.seconds()
+            self.step_seconds = now - before if self.step < 3 else 0.8 * self.step_seconds + 0.2 * (now - before)
+            done = self.progress()
+            if int(done * _LOOKS) > self.looks or done >= 1:
+                self.looks = int(done * _LOOKS)
+                if self.held_out is not None and replay is None:
+                    self.look(workers, interrupt)
+                self.record(rate)
+            if report and (now - reported > _REPORT or done >= 1):
+                reported = now
+                report(self.figures(rate))
+            if checkpoint is not None and self.clock.seconds() - saved >= checkpoint_every:
+                checkpoints.save(checkpoint, self)
+                saved = self.clock.seconds()
+            if interrupt.asked and self.progress() < 1:
+                ended = f"interrupted after step {self.step}; the best weights so far were kept"
+                break
+        self.finish(ended)
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, self)
+
+    def one_step(self, rate: float, workers: Workers) -> tuple[float, int, float]:
+        """One batch: the summed loss, the targets that counted, and the gradient's norm."""
+        if self.batches.carries and self.step % self.batches.per_epoch == 0:
+            self.states = [None] * len(self.states)
+        shards = self.batches[self.step]
+        count = sum(int((shard.targets >= 0).sum()) for shard in shards)
+        loss_of = LOSSES[self.plan.loss]
+
+        def descend(index: int, shard: Shard) -> float:
+            tape = self.update.tapes[index]
+            tape.seed = 1 + (self.plan.seed * 1_000_003 + self.step) * 64 + index
+            with tape:
+                logits, state = self.model.forward(shard.batch, self.states[index])
+                loss = loss_of(logits, shard.targets, 1.0 / max(1, count))
+                tape.backward()
+            self.states[index] = state if self.batches.carries else None
+            return loss
+        loss = sum(workers.run([lambda i=i, shard=shard: descend(i, shard)  # type: ignore[misc]
+                                for i, shard in enumerate(shards)]))
+        return loss, count, self.update.apply(rate, workers)
+
+    def look(self, workers: Workers, interrupt: Interrupt) -> None:
+        """Held-out nats a token, and a copy of the weights where it is the lowest so far."""
+        assert self.held_out is not None
+        begin = self.clock.seconds()
+        nats, count = 0.0, 0
+        states: list[State | None] = [None] * self.plan.shards
+        for index in range(self.held_out.per_epoch):
+            def read(which: int, shard: Shard) -> float:
+                with self.readers[which]:
+                    logits, state = self.model.forward(shard.batch, states[which])
+                    losses = np.empty(len(shard.targets))
+                    _core.cross_entropy(losses, logits.value, shard.targets)
+                states[which] = state if self.held_out.carries else None  # type: ignore[union-attr]
+                return float(losses.sum())
+            shards = self.held_out[index]
+            nats += sum(workers.run([lambda i=i, shard=shard: read(i, shard)  # type: ignore[misc]
+                                     for i, shard in enumerate(shards)]))
+            count += sum(int((shard.targets >= 0).sum()) for shard in shards)
+            if interrupt.asked:
+                return   # a figure from part of the text could not be compared with the others
+            if self.budget is not None and self.look_batches is None \
+                    and self.clock.seconds() - begin > _LOOK_SHARE * self.budget:
+                self.look_batches = index + 1
+            if index + 1 == self.look_batches:
+                break
+        self.look_seconds = self.clock.seconds() - begin
+        self.valid = nats / max(1, count)
+        if self.valid < self.best_loss:
+            self.best_loss, self.kept = self.valid, self.step
+            self.best = {name: parameter.value.copy() for name, parameter in self.model.parameters.items()}
+
+    def record(self, rate: float) -> None:
+        """Adds a line to the history."""
+        self.history.records.append({
+            "step": self.step, "seconds": round(self.clock.seconds(), 3), "tokens": self.tokens,
+            "loss": self.loss / max(1, self.loss_tokens), "valid": self.valid, "rate": rate})
+        self.loss, self.loss_tokens = 0.0, 0
+
+    def figures(self, rate: float) -> dict[str, Any]:
+        """What a progress line shows; seconds_left is None where nobody can know yet."""
+        seconds = self.clock.seconds()
+        done = self.progress()
+        spent = seconds - self.begun
+        left = self.budget - seconds if self.budget is not None else spent / done - spent if done else None
+        last = self.history.records[-1]["loss"] if self.history.records else float("nan")
+        return {"step": self.step, "seconds": seconds, "tokens": self.tokens, "progress": done,
+                "tokens_per_second": self.tokens / spent if spent else 0.0, "seconds_left": left,
+                "loss": self.loss / self.loss_tokens if self.loss_tokens else last, "valid": self.valid, "rate": rate}
+
+    def finish(self, ended: str) -> None:
+        """Puts the best weights into the model and closes the plan and the history."""
+        if self.loss_tokens:
+            self.record(self.rates[-1] if self.rates else 0.0)
+        if self.best is None:
+            self.kept = self.step
+        elif self.kept != self.step:
+            for name, parameter in self.model.parameters.items():
+                parameter.value[:] = self.best[name]
+        self.plan.kept, self.plan.rates = self.kept, np.array(self.rates, np.float64)
+        self.history.ended = ended or f"ended after step {self.step}; kept the weights of step {self.kept}"
+
+
+def _held_out_batches(corpus: Corpus, plan: Plan) -> Batches:
+    if longest_document(corpus) <= 4 * plan.chunk:
+        return DocumentBatches(corpus, 2048, plan.shards, 0)
+    lanes = max(1, min(32, len(corpus.ids) // 256))
+    return LaneBatches(corpus, lanes, max(1, 2048 // lanes), plan.shards, 0)

@@ -1,0 +1,111 @@
+"""The training loop: batches in, steps down the gradient, the best weights out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from fastlm.models.prefix import PrefixModel
+from fastlm.text.corpus import Corpus
+from fastlm.training import checkpoint as checkpoints
+from fastlm.training.batches import DocumentBatches, LaneBatches, longest_document
+from fastlm.training.budget import Clock, parse_budget
+from fastlm.training.history import History, Plan
+from fastlm.training.interrupt import Interrupt
+from fastlm.training.optim import AdamW, Optimizer
+from fastlm.training.run import LOSSES, Run
+from fastlm.workers import Workers, check_threads, one_thread_products
+
+
+class Trainer:
+    """Trains a prefix model by a stochastic gradient method.
+
+    ``loss``: "cross_entropy" or "squared"; ``clip``: largest global norm of a step's gradient, None for no limit;
+    ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a step (None: by
+    the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up to
+    as many threads help and every number of them gives the same bytes; ``threads``: None for all this process may use.
+
+    >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
+    >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP
+    """
+
+    def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str = "cross_entropy",
+                 clip: float | None = 1.0, lanes: int | None = None, chunk: int | None = None, shards: int = 2,
+                 seed: int = 0, threads: int | None = None) -> None:
+        if loss not in LOSSES:
+            raise ValueError(f"loss = {loss!r}; one of {', '.join(LOSSES)} was expected")
+        for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} = {value}; at least 1 was expected")
+        self.model, self.optimizer = model, optimizer or AdamW()
+        self.loss, self.clip, self.seed = loss, clip, seed
+        self.lanes, self.chunk, self.shards = lanes, chunk, shards
+        self.threads = check_threads(threads)
+        self.history = History()
+        self.plan: Plan | None = None
+
+    def fit(self, corpus: Corpus | Iterable[Any], valid: Corpus | Iterable[Any] | None = None,
+            epochs: float | None = None, budget: float | str | None = None, plan: Plan | None = None,
+            progress: Callable[[dict[str, Any]], None] | None = None, checkpoint: str | os.PathLike[str] | None = None,
+            checkpoint_every: float = 60.0, clock: Clock | None = None) -> History:
+        """Trains for a number of epochs, for a time, or as a recorded plan says; returns the history.
+
+        corpus, valid: a Corpus, or id sequences, one a document. budget: seconds, counted from `clock` where one is
+        given. The learning rate falls to zero by the end of whichever it is. Where valid is given, the weights with the lowest
+        held-out loss of those looked at are kept. progress: called about twice a second with the figures so far.
+        checkpoint: a file written every `checkpoint_every` seconds; where it exists the run goes on from it and
+        ends with the bytes of one that was never stopped. Ctrl-C ends the run with the best weights so far.
+        Raises ValueError for an empty corpus, one shorter than a batch, or when not exactly one of epochs, budget and
+        plan says how long; IndexError for ids outside the vocabulary.
+        """
+        clock = clock or Clock()
+        if sum(length is not None for length in (epochs, budget, plan)) != 1:
+            raise ValueError("exactly one of epochs, budget and plan must say how long to train")
+        if epochs is not None and not 0 < epochs < float("inf"):
+            raise ValueError(f"epochs = {epochs}; a number above 0 was expected")
+        seconds = None if budget is None else parse_budget(budget)
+        text = self._checked(corpus, "corpus")
+        held_out = None if valid is None else self._checked(valid, "valid")
+        batches, self.plan = self._prepare(text, plan)
+        total = plan.kept if plan else None if epochs is None else max(1, round(epochs * batches.per_epoch))
+        run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds)
+        self.history = run.history
+        if checkpoint is not None:
+            run.fingerprint = hashlib.sha256(text.ids.tobytes() + text.offsets.tobytes()).hexdigest()
+            if os.path.exists(checkpoint):
+                checkpoints.restore(checkpoint, run)
+        with one_thread_products(), Workers(self.threads) as workers, Interrupt() as interrupt:
+            run.go(plan, workers, interrupt, progress, checkpoint, checkpoint_every)
+        self.plan = run.plan
+        return self.history
+
+    def _checked(self, corpus: Corpus | Iterable[Any], name: str) -> Corpus:
+        if not isinstance(corpus, Corpus):
+            corpus = Corpus.from_ids(list(corpus))
+        self.model.check(corpus.ids)
+        least = 1 if corpus.boundary is not None else 2
+        if int(np.diff(corpus.offsets).max(initial=0)) < least:
+            raise ValueError(f"{name} has {len(corpus.ids)} tokens and no (prefix, target) pair; a document of at "
+                             f"least {least} was expected")
+        return corpus
+
+    def _prepare(self, corpus: Corpus, plan: Plan | None) -> tuple[LaneBatches | DocumentBatches, Plan]:
+        tokens = len(corpus.ids)
+        chunk = plan.chunk if plan else self.chunk or (64 if self.model.vocab_size <= 512 else 32)
+        lanes = plan.lanes if plan else self.lanes or max(1, min(64, tokens // (4 * chunk)))
+        if self.lanes is not None and tokens < 2 * lanes:
+            raise ValueError(f"the corpus has {tokens} tokens; {lanes} lanes need at least {2 * lanes}")
+        whole = longest_document(corpus) <= 4 * chunk
+        batching = plan.batching if plan else "documents" if whole else "lanes"
+        shards = plan.shards if plan else self.shards
+        batches: LaneBatches | DocumentBatches
+        if batching == "documents":
+            batches = DocumentBatches(corpus, lanes * chunk, shards, self.seed)
+        else:
+            batches = LaneBatches(corpus, lanes, chunk, shards, self.seed)
+        return batches, Plan(self.model.config(), self.optimizer.config(), self.loss, self.clip or 0.0, batching,
+                             lanes, chunk, shards, self.seed)

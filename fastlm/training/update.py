@@ -1,0 +1,102 @@
+"""From the gradients of several shards to one move of the parameters, the same on any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.autodiff import Leaf, Parameter, Tape
+from fastlm.models.prefix import PrefixModel
+from fastlm.training.optim import Optimizer, new_memory
+from fastlm.workers import Workers
+
+Array = np.ndarray
+_PIECE = 1 << 16   # elements a task: fixed, so that sums are grouped alike whoever computes them
+
+
+class Update:
+    """Tapes for the shards, the optimizer's memory, and the step that joins them."""
+
+    def __init__(self, model: PrefixModel, optimizer: Optimizer, shards: int, clip: float | None) -> None:
+        self.model, self.optimizer, self.clip = model, optimizer, clip
+        self.tapes = [Tape() for _ in range(shards)]
+        self.memory = {name: new_memory(optimizer, parameter.value) for name, parameter in model.parameters.items()}
+        self.steps = 0
+
+    def apply(self, lr: float, workers: Workers) -> float:
+        """Adds the shards' gradients up, clips them by their global norm and moves the parameters.
+
+        Returns the norm before clipping; where it is not finite nothing has moved.
+        """
+        tasks: list[Callable[[], float]] = []
+        moves: list[tuple[Parameter, Array | None]] = []
+        for name, parameter in self.model.parameters.items():
+            leaves = [tape.leaf(parameter) for tape in self.tapes]
+            rows = self._join_rows(leaves)
+            moves.append((parameter, rows))
+            if rows is None:
+                tasks += self._dense_sums(leaves)
+            elif len(rows):
+                tasks.append(lambda name=name, rows=rows: self._row_sums(name, rows))  # type: ignore[misc]
+        norm = float(np.sqrt(sum(workers.run(tasks))))
+        if not np.isfinite(norm):
+            for tape in self.tapes:
+                for leaf in tape.leaves.values():
+                    leaf.spent("stale")
+            return norm
+        self.steps += 1
+        scale = 1.0 if self.clip is None or norm <= self.clip else self.clip / norm
+        workers.run([move for parameter, rows in moves for move in self._moves(parameter, rows, lr, scale)])
+        for tape in self.tapes:
+            for leaf in tape.leaves.values():
+                leaf.spent("zero" if tape is self.tapes[0] or leaf.status in ("zero", "rows") else "stale")
+        return norm
+
+    def _join_rows(self, leaves: list[Leaf]) -> Array | None:
+        touched = [leaf.touched() for leaf in leaves]
+        sparse = [rows for rows in touched if rows is not None]
+        if len(sparse) == len(touched):
+            return np.unique(np.concatenate(sparse))
+        if leaves[0].status == "stale":
+            leaves[0].gradient.fill(0)  # type: ignore[union-attr]
+        for leaf in leaves[1:]:
+            if leaf.status == "rows":
+                leaf.status = "dense"   # its rows are added with the rest, and what remains of them is stale
+        return None
+
+    def _dense_sums(self, leaves: list[Leaf]) -> list[Callable[[], float]]:
+        arrays = [leaf.gradient.reshape(-1) for leaf in leaves  # type: ignore[union-attr]
+                  if leaf is leaves[0] or leaf.status == "dense"]
+
+        def join(piece: slice) -> float:
+            for other in arrays[1:]:
+                _core.add(arrays[0][piece], other[piece])
+            return _core.sum_squares(arrays[0][piece])
+        return [lambda first=first: join(slice(first, first + _PIECE))  # type: ignore[misc]
+                for first in range(0, len(arrays[0]), _PIECE)]
+
+    def _row_sums(self, name: str, rows: Array) -> float:
+        first = self.tapes[0].leaves[name]
+        if first.status == "stale":
+            first.gradient.fill(0)  # type: ignore[union-attr]
+        for tape in self.tapes[1:]:
+            if tape.leaves[name].status == "rows":
+                _core.add_rows(first.gradient, tape.leaves[name].gradient, rows)
+        return _core.sum_squares_rows(first.gradient, rows)
+
+    def _moves(self, parameter: Parameter, rows: Array | None, lr: float, scale: float) -> list[Callable[[], None]]:
+        rate = self.optimizer.rate(lr, scale, self.steps, parameter.decay)
+        gradient = self.tapes[0].leaves[parameter.name].gradient
+        memory = self.memory[parameter.name]
+        if rows is not None:
+            return [lambda part=part: self.optimizer.update_rows(parameter.value, memory, gradient, part, rate)
+                    for part in np.array_split(rows, -(-len(rows) * parameter.value.shape[1] // _PIECE))] if len(rows) else []
+        value, flat = parameter.value.reshape(-1), gradient.reshape(-1)  # type: ignore[union-attr]
+        past = [array.reshape(-1) for array in memory]
+
+        def move(piece: slice) -> None:
+            self.optimizer.update(value[piece], [array[piece] for array in past], flat[piece], rate)
+        return [lambda first=first: move(slice(first, first + _PIECE))  # type: ignore[misc]
+                for first in range(0, len(value), _PIECE)]

@@ -1,0 +1,185 @@
+"""House rules that a reader relies on and no other test notices."""
+
+import ast
+import inspect
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fastlm import _core
+
+ROOT = Path(__file__).parent.parent
+
+# From the ground up; a file imports from its own floor and from those below. Folders stand for all they hold.
+FLOORS = [
+    ["_checkout", "_core"],
+    ["atomic", "batch", "progress", "workers"],
+    ["modelfile", "text", "autodiff"],
+    ["recurrence"],
+    ["models"],
+    ["training"],
+    ["scoring", "generation", "prefix_state"],
+    ["language_model"],
+    ["recipe"],
+    ["demo"],
+    ["cli"],
+    ["__init__", "__main__"],
+]
+FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
+
+# Words that kernels may not hold: they would allocate, print, end the process or keep state.
+FORBIDDEN = (r"Python\.h|arrayobject\.h|stdio\.h|\b(?:malloc|calloc|realloc|free|alloca|printf|fprintf|"
+             r"sprintf|puts|fopen|exit|_exit|abort|assert|setlocale|strtod|rand|srand|getenv|pthread_\w+)\s*\(|"
+             r"#\s*pragma\s+omp")
+
+
+def tracked():
+    """Files of the project as git sees them, new ones included; relative to the root."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is not a git checkout")
+    return [Path(name) for name in listing.splitlines() if (ROOT / name).is_file()]
+
+
+def text_of(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def without_comments(text):
+    """C source without comments and strings."""
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:[^"\\\n]|\\.)*"', " ", text, flags=re.DOTALL)
+
+
+def kernels():
+    files = sorted((ROOT / "csrc").glob("*.[ch]"))
+    assert len(files) > 5
+    return files
+
+
+@pytest.mark.parametrize("path", kernels(), ids=lambda path: path.name)
+def test_kernels_do_not_allocate_print_or_exit(path):
+    assert re.findall(FORBIDDEN, without_comments(text_of(path))) == []
+
+
+def test_the_search_for_forbidden_words_finds_them():
+    code = 'x = malloc (3); // free(x)\n#include <Python.h>\n/* abort() */ char *s = "exit(1)"; rows_free(x);'
+    assert re.findall(FORBIDDEN, without_comments(code)) == ["malloc (", "Python.h"]
+
+
+@pytest.mark.parametrize("path", kernels(), ids=lambda path: path.name)
+def test_kernels_keep_no_state(path):
+    """A static that is not a function and not const would be shared between threads."""
+    code = without_comments(text_of(path))
+    for declaration in re.findall(r"\bstatic\b[^;={]*[;={]", code):
+        assert "(" in declaration or re.search(r"\bconst\b", declaration), declaration
+    depth = 0
+    for line in code.splitlines():
+        if depth == 0 and not line.startswith("#"):
+            variable = re.match(r"(?!static|const|extern|typedef|struct|union|enum)[a-z]\w*(?:\s+\w+)*"
+                                r"[\s*]+\w+(?:\[\w*\])*\s*(?:=|;)", line)
+            assert not variable, line
+        depth += line.count("{") - line.count("}")
+
+
+def test_every_kernel_file_is_known_to_the_build():
+    build = text_of("setup.py")
+    assert [path.name for path in kernels() if path.name not in build] == []
+    assert [name for name in re.findall(r'"(\w+\.[ch])"', build) if not (ROOT / "csrc" / name).exists()] == []
+
+
+def test_nothing_generated_is_tracked():
+    generated = re.compile(r"\.(so|o|a|pyc|html)$|\.egg-info|^fastlm/_core\.(c|cpp)$|^build/|^dist/")
+    assert [str(path) for path in tracked() if generated.search(path.as_posix())] == []
+
+
+def test_no_path_of_one_machine():
+    """Absolute paths that exist on every system (/dev/full, /proc, /usr/bin/env) are none."""
+    folders = "home|root|work|farm|Users|tmp|opt"
+    machine = re.compile(rf"(?<![\w.~$}}<:/])/(?:{folders})/\w")
+    found = [f"{path}: {line.strip()}" for path in tracked()
+             if path.suffix in {".py", ".pyx", ".pyi", ".c", ".h", ".md", ".toml", ".in", ".sh", ""}
+             for line in text_of(path).splitlines() if machine.search(line)]
+    assert found == []
+
+
+@pytest.mark.parametrize("pattern, budget", [
+    ("csrc/*.[ch]", 275), ("fastlm/**/*.py", 275), ("benchmarks/**/*.py", 275),
+    ("fastlm/autodiff.py", 400), ("fastlm/modelfile.py", 290), ("fastlm/_core.pyx", 700), ("tests/*.py", 500),
+])
+def test_files_stay_short(pattern, budget):
+    exceptions = {"fastlm/autodiff.py", "fastlm/modelfile.py"} - {pattern}
+    paths = [path for path in ROOT.glob(pattern) if path.relative_to(ROOT).as_posix() not in exceptions]
+    assert paths
+    lengths = {path.name: text_of(path).count("\n") for path in paths}
+    assert {name: length for name, length in lengths.items() if length > budget} == {}
+
+
+def modules():
+    return sorted((ROOT / "fastlm").rglob("*.py"))
+
+
+def floor(name):
+    """The floor of fastlm.<name>, which may be a module, a package or something inside one."""
+    return FLOOR.get(name.split(".")[0])
+
+
+def imports(path):
+    """The parts of fastlm that a file imports when it runs, without the leading `fastlm.`."""
+    tree = ast.parse(text_of(path))
+    typing_only = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If)
+                   and ast.unparse(node.test) == "TYPE_CHECKING" for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name[7:] for alias in node.names if alias.name.startswith("fastlm."))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            if node.module == "fastlm":
+                yield from (alias.name for alias in node.names)
+            elif node.module and node.module.startswith("fastlm."):
+                yield node.module[7:]
+
+
+def test_every_module_has_a_floor():
+    names = {path.relative_to(ROOT / "fastlm").parts[0].removesuffix(".py") for path in modules()}
+    assert names - FLOOR.keys() == set()
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path):
+    own = FLOOR[path.relative_to(ROOT / "fastlm").parts[0].removesuffix(".py")]
+    for name in imports(path):
+        if floor(name) is None:                                 # a name that the package itself offers
+            assert own >= FLOOR["demo"], f"{path.name} imports {name} from fastlm, expected from its module"
+        else:
+            assert floor(name) <= own, f"{path.name} imports {name} from a floor above"
+
+
+def test_numpy_and_threadpoolctl_are_all_that_is_needed():
+    import sys
+    allowed = set(sys.stdlib_module_names) | {"numpy", "threadpoolctl", "fastlm"}
+    for path in modules():
+        for node in ast.parse(text_of(path)).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, path.name
+
+
+def test_the_stub_names_what_the_binding_has():
+    tree = ast.parse(text_of("fastlm/_core.pyi"))
+    stub = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    stub |= {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
+    binding = {name for name, value in vars(_core).items()
+               if not name.startswith("_") and not inspect.ismodule(value)}
+    assert {name for name in stub if not name.startswith("_")} == binding
+
+
+def test_the_version_is_one():
+    import fastlm
+    assert f'version = "{fastlm.__version__}"' in text_of("pyproject.toml")
+    assert f"## {fastlm.__version__}" in text_of("CHANGELOG.md")
