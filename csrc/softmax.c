@@ -1,7 +1,8 @@
 /* softmax.c: the softmax of rows and the losses on it. Included by kernels.h.
  *
  * A row is read three times: its maximum, the exponentials and their sum, the result; it stays in the cache between.
- * The maximum is subtracted first, so no exponential overflows and the sum is at least 1; a NaN, a +inf or a row of
+ * Short rows go several at a time through each stage, so that the processor works on one while another waits for its
+ * sum. The maximum is subtracted first, so no exponential overflows and the sum is at least 1; a NaN, a +inf or a row of
  * -inf gives a row of NaN. */
 
 INLINE float row_max(const float *x, size_t V)
@@ -45,47 +46,78 @@ INLINE void row_scale(float *x, float a, size_t V)
     if (i < V) store_part(x + i, load_part(x + i, V - i, 0.0f) * a, V - i);
 }
 
+#define TOGETHER 8
+INLINE size_t rows_together(size_t left, size_t V)
+{
+    const size_t most = V <= 1024 ? TOGETHER : 1;
+    return left < most ? left : most;
+}
+
+/* The maximum and the sum of exp(x - maximum) of some rows; out as in row_exp. */
+INLINE void rows_exp(float *out, const float *x, float *top, double *sum, size_t rows, size_t V)
+{
+    for (size_t r = 0; r < rows; r++) top[r] = row_max(x + r * V, V);
+    for (size_t r = 0; r < rows; r++) sum[r] = row_exp(out ? out + r * V : NULL, x + r * V, top[r], V);
+}
+
 static void softmax(float *out, const float *x, size_t N, size_t V)
 {
-    for (size_t n = 0; n < N; n++, out += V, x += V) {
-        const double sum = row_exp(out, x, row_max(x, V), V);
-        row_scale(out, (float)(1.0 / sum), V);
+    float top[TOGETHER];
+    double sum[TOGETHER];
+    for (size_t n = 0, rows; n < N; n += rows, out += rows * V, x += rows * V) {
+        rows = rows_together(N - n, V);
+        rows_exp(out, x, top, sum, rows, V);
+        for (size_t r = 0; r < rows; r++) row_scale(out + r * V, (float)(1.0 / sum[r]), V);
     }
 }
 
 static void log_softmax(float *out, const float *x, size_t N, size_t V)
 {
-    for (size_t n = 0; n < N; n++, out += V, x += V) {
-        const float top = row_max(x, V);
-        const float rest = (float)log(row_exp(NULL, x, top, V));
-        for (size_t v = 0; v < V; v++) out[v] = (x[v] - top) - rest;
+    float top[TOGETHER];
+    double sum[TOGETHER];
+    for (size_t n = 0, rows; n < N; n += rows) {
+        rows = rows_together(N - n, V);
+        rows_exp(NULL, x, top, sum, rows, V);
+        for (size_t r = 0; r < rows; r++, out += V, x += V) {
+            const float rest = (float)log(sum[r]);
+            for (size_t v = 0; v < V; v++) out[v] = (x[v] - top[r]) - rest;
+        }
     }
 }
 
 static void cross_entropy(double *loss, const float *x, const int32_t *target, size_t N, size_t V)
 {
-    for (size_t n = 0; n < N; n++, x += V) {
-        loss[n] = 0.0;
-        if (target[n] < 0) continue;
-        const float top = row_max(x, V);
-        loss[n] = log(row_exp(NULL, x, top, V)) + ((double)top - (double)x[target[n]]);
+    float top[TOGETHER];
+    double sum[TOGETHER];
+    for (size_t n = 0, rows; n < N; n += rows) {
+        rows = rows_together(N - n, V);
+        rows_exp(NULL, x, top, sum, rows, V);
+        for (size_t r = 0; r < rows; r++, x += V) {
+            const int32_t aim = target[n + r];
+            loss[n + r] = aim < 0 ? 0.0 : log(sum[r]) + ((double)top[r] - (double)x[aim]);
+        }
     }
 }
 
 static void softmax_cross_entropy(float *x, double *loss, const int32_t *target, float scale, size_t N, size_t V)
 {
-    for (size_t n = 0; n < N; n++, x += V) {
-        loss[n] = 0.0;
-        if (target[n] < 0) {
-            memset(x, 0, V * sizeof *x);
-            continue;
+    float top[TOGETHER];
+    double sum[TOGETHER];
+    for (size_t n = 0, rows; n < N; n += rows) {
+        rows = rows_together(N - n, V);
+        for (size_t r = 0; r < rows; r++) loss[n + r] = target[n + r] < 0 ? 0.0 : -(double)x[r * V + (size_t)target[n + r]];
+        rows_exp(x, x, top, sum, rows, V);
+        for (size_t r = 0; r < rows; r++, x += V) {
+            const int32_t aim = target[n + r];
+            if (aim < 0) {
+                memset(x, 0, V * sizeof *x);
+                continue;
+            }
+            const double p = (double)x[aim] / sum[r];
+            loss[n + r] = log(sum[r]) + ((double)top[r] + loss[n + r]);
+            row_scale(x, (float)((double)scale / sum[r]), V);
+            x[aim] = (float)((double)scale * (p - 1.0));
         }
-        const float top = row_max(x, V), aim = x[target[n]];
-        const double sum = row_exp(x, x, top, V);
-        loss[n] = log(sum) + ((double)top - (double)aim);
-        const double p = (double)x[target[n]] / sum;
-        row_scale(x, (float)((double)scale / sum), V);
-        x[target[n]] = (float)((double)scale * (p - 1.0));
     }
 }
 

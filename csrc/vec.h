@@ -23,6 +23,7 @@
 #define PARTS (LANES / W)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 4")
+#define UNROLL8 _Pragma("GCC unroll 8")
 
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
@@ -92,11 +93,13 @@ INLINE void store_up_to(float *out, vf v, size_t n)
 /* The largest of the lanes. */
 INLINE float vector_max(vf v)
 {
-    float lane[W];
-    memcpy(lane, &v, sizeof lane);
-    for (size_t half = W / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-    return lane[0];
+    float lane[LANES];
+    memcpy(lane, &v, sizeof v);
+    if (W == 16) UNROLL8 for (int i = 0; i < 8; i++) lane[i] = lane[i] > lane[i + 8] ? lane[i] : lane[i + 8];
+    if (W >= 8) UNROLL8 for (int i = 0; i < 4; i++) lane[i] = lane[i] > lane[i + 4] ? lane[i] : lane[i + 4];
+    lane[0] = lane[0] > lane[2] ? lane[0] : lane[2];
+    lane[1] = lane[1] > lane[3] ? lane[1] : lane[3];
+    return lane[0] > lane[1] ? lane[0] : lane[1];
 }
 
 /* Sixteen running sums in double. */
@@ -114,13 +117,19 @@ INLINE void lanes_add_square(lanes *sum, int part, vf v)
     sum->part[2 * part + 1] += upper(v) * upper(v);
 }
 
+/* Lane i + lane i+8, then i+4, i+2, i+1: written out, since a loop over the halves stays a loop. */
 INLINE double lanes_total(const lanes *sum)
 {
-    double lane[LANES];
-    memcpy(lane, sum->part, sizeof lane);
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+    vd part[8];
+    double lane[8];
+    memcpy(part, sum->part, sizeof sum->part);
+    if (W == 4) UNROLL8 for (int i = 0; i < 4; i++) part[i] += part[i + 4];
+    if (W <= 8) UNROLL8 for (int i = 0; i < 2; i++) part[i] += part[i + 2];
+    part[0] += part[1];
+    memcpy(lane, part, sizeof *part);
+    if (W == 16) UNROLL8 for (int i = 0; i < 4; i++) lane[i] += lane[i + 4];
+    if (W >= 8) UNROLL8 for (int i = 0; i < 2; i++) lane[i] += lane[i + 2];
+    return lane[0] + lane[1];
 }
 
 /* 2^n * (1 + q) = exp(x) for x <= 0: n the integer nearest to x / log 2, q = exp(r) - 1 of the remainder r. The
@@ -143,7 +152,7 @@ INLINE exponential exp_parts(vf x)
 INLINE vf exp_negative(vf x)
 {
     const exponential e = exp_parts(max(splat(SMALLEST), x));
-    const vf y = e.scale + e.scale * e.q;
+    const vf y = e.scale * (1.0f + e.q);             /* scale * q alone could be subnormal, which is slow */
     return (vf)((vi)y & ~(x < SMALLEST));
 }
 

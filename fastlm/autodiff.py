@@ -2,8 +2,7 @@
 
 Outside a tape the primitives only compute. Inside ``with Tape() as tape:`` each of them also leaves behind a function
 that, given the gradient of its result, adds the gradients of its inputs; ``tape.backward()`` calls these functions in
-reverse. Values are float32 arrays of shape (rows, width). Parameters are shared between threads and only read; every
-tape keeps gradients of its own, so that the shards of a batch run side by side.
+reverse. Values are float32 arrays of shape (rows, width); `fastlm.tape` holds the bookkeeping.
 
 >>> weight = Parameter("weight", np.array([[1.0], [2.0]], np.float32))
 >>> with Tape() as tape:
@@ -13,197 +12,29 @@ tape keeps gradients of its own, so that the shards of a batch run side by side.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastlm import _core
+from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, record, variable
 
 Array = np.ndarray
-_active = threading.local()
+__all__ = ["Leaf", "Parameter", "Tape", "Variable", "add", "add_bias", "concatenate", "cross_entropy", "dropout",
+           "empty", "gather", "linear", "matmul", "multiply", "record", "relu", "reshape", "sigmoid", "squared_error",
+           "tanh", "variable"]
 
 
-class Parameter:
-    """A named array that training changes. ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
-
-    __slots__ = ("decay", "name", "value")
-
-    def __init__(self, name: str, value: Array, decay: bool = True) -> None:
-        self.name = name
-        self.value = np.ascontiguousarray(value, np.float32)
-        self.decay = decay
-
-
-class Variable:
-    """A value on the tape. ``gradient`` is None until something is added to it."""
-
-    __slots__ = ("disposable", "gradient", "value")
-
-    def __init__(self, value: Array, disposable: bool = False) -> None:
-        self.value = value
-        self.gradient: Array | None = None
-        self.disposable = disposable   # nobody's way back reads the value: a loss may turn it into its gradient
-
-    def added(self) -> Array:
-        """The gradient to add to, zeros at first."""
-        if self.gradient is None:
-            self.gradient = empty(self.value.shape)
-            self.gradient.fill(0)
-        return self.gradient
-
-    def assign(self) -> Array | None:
-        """The gradient to write over when it holds nothing yet, else None."""
-        if self.gradient is not None:
-            return None
-        self.gradient = empty(self.value.shape)
-        return self.gradient
-
-
-class Leaf(Variable):
-    """A parameter on one tape, its gradient kept from step to step: zero, or only in `rows`, or dense, or stale."""
-
-    __slots__ = ("parameter", "rows", "status")
-
-    def __init__(self, parameter: Parameter) -> None:
-        super().__init__(parameter.value)
-        self.parameter = parameter
-        self.gradient = np.zeros(parameter.value.shape, np.float32)
-        self.rows: list[Array] = []
-        self.status = "zero"
-
-    def added(self) -> Array:
-        assert self.gradient is not None
-        if self.status == "stale":
-            self.gradient.fill(0)
-        self.status = "dense"
-        return self.gradient
-
-    def added_at(self, rows: Array) -> Array:
-        """As `added`, for a primitive that touches only some rows of the table."""
-        assert self.gradient is not None
-        if self.status == "stale":
-            self.gradient.fill(0)
-        if self.status != "dense":
-            self.status = "rows"
-            self.rows.append(rows)
-        return self.gradient
-
-    def assign(self) -> Array | None:
-        if self.status in ("rows", "dense"):
-            return None
-        self.status = "dense"
-        return self.gradient
-
-    def touched(self) -> Array | None:
-        """The rows with a gradient, sorted and unique, or None where all of them may have one."""
-        if self.status in ("zero", "stale"):
-            return np.zeros(0, np.int64)
-        if self.status == "dense":
-            return None
-        rows = np.unique(np.concatenate(self.rows))
-        return rows[rows >= 0]
-
-    def spent(self, status: str) -> None:
-        """Says what the gradient holds once it has been used: "zero" or "stale"."""
-        self.status = status
-        self.rows.clear()
-
-
-class Tape:
-    """Records primitives of this thread from ``with`` on; keeps their buffers for the next step of the same sizes.
-
-    ``record=False`` only lends the buffers; ``training`` turns dropout on; ``seed`` is what its masks are drawn from.
-    """
-
-    def __init__(self, record: bool = True) -> None:
-        self.record = record
-        self.seed = 0
-        self.leaves: dict[str, Leaf] = {}
-        self._ways_back: list[Callable[[], None]] = []
-        self._free: dict[int, list[Array]] = {}
-        self._lent: list[tuple[int, Array]] = []
-
-    def __enter__(self) -> Tape:
-        if getattr(_active, "tape", None) is not None:
-            raise RuntimeError("a tape is already recording in this thread; tapes do not nest")
-        _active.tape = self
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        _active.tape = None
-        self._ways_back.clear()
-        for key, buffer in self._lent:
-            self._free.setdefault(key, []).append(buffer)
-        self._lent.clear()
-
-    def lend(self, shape: tuple[int, ...]) -> Array:
-        """A buffer (shape) float32 of unknown contents, returned when the tape ends."""
-        count = int(np.prod(shape))
-        key = max(6, (count - 1).bit_length())   # powers of two, so that ragged batches share buffers
-        free = self._free.get(key)
-        buffer = free.pop() if free else _aligned(1 << key)
-        self._lent.append((key, buffer))
-        return buffer[:count].reshape(shape)
-
-    def leaf(self, parameter: Parameter) -> Leaf:
-        """The parameter as this tape sees it."""
-        leaf = self.leaves.get(parameter.name)
-        if leaf is None:
-            leaf = self.leaves[parameter.name] = Leaf(parameter)
-        leaf.value = parameter.value
-        return leaf
-
-    def backward(self) -> None:
-        """Adds the gradient of every loss on the tape to its leaves."""
-        for way_back in reversed(self._ways_back):
-            way_back()
-        self._ways_back.clear()
-
-
-def _aligned(count: int) -> Array:
-    raw = np.empty(count + 16, np.float32)
-    skip = (-raw.ctypes.data // 4) % 16   # 64-byte lines, so that results do not depend on where memory fell
-    return raw[skip: skip + count]
-
-
-def empty(shape: tuple[int, ...]) -> Array:
-    """A float32 array of unknown contents, lent by the tape of this thread where there is one."""
-    tape = getattr(_active, "tape", None)
-    return np.empty(shape, np.float32) if tape is None else tape.lend(shape)
-
-
-def variable(x: Any) -> Variable:
-    """A Variable, Parameter or array as a Variable that is about to be read."""
-    if isinstance(x, Parameter):
-        tape = getattr(_active, "tape", None)
-        return Variable(x.value) if tape is None or not tape.record else tape.leaf(x)
-    if isinstance(x, Variable):
-        x.disposable = False
-        return x
-    return Variable(np.ascontiguousarray(x, np.float32))
-
-
-def record(out: Variable, way_back: Callable[[Array], None]) -> Variable:
-    """Puts a primitive on the tape; way_back gets out's gradient, and is skipped where out got none."""
-    tape = getattr(_active, "tape", None)
-    if tape is not None and tape.record:
-        def step() -> None:
-            if out.gradient is not None:
-                way_back(out.gradient)
-        tape._ways_back.append(step)
-    return out
-
-
-def _add_product(x: Variable, a: Array, b: Array) -> None:
+def add_product(x: Variable, a: Array, b: Array) -> None:
+    """x's gradient += a @ b, written straight in where it holds nothing yet."""
     target = x.assign()
     if target is not None:
         np.matmul(a, b, out=target)
     else:
         product = empty(x.value.shape)
         np.matmul(a, b, out=product)
-        _core.add(x.gradient, product)
+        _core.add(x.added(), product)
 
 
 def gather(table: Any, rows: Any) -> Variable:
@@ -229,11 +60,11 @@ def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
     np.matmul(x.value, w, out=out.value)
 
     def back(gradient: Array) -> None:
-        _add_product(x, gradient, w.T)
+        add_product(x, gradient, w.T)
         if transpose:
-            _add_product(weight, gradient.T, x.value)
+            add_product(weight, gradient.T, x.value)
         else:
-            _add_product(weight, x.value.T, gradient)
+            add_product(weight, x.value.T, gradient)
     return record(out, back)
 
 
@@ -306,11 +137,11 @@ def relu(x: Any) -> Variable:
 def dropout(x: Any, rate: float) -> Variable:
     """x with a fraction `rate` of its entries zeroed and the rest scaled by 1/(1 - rate), while a tape with a seed
     records; x itself otherwise. Srivastava et al. 2014."""
-    tape = getattr(_active, "tape", None)
+    tape = active()
     if rate == 0 or tape is None or not tape.record or not tape.seed:
         return variable(x)
     x = variable(x)
-    seed = (tape.seed * 0x9E3779B97F4A7C15 + len(tape._ways_back)) % 2**64
+    seed = (tape.seed * 0x9E3779B97F4A7C15 + len(tape.ways_back)) % 2**64
     out = Variable(empty(x.value.shape), disposable=True)
     _core.dropout(out.value, x.value, 1 - rate, seed, 0)
     return record(out, lambda gradient: _core.dropout(x.added(), gradient, 1 - rate, seed, 1))
@@ -341,7 +172,7 @@ def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float
     owned = isinstance(logits, Variable) and logits.disposable
     logits = variable(logits)
     losses = np.empty(len(targets), np.float64)
-    tape = getattr(_active, "tape", None)
+    tape = active()
     gradient = logits.value
     if not owned or tape is None or not tape.record:
         gradient = empty(logits.value.shape)
@@ -354,7 +185,7 @@ def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float
         else:
             _core.add(logits.added(), gradient)
     if tape is not None and tape.record:
-        tape._ways_back.append(back)
+        tape.ways_back.append(back)
     return float(losses.sum())
 
 

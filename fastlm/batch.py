@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -52,15 +53,15 @@ class Batch:
         """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 or None."""
         steps, sequences = ids.shape
         flags = None if starts is None or not starts.any() else np.ascontiguousarray(starts, np.uint8).reshape(-1)
-        return cls(np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp), sequences, flags)
+        rows, size = np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp)
+        return cls(rows, size, sequences, flags)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def steps(self) -> Iterator[tuple[int, int]]:
         """The first and one past the last row of every time step."""
-        offsets = self.offset.tolist()
-        return zip(offsets[:-1], offsets[1:], strict=True)
+        return itertools.pairwise(self.offset.tolist())
 
     def to_lanes(self, values: Array) -> Array:
         """A copy of per-sequence values (S, ...), reordered from the caller's order to the lanes'."""

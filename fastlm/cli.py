@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import fastlm
@@ -94,7 +95,7 @@ def _train(options: argparse.Namespace) -> int:
     plan = fastlm.load(options.plan).plan if options.plan else None
     if options.plan and plan is None:
         raise ValueError(f"{options.plan} records no plan")
-    source: Any = sys.stdin.buffer if options.files == ["-"] else options.files
+    source: Any = sys.stdin.buffer if options.files == ["-"] else [Path(name) for name in options.files]
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
@@ -141,19 +142,19 @@ def _next(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
-    file = sys.stdin.buffer if options.file == "-" else open(options.file, "rb")
-    with file:
+    with sys.stdin.buffer if options.file == "-" else open(options.file, "rb") as file:
         for number, raw in enumerate(file, 1):
             text = raw if raw.endswith(b"\n") else raw + b"\n"
             if text.isspace() and not text.strip(b"\r\n"):
-                print(f"fastlm: line {number} is empty; a line of text was expected, so its figure is nan", file=sys.stderr)
+                print(f"fastlm: line {number} is empty; text was expected, so its figure is nan", file=sys.stderr)
                 write("nan\n")
                 continue
             try:
                 line = text if lm.vocabulary.unit == "byte" else text.decode()
             except UnicodeDecodeError as error:
-                raise ValueError(f"line {number}: byte 0x{text[error.start]:02x} at offset {error.start} is not UTF-8") from None
-            write(f"{lm.score(line, threads=1).nats:.6f}\n")  # type: ignore[arg-type]
+                raise ValueError(f"line {number}: byte 0x{text[error.start]:02x} at offset {error.start} is not "
+                                 "UTF-8") from None
+            write(f"{lm.score(line, threads=1).nats:.6f}\n")
     return 0
 
 

@@ -39,7 +39,8 @@ def english() -> list[str]:
         except ImportError:
             continue
         members = [member for _, member in sorted(inspect.getmembers(module)) if callable(member)]
-        members += [method for member in members if inspect.isclass(member) for _, method in sorted(vars(member).items())]
+        members += [method for member in members if inspect.isclass(member)
+                    for _, method in sorted(vars(member).items())]
         docs = [inspect.getdoc(member) for member in [module, *members]]
         texts.append("\n".join(dict.fromkeys(doc for doc in docs if isinstance(doc, str))))
     return [tokenise(text) for text in texts if text.strip()]
@@ -104,8 +105,8 @@ def saved(lm: LanguageModel, text: str, length: int = 256) -> str:
         for end in range(1, len(ids) + 1):
             lm.model.forward(Batch(ids[:end], np.ones(end, np.uintp), 1))
     once, again = _seconds(by_state), _seconds(anew)
-    return (f"All {len(ids)} prefixes of a text: {1000 * once:.0f} ms by prefix state, {1000 * again:.0f} ms by reading "
-            f"every prefix anew: {again / once:.0f} times as long, and growing with the length.")
+    return (f"All {len(ids)} prefixes of a text: {1000 * once:.0f} ms by prefix state, {1000 * again:.0f} ms by "
+            f"reading every prefix anew: {again / once:.0f} times as long, and growing with the length.")
 
 
 def _seconds(work: Callable[[], None]) -> float:

@@ -189,8 +189,8 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     if metadata.get("kind") != "model":
         raise modelfile.ModelFileError(f"{path} holds a {metadata.get('kind', 'foreign file')}; a model was expected")
     try:
-        vocabulary = Vocabulary.from_arrays(*(tensors[f"vocabulary/{part}"] for part in ("tokens", "offsets", "counts")),
-                                            metadata["unit"])
+        vocabulary = Vocabulary.from_arrays(tensors["vocabulary/tokens"], tensors["vocabulary/offsets"],
+                                            tensors["vocabulary/counts"], metadata["unit"])
         config = json.loads(metadata["config"])
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
         _check_size(config, weights, len(vocabulary))

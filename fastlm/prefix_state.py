@@ -18,8 +18,8 @@ Array = np.ndarray
 class PrefixState:
     """What the model knows after the tokens read so far, and the next-token distribution they lead to.
 
-    Made by ``lm.start()``. Reading one more token costs one update, whatever the length of the prefix. ``copy()`` forks;
-    states compare, pickle and never share memory; the model itself is only read.
+    Made by ``lm.start()``. Reading one more token costs one update, whatever the length of the prefix. ``copy()``
+    forks; states compare, pickle and never share memory; the model itself is only read.
 
     >>> state = lm.start()                                   # doctest: +SKIP
     >>> logp = state.step("I"); logp = state.step("am")      # doctest: +SKIP

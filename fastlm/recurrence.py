@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core
-from fastlm.autodiff import Leaf, Variable, _add_product, empty, record, variable
+from fastlm.autodiff import Leaf, Variable, add_product, empty, record, variable
 from fastlm.batch import Batch
 
 Array = np.ndarray
@@ -123,7 +123,7 @@ def lstm(x: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array) -> tu
                 if fresh is not None and fresh[a:b].any():
                     product_h[:lanes][fresh[a:b]] = 0
                     dc[:lanes][fresh[a:b]] = 0
-        _add_product(recurrent, h_before.T, gates)
+        add_product(recurrent, h_before.T, gates)
         if x.gradient is None and not isinstance(x, Leaf):
             x.gradient = gates
         else:

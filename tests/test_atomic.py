@@ -198,6 +198,22 @@ def test_a_read_only_folder_and_a_read_only_file(path):
         path.parent.chmod(0o755)
 
 
+def test_a_read_only_file_is_refused_in_a_folder_that_would_let_it_be_replaced(path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda name, mode: (str(name), mode) != (str(path), os.W_OK))
+    refused(path, PermissionError, f"{path} cannot be written: it is read-only")
+    assert only_file(path) == OLD
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="only Linux has /proc/self/fd")
+def test_no_file_stays_open(path):
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        atomic.replace(path, write_new)
+        with pytest.raises(ZeroDivisionError):
+            atomic.replace(path, lambda file: 1 / 0)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_a_folder_that_takes_no_files_even_from_root():
     with pytest.raises(OSError, match="^/proc/notes.txt cannot be written: no file can be created in /proc "):

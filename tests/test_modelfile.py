@@ -187,6 +187,15 @@ def test_save_refuses_in_one_sentence_and_keeps_the_old_file(path, tensors, meta
     assert [(child.name, child.read_bytes()) for child in path.parent.iterdir()] == [(path.name, b"old")]
 
 
+def test_save_refuses_a_header_that_load_would_refuse(path, monkeypatch):
+    monkeypatch.setattr(modelfile, "MAX_HEADER", 192)
+    save(path, {}, {"a": "b" * 37})
+    assert load(path) == ({}, {"a": "b" * 37})
+    with pytest.raises(ValueError, match="^the model file has a header of 200 bytes, expected at most 192$"):
+        save(path, {}, {"a": "b" * 62})
+    assert load(path) == ({}, {"a": "b" * 37})
+
+
 def test_a_failing_write_keeps_the_old_file(path, monkeypatch):
     save(path, {}, {"which": "old"})
 

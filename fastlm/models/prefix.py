@@ -62,8 +62,8 @@ class PrefixModel:
         options = dict(config)
         name = options.pop("name", None)
         if name not in PrefixModel.registry:
-            raise ValueError(f"model {name!r} is not known here; a class of that name must be imported first, or one of "
-                             f"{', '.join(sorted(PrefixModel.registry))} was expected")
+            raise ValueError(f"model {name!r} is not known here; a class of that name must be imported first, or one "
+                             f"of {', '.join(sorted(PrefixModel.registry))} was expected")
         try:
             return PrefixModel.registry[name](**options)
         except TypeError as error:
@@ -94,8 +94,8 @@ class PrefixModel:
         array = array.astype(np.int64, copy=False)
         outside = np.flatnonzero((array.reshape(-1) < 0) | (array.reshape(-1) >= self.vocab_size))
         if len(outside):
-            first = outside[0]
-            raise IndexError(f"ids[{first}] = {array.reshape(-1)[first]} is outside the vocabulary of {self.vocab_size}")
+            first, value = outside[0], array.reshape(-1)[outside[0]]
+            raise IndexError(f"ids[{first}] = {value} is outside the vocabulary of {self.vocab_size}")
         return np.ascontiguousarray(array, np.int32)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:

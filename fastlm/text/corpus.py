@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -58,7 +59,12 @@ class Corpus:
 
     @classmethod
     def build(
-        cls, source: Any, unit: str = "word", min_count: int = 1, max_size: int | None = None, documents: str = "file"
+        cls,
+        source: Any,
+        unit: str = "word",
+        min_count: int = 1,
+        max_size: int | None = None,
+        documents: str = "file",
     ) -> tuple[Vocabulary, Self]:
         """Reads a source once, making its vocabulary on the way: (vocabulary, corpus).
 
@@ -76,7 +82,7 @@ class Corpus:
         tokens, counts, final = tally.choose()
         vocabulary = Vocabulary(tokens, unit, counts)
         folded = final == (-1 if vocabulary.unknown is None else vocabulary.unknown)
-        if tally.unknown is not None:
+        if vocabulary.unknown is not None:
             folded[tally.unknown] = False
         unknown_at = []
         for start, part in _parts(ids):
@@ -121,7 +127,7 @@ class Corpus:
     def documents(self) -> Iterator[np.ndarray]:
         """The ids of one document after another, int32 (n,) views."""
         ends = self.offsets.tolist()
-        return (self.ids[start:end] for start, end in zip(ends, ends[1:], strict=False))
+        return (self.ids[start:end] for start, end in pairwise(ends))
 
     def split(self, fraction: float) -> tuple[Self, Self]:
         """The corpus without its last part, and that part: about `fraction` of the tokens, at least one each.

@@ -1,16 +1,15 @@
 """One pass over a source: provisional ids and their counts, then the choice of the tokens that are kept."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.reader import check_choice, read_documents
+from fastlm.text.reader import UNITS, check_choice, read_documents
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
-
-UNKNOWN = "<unk>"
-NEWLINE = "\n"
+from fastlm.text.tokens import BYTES, NEWLINE, UNKNOWN
 
 _CODE_POINTS = 0x110000
 
@@ -36,9 +35,9 @@ class Tally:
     """Counts tokens under provisional ids: words as they appear, code points and bytes as what they are."""
 
     def __init__(self, unit: str, min_count: int = 1, max_size: int | None = None) -> None:
-        check_choice("unit", unit, ("word", "char", "byte"))
+        check_choice("unit", unit, UNITS)
         if unit == "byte" and (min_count != 1 or max_size is not None):
-            raise ValueError(f"min_count = {min_count} and max_size = {max_size}; a byte vocabulary has all 256 bytes")
+            raise ValueError(f"min_count = {min_count}, max_size = {max_size}; bytes always have 256 tokens")
         if min_count < 1:
             raise ValueError(f"min_count = {min_count}; expected at least 1")
         if max_size is not None and max_size < 2:
@@ -46,13 +45,13 @@ class Tally:
         self._unit, self._min_count, self._max_size = unit, min_count, max_size
         self._table = WordTable(np.frombuffer(b"<unk>\n", np.uint8), np.array([0, 5, 6]))
         self.scan: Scanner
-        self.unknown: int | None
+        self.unknown: int  # none in bytes
         if unit == "word":
             self.scan, self.unknown, self.newline = word_scanner(self._table.learn, 1), 0, 1
         elif unit == "char":
             self.scan, self.unknown, self.newline = char_scanner(), _CODE_POINTS, ord(NEWLINE)
         else:
-            self.scan, self.unknown, self.newline = scan_bytes, None, ord(NEWLINE)
+            self.scan, self.unknown, self.newline = scan_bytes, -1, ord(NEWLINE)
         self._counts = np.zeros(2, np.int64)
 
     def count(self, ids: np.ndarray) -> None:
@@ -63,15 +62,15 @@ class Tally:
             self._counts = counts
 
     def choose(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """(tokens, counts int64 (V,), the id of every provisional id int32): most frequent first, ties by their bytes.
+        """(tokens, counts int64 (V,), the id of every provisional id, int32).
 
-        The tokens left out are counted, and mapped, as the unknown token.
+        The most frequent token comes first, ties in the order of their bytes. Tokens left out are counted,
+        and mapped, as the unknown token.
         """
         if self._unit == "byte":
-            tokens = [bytes([value]).decode("utf-8", "surrogateescape") for value in range(256)]
             counts = np.zeros(256, np.int64)
             counts[: len(self._counts)] = self._counts
-            return tokens, counts, np.arange(256, dtype=np.int32)
+            return list(BYTES), counts, np.arange(256, dtype=np.int32)
         provisional, names = self._names()
         counts = np.zeros(len(names), np.int64)
         counted = provisional < len(self._counts)
@@ -100,6 +99,6 @@ class Tally:
         if self._unit == "word":
             blob, offsets = self._table.arrays()
             text, ends = blob.tobytes(), offsets.tolist()
-            return np.arange(len(ends) - 1), [text[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+            return np.arange(len(ends) - 1), [text[a:b] for a, b in pairwise(ends)]
         codes = np.union1d(np.flatnonzero(self._counts), [ord(NEWLINE)])
         return np.append(codes, _CODE_POINTS), [chr(code).encode() for code in codes] + [UNKNOWN.encode()]

@@ -32,7 +32,7 @@ class OneHot:
         return vector
 
     def to_csr(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The matrix in compressed sparse rows: data float32 (n,), indices int32 (n,), indptr int32 (|V| + 1,).
+        """The matrix in compressed sparse rows: data float32 (n,), indices int32 (n,), indptr int32 (|V|+1,).
 
             scipy.sparse.csr_array(x.to_csr(), shape=x.shape)
         """
@@ -56,7 +56,7 @@ def indicator(ids: Ids, vocab_size: int) -> np.ndarray:
 
 
 def encode(ids: Ids, vocab_size: int, max_length: int) -> OneHot:
-    """The positional one-hot matrix of a document: shape (vocab_size, max_length), tokens past max_length left out.
+    """The positional one-hot matrix of a document, of the shape (vocab_size, max_length).
 
     ids (N,) integers. Raises IndexError where an id is outside the vocabulary, ValueError where vocab_size or
     max_length is below 1.
@@ -86,7 +86,7 @@ def decode(x: OneHot | np.ndarray, vocab_size: int | None = None) -> np.ndarray:
     array = np.asarray(x)
     if array.ndim == 1:
         if vocab_size is None or vocab_size < 1 or array.size % vocab_size:
-            raise ValueError(f"vocab_size = {vocab_size} does not divide a vector of {array.size} into columns")
+            raise ValueError(f"vocab_size = {vocab_size} does not cut {array.size} entries into columns")
         columns = array.reshape(-1, vocab_size)
     elif array.ndim == 2:
         columns = array.T
@@ -95,8 +95,9 @@ def decode(x: OneHot | np.ndarray, vocab_size: int | None = None) -> np.ndarray:
     ones = (columns == 1).sum(axis=1)
     length = int(np.argmax(ones == 0)) if (ones == 0).any() else len(ones)
     wrong = (columns != 0).sum(axis=1) != (np.arange(len(ones)) < length)
-    if (wrong | (ones > 1)).any():
-        raise ValueError(f"column {int(np.argmax(wrong | (ones > 1)))} of x is not one-hot, or follows a zero column")
+    wrong |= ones > 1
+    if wrong.any():
+        raise ValueError(f"column {int(np.argmax(wrong))} of x is not one-hot, or follows a zero column")
     return columns[:length].argmax(axis=1).astype(np.int32)
 
 

@@ -34,8 +34,8 @@ def as_ids(ids: Ids, vocab_size: int | None = None, name: str = "ids") -> np.nda
     end = _LARGEST + 1 if vocab_size is None else vocab_size
     if array.size and (int(array.min()) < 0 or int(array.max()) >= end):
         n = int(np.flatnonzero((array < 0) | (array > end - 1))[0])
-        wanted = f"not an id, 0 to {_LARGEST}" if vocab_size is None else f"outside the vocabulary of {vocab_size}"
-        raise IndexError(f"{name}[{n}] = {array[n]} is {wanted}")
+        bounds = f"the range 0 to {_LARGEST}" if vocab_size is None else f"the vocabulary of {vocab_size}"
+        raise IndexError(f"{name}[{n}] = {array[n]} is outside {bounds}")
     return np.ascontiguousarray(array, np.int32)
 
 

@@ -23,7 +23,7 @@ _FILE_NAME = re.compile(r"\S*(/\S*|\.(txt|gz|bz2|xz|md))")
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raises ValueError where an argument is none of its choices."""
     if value not in choices:
-        raise ValueError(f"{name} = {value!r}; expected {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}")
+        raise ValueError(f"{name} = {value!r}; expected one of {', '.join(map(repr, choices))}")
 
 
 def read_documents(source: Any, documents: str = "file", unit: str = "word") -> Iterator[tuple[str, bytes]]:
@@ -65,7 +65,7 @@ def text_bytes(text: str | bytes, name: str, unit: str) -> bytes:
         code = ord(text[error.start])
         raise ValueError(f"{name}: U+{code:04X} at position {error.start} is half a surrogate pair") from None
     if unit != "byte" and b"\0" in encoded:
-        raise ValueError(f'{name}: NUL character at position {text.index(chr(0))}; only unit="byte" reads those')
+        raise ValueError(f'{name}: NUL at position {text.index(chr(0))}; only unit="byte" reads those')
     return encoded
 
 
@@ -82,12 +82,13 @@ def _cut_all(source: Any, documents: str, unit: str) -> Iterator[tuple[str, byte
 
 
 def _cut(name: str, text: bytes | BinaryIO, documents: str, unit: str) -> Iterator[tuple[str, bytes]]:
-    """The documents of one text. Strings were checked when they were encoded; the bytes of a file are checked here."""
+    """The documents of one text. A string was checked when it was encoded; the bytes of a file are here."""
     if documents == "file":
         whole = text if isinstance(text, bytes) else _checked(text.read(), name, 0, unit)
         yield name, whole
         return
-    offset, block = 0, []
+    offset = 0
+    block: list[bytes] = []
     for line in io.BytesIO(text) if isinstance(text, bytes) else text:
         if not isinstance(text, bytes):
             _checked(line, name, offset, unit)
@@ -109,15 +110,15 @@ def _checked(text: bytes, name: str, offset: int, unit: str) -> bytes:
         return text
     nul = text.find(0)
     if nul >= 0:
-        raise ValueError(f'{name}: NUL character at offset {offset + nul}; only unit="byte" reads those')
-    for start, piece in pieces(text):
-        try:
+        raise ValueError(f'{name}: NUL at offset {offset + nul}; only unit="byte" reads those')
+    start = 0
+    try:
+        for start, piece in pieces(text):  # noqa: B007, the handler reads it
             str(piece, "utf-8")
-        except UnicodeDecodeError as error:
-            at = start + error.start
-            raise ValueError(
-                f'{name}: byte 0x{text[at]:02X} at offset {offset + at} is not UTF-8; unit="byte" reads any bytes'
-            ) from None
+    except UnicodeDecodeError as error:
+        at = start + error.start
+        place = f"byte 0x{text[at]:02X} at offset {offset + at}"
+        raise ValueError(f'{name}: {place} is not UTF-8; unit="byte" reads any bytes') from None
     return text
 
 
@@ -151,7 +152,7 @@ def _are_paths(source: list[Any] | tuple[Any, ...]) -> bool:
         if all(_FILE_NAME.fullmatch(item) for item in missing):
             raise FileNotFoundError(f"{_shown(missing[0])} does not exist, and looks like the name of a file")
         return False
-    named = str(others[0]) if others else next(item for item in strings if item not in missing)
+    named = str(others[0]) if others else next(item for item in strings if os.path.exists(item))
     raise ValueError(
         f"{_shown(named)} names a file and {_shown(missing[0])} does not; expected all paths or all documents"
     )
@@ -184,13 +185,13 @@ def _open_file(file: Any, unit: str) -> tuple[str, bytes | BinaryIO]:
     try:
         return name, text_bytes(file.read(), name, unit)
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ValueError(f"{name}: byte 0x{byte:02X} at offset {error.start} is not {error.encoding}") from None
+        place = f"byte 0x{error.object[error.start]:02X} at offset {error.start}"
+        raise ValueError(f"{name}: {place} is not {error.encoding}") from None
 
 
 def _buffered(text: bytes) -> BinaryIO:
     # A reader around the caller's own raw file would close it when forgotten; this one holds a copy.
-    return io.BufferedReader(io.BytesIO(text))  # type: ignore[arg-type]
+    return io.BufferedReader(io.BytesIO(text))
 
 
 def _uncompressed(file: Any) -> Any:

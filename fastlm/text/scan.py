@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 PIECE = 1 << 20
+_IN_CACHE = 1 << 15
 
 Walk = Callable[..., tuple[int, int]]
 Scanner = Callable[[bytes, "IdBuffer"], None]
@@ -44,11 +45,11 @@ class IdBuffer:
         return self.ids.copy()
 
 
-def pieces(text: bytes) -> Iterator[tuple[int, memoryview]]:
-    """(offset, part) of UTF-8 text in parts of about a mebibyte that end between characters."""
+def pieces(text: bytes, size: int = PIECE) -> Iterator[tuple[int, memoryview]]:
+    """(offset, part) of UTF-8 text in parts of about `size` bytes that end between characters."""
     view, start = memoryview(text), 0
     while start < len(text):
-        end = min(start + PIECE, len(text))
+        end = min(start + size, len(text))
         for _ in range(3):
             if end < len(text) and text[end] & 0xC0 == 0x80:
                 end -= 1
@@ -57,7 +58,7 @@ def pieces(text: bytes) -> Iterator[tuple[int, memoryview]]:
 
 
 def word_scanner(walk: Walk, newline: int) -> Scanner:
-    """Words between ASCII whitespace by `WordTable.learn` or `.find`; "\\n" becomes the id newline, unless that is -1."""
+    """Words between ASCII whitespace by `WordTable.learn` or `.find`; "\\n" has the id newline, -1: none."""
 
     def scan(text: bytes, buffer: IdBuffer) -> None:
         position = 0
@@ -74,9 +75,13 @@ def char_scanner(lookup: np.ndarray | None = None) -> Scanner:
     """Code points, or with a lookup their ids there; its last entry is for every code point past its end."""
 
     def scan(text: bytes, buffer: IdBuffer) -> None:
-        for _, piece in pieces(text):
+        for _, piece in pieces(text, _IN_CACHE):
             codes = np.frombuffer(str(piece, "utf-8").encode("utf-32-le"), np.dtype("<u4"))
-            buffer.append(codes if lookup is None else lookup[np.minimum(codes, len(lookup) - 1)])
+            if lookup is None:
+                buffer.append(codes)
+            else:
+                np.take(lookup, codes, mode="clip", out=buffer.room(len(codes))[: len(codes)])
+                buffer.size += len(codes)
 
     return scan
 

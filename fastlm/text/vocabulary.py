@@ -3,27 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.counting import NEWLINE, UNKNOWN, Tally, fill
+from fastlm.text.counting import Tally, fill
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.reader import UNITS, check_choice, text_bytes
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
-
-# One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it.
-_TOKEN = {
-    "word": re.compile(r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n"),
-    "char": re.compile(r"[^\0\ud800-\udfff]|<unk>"),
-    "byte": re.compile(r"[\0-\x7f\udc80-\udcff]"),
-}
-_EXPECTED = {
-    "word": "no word: it is empty, or has whitespace, a NUL or half a surrogate pair in it",
-    "char": f"no character: one code point, not NUL, not half a surrogate pair; or {UNKNOWN}",
-    "byte": "no byte",
-}
+from fastlm.text.tokens import NEWLINE, UNKNOWN, by_id, ids_of
 
 
 class Vocabulary:
@@ -52,18 +42,23 @@ class Vocabulary:
     ) -> None:
         check_choice("unit", unit, UNITS)
         self.unit = unit
-        self.tokens = _by_id(tokens_by_id)
-        self._ids = _ids_of(self.tokens, unit)
+        self.tokens = by_id(tokens_by_id)
+        self._ids = ids_of(self.tokens, unit)
         self.counts = np.zeros(len(self), np.int64) if counts is None else np.array(counts, np.int64)
         if self.counts.shape != (len(self),) or (self.counts < 0).any():
-            raise ValueError(f"counts have the shape {self.counts.shape}; expected {len(self)} numbers, none negative")
+            raise ValueError(f"counts {self.counts.shape} are not {len(self)} numbers from 0 on")
         self.counts.setflags(write=False)
         self.unknown = self._ids.get(UNKNOWN) if unit != "byte" else None
         self.end_of_line = self._ids.get(NEWLINE)
 
     @classmethod
     def build(
-        cls, source: Any, unit: str = "word", min_count: int = 1, max_size: int | None = None, documents: str = "file"
+        cls,
+        source: Any,
+        unit: str = "word",
+        min_count: int = 1,
+        max_size: int | None = None,
+        documents: str = "file",
     ) -> Self:
         """The vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
 
@@ -107,11 +102,12 @@ class Vocabulary:
         return type(self).from_arrays, self.to_arrays()
 
     def id(self, token: str) -> int:
-        """The id of a token. Raises ValueError where it is not in the vocabulary; `encode` gives `<unk>` there."""
+        """The id of a token. Raises ValueError where there is none; `encode` gives `<unk>` there."""
         try:
             return self._ids[token]
         except KeyError:
-            raise ValueError(f"{token!r} is not among the {len(self._ids)} tokens of the vocabulary") from None
+            count = len(self._ids)
+            raise ValueError(f"{token!r} is not among the {count} tokens of the vocabulary") from None
 
     def token(self, id: int) -> str:
         """The token of an id. Raises IndexError outside the vocabulary, ValueError at a gap."""
@@ -153,8 +149,8 @@ class Vocabulary:
             n = tokens.index(None)
             raise ValueError(f"ids[{n}] = {array[n]} is a gap in the vocabulary: no token has it")
         if self.unit == "char":
-            return "".join(tokens)  # type: ignore[arg-type]
-        return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")  # type: ignore[arg-type]
+            return "".join(tokens)
+        return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
 
     def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """The vocabulary as (blob uint8, offsets int64 (V+1,), counts int64 (V,), unit).
@@ -170,79 +166,48 @@ class Vocabulary:
     def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str) -> Self:
         """The vocabulary that `to_arrays` took apart. Raises ValueError for arrays that are none's."""
         check_choice("unit", unit, UNITS)
-        for name, array, dtype in (("blob", blob, np.uint8), ("offsets", offsets, np.int64), ("counts", counts, np.int64)):
+        parts = (("blob", blob, "uint8"), ("offsets", offsets, "int64"), ("counts", counts, "int64"))
+        for name, array, dtype in parts:
             if array.dtype != dtype or array.ndim != 1:
-                raise ValueError(f"{name} is {array.dtype} {array.shape}; expected one dimension of {dtype.__name__}")
+                raise ValueError(f"{name} is {array.dtype} {array.shape}; expected one dimension of {dtype}")
         if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(blob) or (np.diff(offsets) < 0).any():
             raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
         text, ends = blob.tobytes(), offsets.tolist()
         try:
             errors = "surrogateescape" if unit == "byte" else "strict"
-            tokens = [text[a:b].decode("utf-8", errors) or None for a, b in zip(ends, ends[1:], strict=False)]
+            tokens = [text[a:b].decode("utf-8", errors) or None for a, b in pairwise(ends)]
         except UnicodeDecodeError as error:
             raise ValueError(f"the token {error.object!r} is not UTF-8") from None
         return cls(tokens, unit, counts)
 
     @cached_property
     def scan(self) -> Scanner:
-        """Adds the ids of checked UTF-8 to a buffer, -1 for a token that is not there; `settle` comes after it."""
+        """Adds the ids of checked UTF-8 to a buffer, -1 for a token that is not there; `settle` follows."""
         if self.unit == "byte":
             return scan_bytes
         if self.unit == "word":
             blob, offsets, _, _ = self.to_arrays()
-            return word_scanner(WordTable(blob, offsets).find, -1 if self.end_of_line is None else self.end_of_line)
+            newline = -1 if self.end_of_line is None else self.end_of_line
+            return word_scanner(WordTable(blob, offsets).find, newline)
         ids = {ord(token): id for token, id in self._ids.items() if token != UNKNOWN}
         lookup = np.full(max(ids, default=-1) + 2, -1, np.int32)
         lookup[list(ids)] = list(ids.values())
         return char_scanner(lookup)
 
     def settle(self, ids: np.ndarray, name: str = "", text: bytes = b"") -> np.ndarray:
-        """Puts the id of `<unk>` for every -1 that `scan` left in ids (N,); returns where those were, int64 (n,).
+        """Puts the id of `<unk>` for every -1 `scan` left in ids (N,); returns where they were, int64 (n,).
 
         Raises ValueError, naming the text and its first such token, where there is no `<unk>`.
         """
         missing = np.flatnonzero(ids < 0)
         if missing.size and self.unknown is None:
             n = int(missing[0])
-            pattern = rb"\S+" if self.end_of_line is None else rb"\S+|\n"
-            tokens = re.findall(pattern, text) if self.unit == "word" else [c.encode() for c in text.decode() + NEWLINE]
-            raise ValueError(f"{name}: token {n}, {tokens[n].decode()!r}, is not in the vocabulary, which has no {UNKNOWN}")
+            if self.unit == "word":
+                pattern = rb"\S+" if self.end_of_line is None else rb"\S+|\n"
+                token = re.findall(pattern, text)[n].decode()
+            else:
+                token = (text.decode() + NEWLINE)[n]
+            raise ValueError(f"{name}: token {n}, {token!r}, is not in the vocabulary, nor is {UNKNOWN}")
         if missing.size:
             ids[missing] = self.unknown
         return missing
-
-
-def _by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | None]:
-    """A list of tokens, None at a gap."""
-    if not isinstance(tokens_by_id, Mapping):
-        if isinstance(tokens_by_id, str | bytes):
-            raise TypeError(f"tokens_by_id is a {type(tokens_by_id).__name__}; expected a list or a mapping of tokens")
-        tokens = list(tokens_by_id)
-    else:
-        for id in tokens_by_id:
-            if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**31:
-                raise ValueError(f"{id!r} is not an id: an integer from 0 to {2**31 - 1}")
-        tokens = [None] * (max(tokens_by_id, default=-1) + 1)
-        for id, token in tokens_by_id.items():
-            tokens[id] = token
-    if all(token is None for token in tokens):
-        raise ValueError("a vocabulary has at least one token")
-    return tokens
-
-
-def _ids_of(tokens: list[str | None], unit: str) -> dict[str, int]:
-    """The id of every token, each looked at once."""
-    ids: dict[str, int] = {}
-    fits = _TOKEN[unit].fullmatch
-    for id, token in enumerate(tokens):
-        if token is None:
-            continue
-        if not isinstance(token, str):
-            raise TypeError(f"the token of id {id} is a {type(token).__name__}; expected a str")
-        if not fits(token):
-            raise ValueError(f"the token {token!r} of id {id} is {_EXPECTED[unit]}")
-        if ids.setdefault(token, id) != id:
-            raise ValueError(f"the token {token!r} has two ids, {ids[token]} and {id}")
-    if unit == "byte" and list(ids) != [bytes([value]).decode("utf-8", "surrogateescape") for value in range(256)]:
-        raise ValueError(f"a byte vocabulary has the 256 bytes in their order as its tokens, not these {len(ids)}")
-    return ids

@@ -24,7 +24,7 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
     """Inputs, targets and document starts (N,) of the whole corpus, document after document.
 
     With a boundary token every document is read after it, and its first token is predicted too: the targets are
-    the corpus itself. Without one the pairs are the mission's: x[1:j] predicts token j+1, and a last token nothing (-1).
+    the corpus itself. Without one the pairs are the mission's: x[1:j] predicts token j+1, a last token nothing (-1).
     """
     ids = corpus.ids
     firsts = corpus.offsets[:-1][np.diff(corpus.offsets) > 0]

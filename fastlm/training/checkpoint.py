@@ -34,8 +34,8 @@ def save(path: str | os.PathLike[str], run: Run) -> None:
     counters = {name: getattr(run, name) for name in _COUNTERS}
     counters |= {"seconds": run.clock.seconds(), "optimizer_steps": run.update.steps, "length": [run.total, run.budget],
                  "states": [None if state is None else len(state) for state in run.states]}
-    modelfile.save(path, tensors, {"kind": "checkpoint", "counters": json.dumps(counters), "history": run.history.to_json(),
-                                   "plan": run.plan.to_json(), "corpus": run.fingerprint})
+    modelfile.save(path, tensors, {"kind": "checkpoint", "counters": json.dumps(counters), "plan": run.plan.to_json(),
+                                   "history": run.history.to_json(), "corpus": run.fingerprint})
 
 
 def restore(path: str | os.PathLike[str], run: Run) -> None:
@@ -52,7 +52,8 @@ def restore(path: str | os.PathLike[str], run: Run) -> None:
     wanted, found = json.loads(run.plan.to_json()), json.loads(metadata["plan"])
     for name in wanted:
         if name != "kept" and wanted[name] != found.get(name):
-            raise ValueError(f"{path} is a checkpoint of a run with {name} = {found.get(name)}; this one has {wanted[name]}")
+            raise ValueError(f"{path} is a checkpoint of a run with {name} = {found.get(name)}; this one has "
+                             f"{wanted[name]}")
     if counters["length"] != [run.total, run.budget]:
         raise ValueError(f"{path} is a checkpoint of a run of (steps, seconds) = {counters['length']}; this one has "
                          f"{[run.total, run.budget]}")

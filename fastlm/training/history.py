@@ -64,7 +64,9 @@ class History:
         return self.records[index]
 
     def __str__(self) -> str:
-        lines = [f"{'step':>8} {'seconds':>9} {'tokens':>11} {'loss':>8} {'held-out':>9} {'perplexity':>11} {'rate':>9}"]
+        names = zip(("step", "seconds", "tokens", "loss", "held-out", "perplexity", "rate"), (8, 9, 11, 8, 9, 11, 9),
+                    strict=True)
+        lines = [" ".join(name.rjust(width) for name, width in names)]
         for record in self.records:
             valid = record["valid"]
             tail = f"{valid:9.4f} {np.exp(valid):11.2f}" if valid is not None else f"{'-':>9} {'-':>11}"

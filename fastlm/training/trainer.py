@@ -26,8 +26,8 @@ class Trainer:
 
     ``loss``: "cross_entropy" or "squared"; ``clip``: largest global norm of a step's gradient, None for no limit;
     ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a step (None: by
-    the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up to
-    as many threads help and every number of them gives the same bytes; ``threads``: None for all this process may use.
+    the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up
+    to as many threads help and every number of them gives the same bytes; ``threads``: None for all there are.
 
     >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
     >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP
@@ -55,8 +55,8 @@ class Trainer:
         """Trains for a number of epochs, for a time, or as a recorded plan says; returns the history.
 
         corpus, valid: a Corpus, or id sequences, one a document. budget: seconds, counted from `clock` where one is
-        given. The learning rate falls to zero by the end of whichever it is. Where valid is given, the weights with the lowest
-        held-out loss of those looked at are kept. progress: called about twice a second with the figures so far.
+        given. The learning rate falls to zero by the end of whichever it is. Where valid is given, the weights with
+        the lowest held-out loss of those looked at are kept. progress: called about twice a second with the figures.
         checkpoint: a file written every `checkpoint_every` seconds; where it exists the run goes on from it and
         ends with the bytes of one that was never stopped. Ctrl-C ends the run with the best weights so far.
         Raises ValueError for an empty corpus, one shorter than a batch, or when not exactly one of epochs, budget and

@@ -60,14 +60,14 @@ class Update:
         if len(sparse) == len(touched):
             return np.unique(np.concatenate(sparse))
         if leaves[0].status == "stale":
-            leaves[0].gradient.fill(0)  # type: ignore[union-attr]
+            leaves[0].buffer.fill(0)
         for leaf in leaves[1:]:
             if leaf.status == "rows":
                 leaf.status = "dense"   # its rows are added with the rest, and what remains of them is stale
         return None
 
     def _dense_sums(self, leaves: list[Leaf]) -> list[Callable[[], float]]:
-        arrays = [leaf.gradient.reshape(-1) for leaf in leaves  # type: ignore[union-attr]
+        arrays = [leaf.buffer.reshape(-1) for leaf in leaves
                   if leaf is leaves[0] or leaf.status == "dense"]
 
         def join(piece: slice) -> float:
@@ -80,20 +80,23 @@ class Update:
     def _row_sums(self, name: str, rows: Array) -> float:
         first = self.tapes[0].leaves[name]
         if first.status == "stale":
-            first.gradient.fill(0)  # type: ignore[union-attr]
+            first.buffer.fill(0)
         for tape in self.tapes[1:]:
             if tape.leaves[name].status == "rows":
-                _core.add_rows(first.gradient, tape.leaves[name].gradient, rows)
-        return _core.sum_squares_rows(first.gradient, rows)
+                _core.add_rows(first.buffer, tape.leaves[name].buffer, rows)
+        return _core.sum_squares_rows(first.buffer, rows)
 
     def _moves(self, parameter: Parameter, rows: Array | None, lr: float, scale: float) -> list[Callable[[], None]]:
         rate = self.optimizer.rate(lr, scale, self.steps, parameter.decay)
-        gradient = self.tapes[0].leaves[parameter.name].gradient
+        gradient = self.tapes[0].leaves[parameter.name].buffer
         memory = self.memory[parameter.name]
         if rows is not None:
-            return [lambda part=part: self.optimizer.update_rows(parameter.value, memory, gradient, part, rate)
-                    for part in np.array_split(rows, -(-len(rows) * parameter.value.shape[1] // _PIECE))] if len(rows) else []
-        value, flat = parameter.value.reshape(-1), gradient.reshape(-1)  # type: ignore[union-attr]
+            def move_rows(part: Array) -> None:
+                self.optimizer.update_rows(parameter.value, memory, gradient, part, rate)
+            count = max(1, _PIECE // parameter.value.shape[1])
+            return [lambda first=first: move_rows(rows[first: first + count])  # type: ignore[misc]
+                    for first in range(0, len(rows), count)]
+        value, flat = parameter.value.reshape(-1), gradient.reshape(-1)
         past = [array.reshape(-1) for array in memory]
 
         def move(piece: slice) -> None:

@@ -1,0 +1,194 @@
+"""The tape: what reverse-mode differentiation remembers between a primitive and its way back.
+
+Values are float32 arrays. Parameters are shared between threads and only read; every tape keeps gradients of its own,
+so that the shards of a batch run side by side. A tape is active in the thread that entered it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+_active = threading.local()
+
+
+class Parameter:
+    """A named array that training changes. ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
+
+    __slots__ = ("decay", "name", "value")
+
+    def __init__(self, name: str, value: Array, decay: bool = True) -> None:
+        self.name = name
+        self.value = np.ascontiguousarray(value, np.float32)
+        self.decay = decay
+
+
+class Variable:
+    """A value on the tape. ``gradient`` is None until something is added to it."""
+
+    __slots__ = ("disposable", "gradient", "value")
+
+    def __init__(self, value: Array, disposable: bool = False) -> None:
+        self.value = value
+        self.gradient: Array | None = None
+        self.disposable = disposable   # nobody's way back reads the value: a loss may turn it into its gradient
+
+    def added(self) -> Array:
+        """The gradient to add to, zeros at first."""
+        if self.gradient is None:
+            self.gradient = empty(self.value.shape)
+            self.gradient.fill(0)
+        return self.gradient
+
+    def assign(self) -> Array | None:
+        """The gradient to write over when it holds nothing yet, else None."""
+        if self.gradient is not None:
+            return None
+        self.gradient = empty(self.value.shape)
+        return self.gradient
+
+
+class Leaf(Variable):
+    """A parameter on one tape, its gradient kept from step to step: zero, or only in `rows`, or dense, or stale."""
+
+    __slots__ = ("buffer", "parameter", "rows", "status")
+
+    def __init__(self, parameter: Parameter) -> None:
+        super().__init__(parameter.value)
+        self.parameter = parameter
+        self.gradient = self.buffer = np.zeros(parameter.value.shape, np.float32)
+        self.rows: list[Array] = []
+        self.status = "zero"
+
+    def added(self) -> Array:
+        if self.status == "stale":
+            self.buffer.fill(0)
+        self.status = "dense"
+        return self.buffer
+
+    def added_at(self, rows: Array) -> Array:
+        """As `added`, for a primitive that touches only some rows of the table."""
+        if self.status == "stale":
+            self.buffer.fill(0)
+        if self.status != "dense":
+            self.status = "rows"
+            self.rows.append(rows)
+        return self.buffer
+
+    def assign(self) -> Array | None:
+        if self.status in ("rows", "dense"):
+            return None
+        self.status = "dense"
+        return self.buffer
+
+    def touched(self) -> Array | None:
+        """The rows with a gradient, sorted and unique, or None where all of them may have one."""
+        if self.status in ("zero", "stale"):
+            return np.zeros(0, np.int64)
+        if self.status == "dense":
+            return None
+        rows = np.unique(np.concatenate(self.rows))
+        return rows[rows >= 0]
+
+    def spent(self, status: str) -> None:
+        """Says what the gradient holds once it has been used: "zero" or "stale"."""
+        self.status = status
+        self.rows.clear()
+
+
+class Tape:
+    """Records primitives of this thread from ``with`` on; keeps their buffers for the next step of the same sizes.
+
+    ``record=False`` only lends the buffers. ``seed``: what dropout masks are drawn from, 0 for no dropout.
+
+    >>> with Tape() as tape:
+    ...     active() is tape
+    True
+    """
+
+    def __init__(self, record: bool = True) -> None:
+        self.record = record
+        self.seed = 0
+        self.leaves: dict[str, Leaf] = {}
+        self.ways_back: list[Callable[[], None]] = []
+        self._free: dict[int, list[Array]] = {}
+        self._lent: list[tuple[int, Array]] = []
+
+    def __enter__(self) -> Tape:
+        if active() is not None:
+            raise RuntimeError("a tape is already recording in this thread; tapes do not nest")
+        _active.tape = self
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _active.tape = None
+        self.ways_back.clear()
+        for key, buffer in self._lent:
+            self._free.setdefault(key, []).append(buffer)
+        self._lent.clear()
+
+    def lend(self, shape: tuple[int, ...]) -> Array:
+        """A buffer (shape) float32 of unknown contents, returned when the tape ends."""
+        count = int(np.prod(shape))
+        key = max(6, (count - 1).bit_length())   # powers of two, so that ragged batches share buffers
+        free = self._free.get(key)
+        buffer = free.pop() if free else _aligned(1 << key)
+        self._lent.append((key, buffer))
+        return buffer[:count].reshape(shape)
+
+    def leaf(self, parameter: Parameter) -> Leaf:
+        """The parameter as this tape sees it."""
+        leaf = self.leaves.get(parameter.name)
+        if leaf is None:
+            leaf = self.leaves[parameter.name] = Leaf(parameter)
+        leaf.value = parameter.value
+        return leaf
+
+    def backward(self) -> None:
+        """Adds the gradient of every loss on the tape to its leaves."""
+        for way_back in reversed(self.ways_back):
+            way_back()
+        self.ways_back.clear()
+
+
+def active() -> Tape | None:
+    """The tape this thread has entered, or None."""
+    return getattr(_active, "tape", None)
+
+
+def _aligned(count: int) -> Array:
+    raw = np.empty(count + 16, np.float32)
+    skip = (-raw.ctypes.data // 4) % 16   # 64-byte lines, so that results do not depend on where memory fell
+    return raw[skip: skip + count]
+
+
+def empty(shape: tuple[int, ...]) -> Array:
+    """A float32 array of unknown contents, lent by the tape of this thread where there is one."""
+    tape = active()
+    return np.empty(shape, np.float32) if tape is None else tape.lend(shape)
+
+
+def variable(x: Any) -> Variable:
+    """A Variable, Parameter or array as a Variable that is about to be read."""
+    if isinstance(x, Parameter):
+        tape = active()
+        return Variable(x.value) if tape is None or not tape.record else tape.leaf(x)
+    if isinstance(x, Variable):
+        x.disposable = False
+        return x
+    return Variable(np.ascontiguousarray(x, np.float32))
+
+
+def record(out: Variable, way_back: Callable[[Array], None]) -> Variable:
+    """Puts a primitive on the tape; way_back gets out's gradient, and is skipped where out got none."""
+    tape = active()
+    if tape is not None and tape.record:
+        def step() -> None:
+            if out.gradient is not None:
+                way_back(out.gradient)
+        tape.ways_back.append(step)
+    return out

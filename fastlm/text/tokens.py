@@ -1,0 +1,58 @@
+"""What a token is, and the checks of those that a caller brings."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+UNKNOWN = "<unk>"
+NEWLINE = "\n"
+BYTES = tuple(bytes([value]).decode("utf-8", "surrogateescape") for value in range(256))
+
+# One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it.
+_TOKEN = {
+    "word": re.compile(r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n"),
+    "char": re.compile(r"[^\0\ud800-\udfff]|<unk>"),
+    "byte": re.compile(r"[\0-\x7f\udc80-\udcff]"),
+}
+_EXPECTED = {
+    "word": "no word: it is empty, or has whitespace, a NUL or half a surrogate pair in it",
+    "char": f"no character: one code point, not NUL, not half a surrogate pair; or {UNKNOWN}",
+    "byte": "no byte",
+}
+
+
+def by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | None]:
+    """A list of tokens, None at a gap."""
+    if not isinstance(tokens_by_id, Mapping):
+        if isinstance(tokens_by_id, str | bytes):
+            raise TypeError(f"tokens_by_id is a {type(tokens_by_id).__name__}; expected a list or a mapping")
+        tokens = list(tokens_by_id)
+    else:
+        for id in tokens_by_id:
+            if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**31:
+                raise ValueError(f"{id!r} is not an id: an integer from 0 to {2**31 - 1}")
+        tokens = [None] * (max(tokens_by_id, default=-1) + 1)
+        for id, token in tokens_by_id.items():
+            tokens[id] = token
+    if all(token is None for token in tokens):
+        raise ValueError("a vocabulary has at least one token")
+    return tokens
+
+
+def ids_of(tokens: list[str | None], unit: str) -> dict[str, int]:
+    """The id of every token, each looked at once."""
+    ids: dict[str, int] = {}
+    fits = _TOKEN[unit].fullmatch
+    for id, token in enumerate(tokens):
+        if token is None:
+            continue
+        if not isinstance(token, str):
+            raise TypeError(f"the token of id {id} is a {type(token).__name__}; expected a str")
+        if not fits(token):
+            raise ValueError(f"the token {token!r} of id {id} is {_EXPECTED[unit]}")
+        if ids.setdefault(token, id) != id:
+            raise ValueError(f"the token {token!r} has two ids, {ids[token]} and {id}")
+    if unit == "byte" and tuple(ids) != BYTES:
+        raise ValueError(f"a byte vocabulary has the 256 bytes in order as its tokens, not these {len(ids)}")
+    return ids
