@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core, modelfile
+from fastlm.batch import Batch
 from fastlm.generation import sample_ids
 from fastlm.models.prefix import PrefixModel
 from fastlm.prefix_state import PrefixState
@@ -69,12 +70,21 @@ class LanguageModel:
 
         Returns a list of n lists as in `next_tokens`, or with k=None the probabilities (n, V) float32.
         """
-        ids = self.vocabulary.encode(text)
-        state = self.start().state
-        log_probabilities = self.model.log_probabilities(ids, state)
+        rows = (row for part in self._rows(self.vocabulary.encode(text)) for row in part)
         if k is None:
-            return np.exp(log_probabilities)
-        return [self.top(row, k) for row in log_probabilities]
+            return np.exp(np.array([*rows], np.float32).reshape(-1, len(self.vocabulary)))
+        return [self.top(row, k) for row in rows]
+
+    def _rows(self, ids: Array) -> Iterator[Array]:
+        """log p after every prefix, a few megabytes at a time."""
+        state = self.start().state
+        together = max(1, (1 << 22) // len(self.vocabulary))
+        for first in range(0, len(ids), together):
+            part = ids[first: first + together]
+            logits, state = self.model.forward(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            out = np.empty_like(logits.value)
+            _core.log_softmax(out, logits.value)
+            yield out
 
     def top(self, log_probabilities: Array, k: int) -> list[tuple[str, float]]:
         """The k likeliest of log-probabilities (V,) as (token, probability), likeliest first."""

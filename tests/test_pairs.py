@@ -76,7 +76,7 @@ def test_the_last_id_is_in_range() -> None:
 )
 def test_ids_that_are_no_integers(ids: object, message: str) -> None:
     with pytest.raises(TypeError) as caught:
-        pairs(ids)  # type: ignore[arg-type]
+        pairs(ids)
     assert str(caught.value) == message
 
 

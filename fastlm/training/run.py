@@ -120,6 +120,9 @@ class Run:
             return loss
         loss = sum(workers.run([lambda i=i, shard=shard: descend(i, shard)  # type: ignore[misc]
                                 for i, shard in enumerate(shards)]))
+        if not np.isfinite(loss):
+            self.update.discard()
+            return loss, count, float("nan")
         return loss, count, self.update.apply(rate, workers)
 
     def look(self, workers: Workers, interrupt: Interrupt) -> None:

@@ -101,11 +101,16 @@ class Trainer:
             raise ValueError(f"the corpus has {tokens} tokens; {lanes} lanes need at least {2 * lanes}")
         whole = longest_document(corpus) <= 4 * chunk
         batching = plan.batching if plan else "documents" if whole else "lanes"
-        shards = plan.shards if plan else self.shards
+        shards, seed = (plan.shards, plan.seed) if plan else (self.shards, self.seed)
         batches: LaneBatches | DocumentBatches
         if batching == "documents":
-            batches = DocumentBatches(corpus, lanes * chunk, shards, self.seed)
+            batches = DocumentBatches(corpus, lanes * chunk, shards, seed)
         else:
-            batches = LaneBatches(corpus, lanes, chunk, shards, self.seed)
-        return batches, Plan(self.model.config(), self.optimizer.config(), self.loss, self.clip or 0.0, batching,
-                             lanes, chunk, shards, self.seed)
+            batches = LaneBatches(corpus, lanes, chunk, shards, seed)
+        made = Plan(self.model.config(), self.optimizer.config(), self.loss, self.clip or 0.0, batching, lanes, chunk,
+                    shards, seed)
+        for name in ("model", "optimizer", "loss", "clip"):
+            if plan is not None and getattr(plan, name) != getattr(made, name):
+                raise ValueError(f"the plan has {name} = {getattr(plan, name)} and the trainer {getattr(made, name)}; "
+                                 "the same was expected")
+        return batches, made

@@ -42,9 +42,7 @@ class Update:
                 tasks.append(lambda name=name, rows=rows: self._row_sums(name, rows))  # type: ignore[misc]
         norm = float(np.sqrt(sum(workers.run(tasks))))
         if not np.isfinite(norm):
-            for tape in self.tapes:
-                for leaf in tape.leaves.values():
-                    leaf.spent("stale")
+            self.discard()
             return norm
         self.steps += 1
         scale = 1.0 if self.clip is None or norm <= self.clip else self.clip / norm
@@ -53,6 +51,12 @@ class Update:
             for leaf in tape.leaves.values():
                 leaf.spent("zero" if tape is self.tapes[0] or leaf.status in ("zero", "rows") else "stale")
         return norm
+
+    def discard(self) -> None:
+        """Forgets the gradients on the tapes."""
+        for tape in self.tapes:
+            for leaf in tape.leaves.values():
+                leaf.spent("stale")
 
     def _join_rows(self, leaves: list[Leaf]) -> Array | None:
         touched = [leaf.touched() for leaf in leaves]

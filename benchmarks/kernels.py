@@ -1,0 +1,244 @@
+"""Kernels on dense rows: softmax and its losses, activations, LSTM gates, AdamW, sampling.
+
+Claim: the fused softmax + cross-entropy + gradient at least 4 times as fast as NumPy and 1.5 times as fast as PyTorch at
+65, 10,000 and 50,000 words. One thread each; every rival computes in place or into a buffer it keeps where its library
+can. "autograd" is `cross_entropy` and `backward`, "by hand" the same formula in PyTorch's own in-place operations: the
+faster of the two is shown. See `rows` for the kernels that read tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from benchmarks.harness import KERNEL_HEADERS, Options, Rival, Table, kernel_row, one_thread, torch_or_none
+from fastlm import _core
+
+
+def run(options: Options) -> None:
+    """Prints the table."""
+    torch = torch_or_none()
+    table = Table(*KERNEL_HEADERS)
+    with one_thread():
+        for count, vocab_size in ((4096, 65), (512, 10_000), (128, 50_000)):
+            fused_loss(table, torch, count, vocab_size)
+        log_softmax(table, torch, 512, 10_000)
+        for name in ("tanh", "sigmoid"):
+            activation(table, torch, name, 1 << 18)
+        gates(table, torch, 64, 256)
+        adamw(table, torch, 1 << 20)
+        sampling(table, torch, 10_000)
+    table.print()
+
+
+def fused_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
+    """Losses, and the gradient of their sum in place of the logits."""
+    rng = np.random.default_rng(1)
+    given = 3 * rng.standard_normal((count, vocab_size), np.float32)
+    target = rng.integers(0, vocab_size, count).astype(np.int32)
+    scale, every = 1 / count, np.arange(count)
+    x, losses = np.empty_like(given), np.empty(count)
+
+    def restore() -> None:
+        np.copyto(x, given)
+
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        _core.softmax_cross_entropy(x, losses, target, scale)
+        return losses, x
+
+    def by_numpy() -> tuple[np.ndarray, np.ndarray]:
+        np.subtract(x, x.max(1, keepdims=True), out=x)
+        at_target = x[every, target]
+        np.exp(x, out=x)
+        total = x.sum(1, keepdims=True)
+        np.multiply(x, scale / total, out=x)
+        x[every, target] -= np.float32(scale)
+        return np.log(total[:, 0]) - at_target, x
+
+    def by_scipy() -> tuple[np.ndarray, np.ndarray]:
+        logp = special.log_softmax(x, 1)
+        loss = -logp[every, target]
+        np.exp(logp, out=logp)
+        logp[every, target] -= 1
+        np.multiply(logp, np.float32(scale), out=logp)
+        return loss, logp
+    rivals = {"fastlm": Rival(ours, restore), "NumPy": Rival(by_numpy, restore), "SciPy": Rival(by_scipy, restore)}
+    if torch is not None:
+        t_x, t_target = torch.from_numpy(x), torch.from_numpy(target.astype(np.int64))
+        leaf, t_every = torch.from_numpy(given.copy()).requires_grad_(), torch.arange(count)
+
+        def forget() -> None:
+            leaf.grad = None
+
+        def autograd() -> Any:
+            loss = torch.nn.functional.cross_entropy(leaf, t_target, reduction="none")
+            (loss.sum() * scale).backward()
+            return loss, leaf.grad
+
+        def by_hand() -> Any:
+            with torch.inference_mode():
+                t_x.sub_(t_x.amax(1, keepdim=True))
+                shifted = t_x[t_every, t_target]
+                t_x.exp_()
+                total = t_x.sum(1, keepdim=True)
+                t_x.mul_(scale / total)
+                t_x[t_every, t_target] -= scale
+                return total[:, 0].log() - shifted, t_x
+        rivals |= {"PyTorch autograd": Rival(autograd, forget), "PyTorch by hand": Rival(by_hand, restore)}
+    kernel_row(table, "softmax + cross-entropy + gradient", f"({count:,}, {vocab_size:,})", rivals, 2e-5,
+               {"NumPy": 4, "PyTorch": 1.5}, 1.0)
+
+
+def log_softmax(table: Table, torch: Any, count: int, vocab_size: int) -> None:
+    """Log-probabilities of every row."""
+    x = 3 * np.random.default_rng(2).standard_normal((count, vocab_size), np.float32)
+    out, other = np.empty_like(x), np.empty_like(x)
+
+    def ours() -> np.ndarray:
+        _core.log_softmax(out, x)
+        return out
+
+    def by_numpy() -> np.ndarray:
+        top = x.max(1, keepdims=True)
+        np.subtract(x, top, out=other)
+        np.exp(other, out=other)
+        np.subtract(x, top + np.log(other.sum(1, keepdims=True)), out=other)
+        return other
+    rivals = {"fastlm": Rival(ours), "NumPy": Rival(by_numpy), "SciPy": Rival(lambda: special.log_softmax(x, 1))}
+    if torch is not None:
+        t_x, t_out = torch.from_numpy(x), torch.empty(x.shape)
+        rivals["PyTorch"] = Rival(lambda: torch._log_softmax(t_x, 1, False, out=t_out))
+    kernel_row(table, "log_softmax", f"({count:,}, {vocab_size:,})", rivals)
+
+
+def activation(table: Table, torch: Any, name: str, size: int) -> None:
+    """tanh or sigmoid of a flat array."""
+    x = 3 * np.random.default_rng(3).standard_normal(size, np.float32)
+    out, other = np.empty_like(x), np.empty_like(x)
+    kernel = getattr(_core, name)
+
+    def ours() -> np.ndarray:
+        kernel(out, x)
+        return out
+
+    def by_numpy() -> np.ndarray:
+        if name == "tanh":
+            return np.tanh(x, out=other)
+        np.exp(np.negative(x, out=other), out=other)
+        return np.reciprocal(np.add(other, 1, out=other), out=other)
+    rivals = {"fastlm": Rival(ours), "NumPy": Rival(by_numpy)}
+    if name == "sigmoid":
+        rivals["SciPy"] = Rival(lambda: special.expit(x, out=other))
+    if torch is not None:
+        t_x, t_out, method = torch.from_numpy(x), torch.empty(size), getattr(torch, name)
+        rivals["PyTorch"] = Rival(lambda: method(t_x, out=t_out))
+    kernel_row(table, name, f"{size:,}", rivals)
+
+
+def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
+    """The elementwise part of one LSTM step."""
+    rng = np.random.default_rng(4)
+    given, recurrent = (rng.standard_normal((lanes, 4 * hidden), np.float32) for _ in range(2))
+    before = rng.standard_normal((lanes, hidden), np.float32)
+    x, h, c = np.empty_like(given), np.empty_like(before), np.empty_like(before)
+
+    def restore() -> None:
+        np.copyto(x, given)
+
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        _core.lstm_gates(h, c, x, recurrent, before)
+        return h, c
+
+    def by_hand(x: Any, recurrent: Any, before: Any, sigmoid: Any, tanh: Any) -> tuple[Any, Any]:
+        x += recurrent
+        i, f, g, o = (x[:, part * hidden: (part + 1) * hidden] for part in range(4))
+        cell = sigmoid(f) * before + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(cell), cell
+    rivals = {"fastlm": Rival(ours, restore),
+              "NumPy": Rival(lambda: by_hand(x, recurrent, before, lambda z: 1 / (1 + np.exp(-z)), np.tanh), restore),
+              "SciPy": Rival(lambda: by_hand(x, recurrent, before, special.expit, np.tanh), restore)}
+    if torch is not None:
+        t_x, t_recurrent, t_before = map(torch.from_numpy, (x, recurrent, before))
+
+        def by_torch() -> Any:
+            with torch.inference_mode():
+                return by_hand(t_x, t_recurrent, t_before, torch.sigmoid, torch.tanh)
+        rivals["PyTorch"] = Rival(by_torch, restore)
+    kernel_row(table, "lstm_gates", f"{lanes} lanes, H = {hidden}", rivals)
+
+
+def adamw(table: Table, torch: Any, size: int) -> None:
+    """One step of AdamW on a flat array; only ours also zeroes the gradient."""
+    rng = np.random.default_rng(5)
+    first, gradient = (rng.standard_normal(size, np.float32) for _ in range(2))
+    p, m, v, g = first.copy(), np.zeros_like(first), np.zeros_like(first), gradient.copy()
+    q, n, w = first.copy(), np.zeros_like(first), np.zeros_like(first)
+    one, two = np.empty_like(first), np.empty_like(first)
+    rate = _core.Rate(lr=1e-3, decay=0.01, beta1=0.9, beta2=0.99, epsilon=1e-8, correct1=1 - 0.9, correct2=1 - 0.99)
+
+    def ours() -> np.ndarray:
+        _core.adamw(p, m, v, g, rate)
+        return p
+
+    def start(p: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
+        np.copyto(p, first)
+        m.fill(0)
+        v.fill(0)
+        np.copyto(g, gradient)
+
+    def by_numpy() -> np.ndarray:
+        np.multiply(n, np.float32(0.9), out=n)
+        np.add(n, np.multiply(g, np.float32(0.1), out=one), out=n)
+        np.multiply(w, np.float32(0.99), out=w)
+        np.add(w, np.multiply(np.multiply(g, g, out=one), np.float32(0.01), out=one), out=w)
+        np.sqrt(np.divide(w, np.float32(1 - 0.99), out=one), out=one)
+        np.divide(n, np.add(one, np.float32(1e-8), out=one), out=two)
+        np.multiply(q, np.float32(1 - 1e-3 * 0.01), out=q)
+        return np.subtract(q, np.multiply(two, np.float32(1e-3 / 0.1), out=two), out=q)
+    rivals = {"fastlm": Rival(ours, lambda: start(p, m, v)), "NumPy": Rival(by_numpy, lambda: start(q, n, w))}
+    if torch is not None:
+        for kind in ("fused", "foreach"):
+            parameter = torch.nn.Parameter(torch.from_numpy(first.copy()))
+            parameter.grad = torch.from_numpy(gradient.copy())
+            method = torch.optim.AdamW([parameter], lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, **{kind: True})
+
+            def reset(parameter: Any = parameter, method: Any = method) -> None:
+                with torch.no_grad():
+                    parameter.copy_(torch.from_numpy(first))
+                for memory in method.state.get(parameter, {}).values():
+                    memory.zero_()
+
+            def step(parameter: Any = parameter, method: Any = method) -> Any:
+                method.step()
+                return parameter
+            rivals[f"PyTorch {kind}"] = Rival(step, reset)
+    kernel_row(table, "adamw", f"{size:,}", rivals, 1e-5)
+
+
+def sampling(table: Table, torch: Any, vocab_size: int, temperature: float = 0.8, k: int = 40) -> None:
+    """One draw from the k likeliest; ours and NumPy's give the same id for the same number, PyTorch draws its own."""
+    rng = np.random.default_rng(6)
+    x = 3 * rng.standard_normal(vocab_size).astype(np.float32)
+    p, order = np.empty(vocab_size), np.empty(vocab_size, np.int32)
+    drawn = 0.3721
+
+    def by_numpy() -> int:
+        best = np.argpartition(x, vocab_size - k)[-k:]
+        best = best[np.argsort(-x[best], kind="stable")]
+        weights = np.exp((x[best].astype(np.float64) - x[best[0]]) / temperature).cumsum()
+        return int(best[np.searchsorted(weights, drawn * weights[-1], "right")])
+    rivals = {"fastlm": Rival(lambda: _core.sample(x, temperature, k, 1.0, drawn, p, order)), "NumPy": Rival(by_numpy)}
+    if torch is not None:
+        t_x = torch.from_numpy(x)
+        expected = by_numpy()
+        allowed = set(np.argsort(-x)[:k].tolist())
+
+        def by_torch() -> int:
+            with torch.inference_mode():
+                values, best = torch.topk(t_x, k)
+                found = int(best[torch.multinomial((values / temperature).softmax(0), 1)])
+            return expected if found in allowed else -1   # another draw: only that it is a legal one can be compared
+        rivals["PyTorch"] = Rival(by_torch)
+    kernel_row(table, "sample", f"V = {vocab_size:,}, top_k = {k}", rivals, 0.0)

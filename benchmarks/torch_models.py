@@ -1,0 +1,120 @@
+"""The built-in models in PyTorch, with the weights of ours, for the benchmarks that train or step both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fastlm.models import LSTM, FeedForward, PrefixModel
+
+RATES = {"betas": (0.9, 0.99), "eps": 1e-8}   # fastlm's defaults for AdamW
+WEIGHT_DECAY = 0.01
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    """A tensor with a copy of the array's values."""
+    return torch.from_numpy(np.array(array))
+
+
+class TorchLSTM(nn.Module):
+    """fastlm's LSTM. PyTorch has two biases a gate where one is enough: the second is zero and stays so."""
+
+    def __init__(self, model: LSTM) -> None:
+        super().__init__()
+        weights = {name: parameter.value for name, parameter in model.parameters.items()}
+        vocab_size, width = weights["embedding"].shape
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.lstm = nn.LSTM(width, model.hidden, model.layers, dropout=model.dropout if model.layers > 1 else 0.0)
+        self.dropout = nn.Dropout(model.dropout)
+        self.output = nn.Linear(model.hidden, vocab_size)
+        with torch.no_grad():
+            self.embedding.weight.copy_(tensor(weights["embedding"]))
+            for layer in range(model.layers):
+                getattr(self.lstm, f"weight_ih_l{layer}").copy_(tensor(weights[f"input{layer}"].T))
+                getattr(self.lstm, f"weight_hh_l{layer}").copy_(tensor(weights[f"recurrent{layer}"].T))
+                getattr(self.lstm, f"bias_ih_l{layer}").copy_(tensor(weights[f"bias{layer}"]))
+                getattr(self.lstm, f"bias_hh_l{layer}").zero_().requires_grad_(False)
+            self.output.bias.copy_(tensor(weights["output_bias"]))
+            if not model.tied:
+                self.output.weight.copy_(tensor(weights["output"].T))
+        if model.tied:
+            self.output.weight = self.embedding.weight
+
+    def forward(self, ids: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+        """ids (T, S) -> logits (T, S, V) and the state."""
+        hidden, state = self.lstm(self.dropout(self.embedding(ids)), state)
+        return self.output(self.dropout(hidden)), state
+
+
+class TorchFeedForward(nn.Module):
+    """fastlm's FeedForward; the state is the last n - 1 ids, V standing for none."""
+
+    def __init__(self, model: FeedForward) -> None:
+        super().__init__()
+        weights = {name: parameter.value for name, parameter in model.parameters.items()}
+        vocab_size, width = weights["embedding"].shape
+        self.context, self.none = model.context, vocab_size
+        self.embedding = nn.Embedding(vocab_size + 1, width, padding_idx=vocab_size)
+        self.projection = nn.Linear(model.context * width, weights["projection"].shape[1])
+        self.output = nn.Linear(weights["projection"].shape[1], vocab_size)
+        with torch.no_grad():
+            self.embedding.weight[:vocab_size].copy_(tensor(weights["embedding"]))
+            for layer, name in ((self.projection, "projection"), (self.output, "output")):
+                layer.weight.copy_(tensor(weights[name].T))
+                layer.bias.copy_(tensor(weights[f"{name}_bias"]))
+
+    def forward(self, ids: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+        """ids (T, S) -> logits (T, S, V) and the state."""
+        steps = len(ids)
+        if state is None:
+            state = ids.new_full((self.context - 1, ids.shape[1]), self.none)
+        seen = torch.cat([state, ids])
+        newest_first = [seen[self.context - 1 - back: self.context - 1 - back + steps] for back in range(self.context)]
+        x = self.embedding(torch.stack(newest_first, -1)).flatten(-2)
+        return self.output(torch.tanh(self.projection(x))), seen[steps:]
+
+
+def from_fastlm(model: PrefixModel) -> nn.Module:
+    """The same model with the same weights."""
+    if isinstance(model, LSTM):
+        return TorchLSTM(model)
+    if isinstance(model, FeedForward):
+        return TorchFeedForward(model)
+    raise TypeError(f"a {type(model).__name__} has no PyTorch counterpart here; an LSTM or FeedForward was expected")
+
+
+def decay_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Parameters in two groups, so that biases are exempt from weight decay as they are in fastlm."""
+    moving = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [{"params": [p for p in moving if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in moving if p.ndim == 1], "weight_decay": 0.0}]
+
+
+class TorchTrainer:
+    """One step of truncated back-propagation at a time; the state is carried from batch to batch."""
+
+    def __init__(self, module: nn.Module, method: str = "adamw", clip: float = 1.0) -> None:
+        groups = decay_groups(module)
+        self.module, self.clip, self.state = module, clip, None
+        self.moving = [parameter for group in groups for parameter in group["params"]]
+        self.optimizer: torch.optim.Optimizer
+        if method == "adamw":
+            self.optimizer = torch.optim.AdamW(groups, fused=True, **RATES)
+        else:
+            self.optimizer = torch.optim.SGD([{"params": group["params"]} for group in groups], fused=True)
+
+    def step(self, ids: torch.Tensor, targets: torch.Tensor, rate: float, fresh: bool = False) -> float:
+        """ids, targets (T, S) int64, -1 where no target counts; the mean loss, in nats, before the step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        logits, state = self.module(ids, None if fresh else self.state)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.moving, self.clip, foreach=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+        return loss.item()

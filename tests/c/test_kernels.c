@@ -1,0 +1,197 @@
+/* test_kernels.c: every kernel of every instruction set at sizes that end in the middle of a vector, over arrays with
+ * nothing after them (for the sanitizers), and all with the same bytes as the portable ones. */
+#include "fastlm.h"
+
+#include "check.h"
+
+typedef struct outputs {
+    unsigned char *bytes;
+    size_t count;
+} outputs;
+
+static void keep(outputs *kept, void *array, size_t bytes)
+{
+    kept->bytes = realloc(kept->bytes, kept->count + bytes + 1);
+    memcpy(kept->bytes + kept->count, array, bytes);
+    kept->count += bytes;
+    free(array);
+}
+
+static void softmaxes(const flm_kernels *k, outputs *kept, size_t N, size_t V)
+{
+    float *x = random_floats(N * V, 1), *out = exactly(N * V, sizeof *out);
+    double *loss = exactly(N, sizeof *loss);
+    int32_t *target = exactly(N, sizeof *target);
+    for (size_t n = 0; n < N; n++) target[n] = n % 3 == 2 ? -1 : (int32_t)(V - 1 - n % V);
+    k->softmax(out, x, N, V);
+    for (size_t n = 0; n < N; n++) {
+        double sum = 0.0;
+        for (size_t v = 0; v < V; v++) sum += (double)out[n * V + v];
+        CLOSE(sum, 1.0, 1e-6);
+    }
+    k->log_softmax(out, x, N, V);
+    k->cross_entropy(loss, x, target, N, V);
+    for (size_t n = 0; n < N; n++) CLOSE(loss[n], target[n] < 0 ? 0.0f : -out[n * V + (size_t)target[n]], 2e-6);
+    keep(kept, out, N * V * sizeof *out);
+    float *squared = random_floats(N * V, 1);
+    k->softmax_squared(squared, loss, target, 0.5f, N, V);
+    keep(kept, squared, N * V * sizeof *squared);
+    k->softmax_cross_entropy(x, loss, target, 0.5f, N, V);
+    for (size_t n = 0; n < N; n++) {
+        double sum = 0.0;
+        for (size_t v = 0; v < V; v++) sum += (double)x[n * V + v];
+        CLOSE(sum, 0.0, 1e-6);
+    }
+    keep(kept, x, N * V * sizeof *x);
+    keep(kept, loss, N * sizeof *loss);
+    free(target);
+}
+
+static void elementwise(const flm_kernels *k, outputs *kept, size_t N, size_t D)
+{
+    const size_t n = N * D;
+    float *x = random_floats(n, 2), *y = random_floats(n, 3), *out = random_floats(n, 4);
+    float *bias = random_floats(D, 5);
+    k->add(out, x, n);
+    k->scale_add(out, y, 0.3f, n);
+    k->add_bias(out, bias, N, D);
+    k->multiply(y, y, x, n);
+    k->multiply_add(out, x, y, n);
+    k->sum_rows(bias, out, N, D);
+    k->tanh(x, x, n);
+    k->tanh_back(out, y, x, n);
+    k->sigmoid(y, x, n);
+    k->sigmoid_back(out, x, y, n);
+    k->relu(x, x, n);
+    k->relu_back(out, y, x, n);
+    k->dropout(y, x, 0.5f, 9, 0, n);
+    k->dropout(out, x, 0.5f, 9, 1, n);
+    for (size_t i = 0; i < n; i++) CHECK(x[i] >= 0.0f && (y[i] == 0.0f || y[i] == 2.0f * x[i]));
+    double squares = k->sum_squares(out, n), wanted = 0.0;
+    for (size_t i = 0; i < n; i++) wanted += (double)out[i] * (double)out[i];
+    CLOSE(squares, wanted, 1e-9 * (1.0 + wanted));
+    double *total = exactly(1, sizeof *total);
+    *total = squares;
+    keep(kept, total, sizeof *total);
+    keep(kept, out, n * sizeof *out);
+    keep(kept, y, n * sizeof *y);
+    keep(kept, bias, D * sizeof *bias);
+    free(x);
+}
+
+static void lstm(const flm_kernels *k, outputs *kept, size_t B, size_t H)
+{
+    float *gates = random_floats(4 * B * H, 6), *recurrent = random_floats(4 * B * H, 7);
+    float *before = random_floats(B * H, 8), *dh = random_floats(B * H, 9), *dc = random_floats(B * H, 10);
+    float *c = exactly(B * H, sizeof *c), *h = exactly(B * H, sizeof *h);
+    k->lstm_gates(h, c, gates, NULL, NULL, B, H);
+    k->lstm_gates(h, c, gates, recurrent, before, B, H);
+    for (size_t i = 0; i < B * H; i++) CHECK(fabsf(h[i]) < 1.0f && fabsf(c[i]) < 4.0f);
+    k->lstm_gates_back(recurrent, dc, dh, gates, c, NULL, B, H);
+    k->lstm_gates_back(gates, dc, dh, gates, c, before, B, H);
+    keep(kept, gates, 4 * B * H * sizeof *gates);
+    keep(kept, recurrent, 4 * B * H * sizeof *recurrent);
+    keep(kept, c, B * H * sizeof *c);
+    keep(kept, h, B * H * sizeof *h);
+    keep(kept, dc, B * H * sizeof *dc);
+    free(before);
+    free(dh);
+}
+
+static void optimisers(const flm_kernels *k, outputs *kept, size_t n)
+{
+    const flm_rate rate = {.lr = 0.1f, .scale = 0.5f, .l2 = 0.01f, .decay = 0.1f, .momentum = 0.9f, .beta1 = 0.9,
+                           .beta2 = 0.999, .epsilon = 1e-8f, .correct1 = 0.1f, .correct2 = 0.001f};
+    float *p = random_floats(n, 11), *m = exactly(n, sizeof *m), *v = exactly(n, sizeof *v);
+    for (int method = 0; method < 4; method++) {
+        float *g = random_floats(n, 12);
+        if (method == 0) k->sgd(p, g, n, &rate);
+        if (method == 1) k->momentum(p, m, g, n, &rate);
+        if (method == 2) k->adagrad(p, v, g, n, &rate);
+        if (method == 3) k->adamw(p, m, v, g, n, &rate);
+        for (size_t i = 0; i < n; i++) CHECK(g[i] == 0.0f && isfinite(p[i]));
+        free(g);
+    }
+    keep(kept, p, n * sizeof *p);
+    keep(kept, m, n * sizeof *m);
+    keep(kept, v, n * sizeof *v);
+}
+
+/* Three sequences of lengths 4, 2 and 1; the first begins again at its third row. */
+static void packed(const flm_kernels *k, outputs *kept, size_t V)
+{
+    enum { T = 4, S = 3, N = 7, R = 5, K = 2, L = 3 };
+    const size_t size[T] = {3, 2, 1, 1};
+    const uint8_t starts[N] = {0, 0, 0, 0, 0, 1, 0};
+    const int32_t id[N] = {0, 1, 0, 1, 0, 1, 0};
+    int64_t row[N], position[S] = {0}, last[N * L], earlier[S * (L - 1)] = {-1, -1, -1, -1, -1, -1};
+    k->position_rows(row, position, id, starts, size, T, 2, 2);
+    const int64_t rows[N] = {0, 1, 0, 3, 2, 1, 2};
+    CHECK(memcmp(row, rows, sizeof row) == 0);
+    CHECK(position[0] == 2 && position[1] == 2 && position[2] == 1);
+    k->last_ids(last, earlier, id, starts, size, T, L);
+    CHECK(last[4 * L] == 0 && last[4 * L + 1] == 1 && last[4 * L + 2] == -1);
+    CHECK(last[5 * L] == 1 && last[5 * L + 1] == -1 && last[6 * L + 1] == 1 && last[6 * L + 2] == -1);
+    k->last_ids(last, earlier, id, NULL, size, T, 1);
+    row[2] = -1;
+
+    float *table = random_floats(R * V, 13), *out = exactly(N * V, sizeof *out), *bias = random_floats(V, 14);
+    float *carry = exactly(S * V, sizeof *carry), *running = exactly(S * V, sizeof *running);
+    k->gather(out, table, row, N, V);
+    for (size_t v = 0; v < V; v++) CHECK(out[2 * V + v] == 0.0f && out[3 * V + v] == table[3 * V + v]);
+    k->gather_add(out, table, row, N, V);
+    k->scatter_add(table, out, row, N, V);
+    k->prefix_sum(out, carry, table, bias, row, starts, size, T, V);
+    for (size_t v = 0; v < V; v++) CLOSE(out[5 * V + v], bias[v] + table[V + v], 1e-6);
+    k->suffix_sum(table, running, out, row, starts, size, T, V);
+    k->prefix_sum(out, carry, table, NULL, row, NULL, size, T, V);
+
+    const float rate[K] = {0.5f, 0.0f};
+    float *sums = exactly(N * K * V, sizeof *sums), *lanes = exactly(S * K * V, sizeof *lanes);
+    float *back = exactly(S * K * V, sizeof *back);
+    k->decayed_sum(sums, lanes, out, rate, starts, size, T, K, V);
+    for (size_t v = 0; v < V; v++) CHECK(sums[(6 * K + 1) * V + v] == out[6 * V + v]);
+    k->decayed_sum_back(out, back, sums, rate, starts, size, T, K, V);
+    keep(kept, out, N * V * sizeof *out);
+    keep(kept, table, R * V * sizeof *table);
+    keep(kept, sums, N * K * V * sizeof *sums);
+    free(bias);
+    free(carry);
+    free(running);
+    free(lanes);
+    free(back);
+}
+
+static outputs everything(const flm_kernels *k, size_t width)
+{
+    outputs kept = {0};
+    for (size_t N = 0; N < 4; N++) {
+        if (width) softmaxes(k, &kept, 5 * N, width);
+        elementwise(k, &kept, N, width);
+        lstm(k, &kept, N, width);
+    }
+    optimisers(k, &kept, width);
+    packed(k, &kept, width);
+    return kept;
+}
+
+int main(void)
+{
+    static const char *const isas[] = {"portable", "avx2", "avx512"};
+    static const size_t widths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 33, 65, 257};
+    CHECK(flm_kernels_for("portable") && flm_kernels_for(NULL) && flm_kernels_for("") == flm_kernels_for(NULL));
+    CHECK(flm_kernels_for("sse9") == NULL);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        outputs wanted = everything(flm_kernels_for("portable"), widths[i]);
+        for (size_t isa = 1; isa < 3; isa++) {
+            const flm_kernels *k = flm_kernels_for(isas[isa]);
+            if (!k) continue;
+            CHECK(strcmp(k->name, isas[isa]) == 0);
+            outputs got = everything(k, widths[i]);
+            CHECK(got.count == wanted.count && memcmp(got.bytes, wanted.bytes, got.count) == 0);
+            free(got.bytes);
+        }
+        free(wanted.bytes);
+    }
+    return finish("kernels");
+}

@@ -1,0 +1,110 @@
+"""Every model and random batches of every shape, shared by the tests of laws, gradients and training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastlm import autodiff, models, recurrence
+from fastlm.batch import Batch, State
+from fastlm.models.prefix import PrefixModel
+from tests import oracle
+
+
+class GatedBag(PrefixModel):
+    """A user's own f: a decayed bag, gated by the last token, beside that token's embedding."""
+
+    def __init__(self, vocab_size: int, width: int = 6, hidden: int = 5, seed: int = 0) -> None:
+        super().__init__(vocab_size, width=width, hidden=hidden, seed=seed)
+        rng = np.random.default_rng(seed)
+        self.width, self.rates = width, np.array([0.5, 0.9], np.float32)
+        self.embedding = self.parameter("embedding", rng.normal(size=(vocab_size, width)))
+        self.mix = self.parameter("mix", rng.normal(size=(2 * width, hidden)) * 0.2)
+        self.gate = self.parameter("gate", rng.normal(size=(width, hidden)) * 0.2)
+        self.gate_bias = self.parameter("gate_bias", np.zeros(hidden))
+        self.output = self.parameter("output", rng.normal(size=(hidden + width, vocab_size)) * 0.1)
+        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size))
+
+    def start(self, batch: int = 1) -> State:
+        return State(batch, bags=np.zeros((batch, 2, self.width), np.float32))
+
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Any, State]:
+        state = state or self.start(batch.sequences)
+        x = autodiff.gather(self.embedding, batch.ids)
+        bags, carry = recurrence.decayed_sum(x, self.rates, batch, state["bags"])
+        gate = autodiff.sigmoid(autodiff.linear(x, self.gate, self.gate_bias))
+        hidden = autodiff.relu(autodiff.concatenate([autodiff.multiply(gate, autodiff.matmul(bags, self.mix)), x]))
+        return autodiff.linear(hidden, self.output, self.output_bias), State(batch.sequences, bags=carry)
+
+
+# name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
+ALL_MODELS: dict[str, tuple[Any, Any]] = {
+    "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
+    "DecayedBag": (lambda v: models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5, 0.9)), oracle.decayed_bag),
+    "FeedForward": (lambda v: models.FeedForward(v, context=3, width=5, hidden=9), oracle.feed_forward),
+    "FeedForward of one token": (lambda v: models.FeedForward(v, context=1, width=5, hidden=3), oracle.feed_forward),
+    "LSTM": (lambda v: models.LSTM(v, hidden=5, width=3), oracle.lstm_model),
+    "LSTM of two layers": (lambda v: models.LSTM(v, hidden=3, width=5, layers=2), oracle.lstm_model),
+    "LSTM tied": (lambda v: models.LSTM(v, hidden=5, tied=True), oracle.lstm_model),
+    "a user's own": (GatedBag, oracle.gated_bag),
+}
+
+
+def model_of(name: str, vocab_size: int, seed: int = 0) -> PrefixModel:
+    """The model with random, unequal parameters, none of them zero."""
+    model = ALL_MODELS[name][0](vocab_size)
+    rng = np.random.default_rng(seed)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
+    return model
+
+
+def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -> State:
+    """A state such as some prefix may have left behind."""
+    state = model.start(sequences)
+    for name, array in state.arrays.items():
+        if name == "ids":
+            array[:] = rng.integers(0, model.vocab_size, array.shape)
+            for row in array:   # documents that began a few tokens ago
+                row[int(rng.integers(0, array.shape[1] + 1)):] = -1
+        elif name == "position":
+            array[:] = rng.integers(0, 7, array.shape)
+        else:
+            array[:] = rng.normal(size=array.shape) * 0.5
+    return state
+
+
+@dataclass
+class Case:
+    """A packed batch, with what the oracle needs to know about it."""
+
+    batch: Batch
+    steps: list[tuple[np.ndarray, np.ndarray]]
+    starts: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self.batch.ids
+
+
+def random_case(rng: np.random.Generator, vocab_size: int, longest: int = 6) -> Case:
+    """Ragged sequences with lengths 0 and 1 among them, or lanes with documents that start anywhere."""
+    sequences = int(rng.integers(1, 5))
+    if rng.random() < 0.5:
+        lengths = rng.integers(0, longest + 1, sequences).tolist()
+        lengths[0] = int(rng.integers(1, longest + 1))
+        if sequences > 2:
+            lengths[1:3] = [0, 1]
+        rng.shuffle(lengths)
+        batch = Batch.of([rng.integers(0, vocab_size, n) for n in lengths])
+        starts = np.zeros(len(batch), np.uint8)
+    else:
+        steps = int(rng.integers(1, longest + 1))
+        lengths = [steps] * sequences
+        flags = (rng.random((steps, sequences)) < 0.25).astype(np.uint8)
+        batch = Batch.lanes(rng.integers(0, vocab_size, (steps, sequences)), flags)
+        starts = flags.reshape(-1)
+    targets = rng.integers(0, vocab_size, len(batch)).astype(np.int32)
+    targets[1:][rng.random(len(batch) - 1) < 0.15] = -1
+    return Case(batch, oracle.layout(lengths), starts, targets)

@@ -1,0 +1,176 @@
+"""float64 NumPy forms of every primitive, model and loss, written from their equations.
+
+Arrays may carry leading axes before the ones named, so that one call evaluates many perturbed copies of a tensor. A
+`layout` says which rows of a packed batch each time step holds and whose they are.
+"""
+
+import numpy as np
+
+
+def layout(lengths):
+    """Per time step (rows, sequences) of a packed batch: longest sequences first, step after step."""
+    order = sorted(range(len(lengths)), key=lambda s: -lengths[s])
+    steps, row = [], 0
+    for t in range(max(lengths, default=0)):
+        live = [s for s in order if lengths[s] > t]
+        steps.append((np.arange(row, row + len(live)), np.array(live)))
+        row += len(live)
+    return steps
+
+
+# primitives ----------------------------------------------------------------------------------------------------------
+
+def gather(table, rows):
+    rows = np.asarray(rows).reshape(-1)
+    return np.where((rows >= 0)[:, None], table[..., np.maximum(rows, 0), :], 0.0)
+
+
+def add_bias(x, bias):
+    return x + bias[..., None, :]
+
+
+def linear(x, weight, bias):
+    return add_bias(x @ weight, bias)
+
+
+def transposed(weight):
+    return np.swapaxes(weight, -1, -2)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def concatenate(parts):
+    lead = np.broadcast_shapes(*(part.shape[:-2] for part in parts))
+    return np.concatenate([np.broadcast_to(part, lead + part.shape[-2:]) for part in parts], axis=-1)
+
+
+def reshape(x, shape):
+    return x.reshape(x.shape[:-2] + shape)
+
+
+def _reset(carry, starts, rows, sequences):
+    """carry (..., S, ...) with zeros for the sequences whose row begins a document."""
+    fresh = np.zeros(carry.shape[-2], bool)
+    fresh[sequences] = starts[rows] != 0
+    return np.where(fresh[:, None], 0.0, carry)
+
+
+def prefix_sum(table, bias, ids, steps, starts, max_length, carry, position):
+    """z[n] = bias + sum over the prefix's tokens at position p < max_length of table[p*V + id]."""
+    vocab = table.shape[-2] // max_length
+    position = position.copy()
+    lead = np.broadcast_shapes(table.shape[:-2], bias.shape[:-1])
+    total = np.broadcast_to(carry.astype(float), lead + carry.shape)
+    out = np.zeros(lead + (len(ids), table.shape[-1]))
+    for rows, sequences in steps:
+        total = _reset(total, starts, rows, sequences)
+        for row, s in zip(rows, sequences, strict=True):
+            position[s] = 0 if starts[row] else position[s]
+            if position[s] < max_length:
+                total[..., s, :] += table[..., position[s] * vocab + ids[row], :]
+            position[s] += 1
+            out[..., row, :] = bias + total[..., s, :]
+    return out, total, position
+
+
+def decayed_sum(x, rates, steps, starts, carry):
+    """s_k = rate_k s_k + x, K of them side by side; carry (S, K, D)."""
+    sequences_in_all, count, width = carry.shape[-3:]
+    lead = x.shape[:-2]
+    state = np.broadcast_to(carry.astype(float), lead + carry.shape[-3:]).reshape(lead + (sequences_in_all, count * width))
+    out = np.zeros(x.shape[:-1] + (count * width,))
+    for rows, sequences in steps:
+        state = _reset(state, starts, rows, sequences)
+        state[..., sequences, :] = state[..., sequences, :] * np.repeat(rates, width) + np.tile(x[..., rows, :], count)
+        out[..., rows, :] = state[..., sequences, :]
+    return out, state.reshape(lead + carry.shape[-3:])
+
+
+def last_ids(ids, count, steps, starts, carry):
+    """Newest first, -1 before the document's start; carry (S, count - 1)."""
+    past = [list(row) for row in carry]
+    out = np.full((len(ids), count), -1)
+    for rows, sequences in steps:
+        for row, s in zip(rows, sequences, strict=True):
+            past[s] = [-1] * (count - 1) if starts[row] else past[s]
+            out[row] = [ids[row], *past[s]]
+            past[s] = out[row, :count - 1].tolist()
+    return out, np.array(past, np.int64).reshape(len(carry), count - 1)
+
+
+def lstm(x, recurrent, steps, starts, hidden, cell):
+    """i f o = sigmoid, g = tanh of x + h U; c = f c + i g; h = o tanh(c); x (N, 4H)."""
+    width = recurrent.shape[-2]
+    lead = np.broadcast_shapes(x.shape[:-2], recurrent.shape[:-2])
+    h, c = (np.broadcast_to(carry.astype(float), lead + carry.shape) for carry in (hidden, cell))
+    out = np.zeros(lead + (x.shape[-2], width))
+    for rows, live in steps:
+        h, c = _reset(h, starts, rows, live), _reset(c, starts, rows, live)
+        gates = x[..., rows, :] + h[..., live, :] @ recurrent
+        i, f, g, o = np.split(gates, 4, axis=-1)
+        c[..., live, :] = sigmoid(f) * c[..., live, :] + sigmoid(i) * np.tanh(g)
+        h[..., live, :] = out[..., rows, :] = sigmoid(o) * np.tanh(c[..., live, :])
+    return out, h, c
+
+
+# losses --------------------------------------------------------------------------------------------------------------
+
+def log_softmax(x):
+    shifted = x - x.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def cross_entropy(logits, targets):
+    """-log p(target), summed over the rows that have a target."""
+    counted = np.flatnonzero(targets >= 0)
+    return -log_softmax(logits)[..., counted, targets[counted]].sum(-1)
+
+
+def squared_error(logits, targets):
+    """|onehot(target) - p|^2, summed over the rows that have a target."""
+    counted = np.flatnonzero(targets >= 0)
+    wanted = np.eye(logits.shape[-1])[targets[counted]]
+    return ((wanted - np.exp(log_softmax(logits[..., counted, :]))) ** 2).sum((-1, -2))
+
+
+# models: p maps the parameters' names to arrays, state the carried arrays' -----------------------------------------------
+
+def positional_onehot(model, p, ids, steps, starts, state):
+    z, _, _ = prefix_sum(p["table"], p["output_bias"], ids, steps, starts, model.max_length, state["sums"],
+                         state["position"])
+    return z
+
+
+def decayed_bag(model, p, ids, steps, starts, state):
+    bags, _ = decayed_sum(gather(p["embedding"], ids), model.rates.astype(float), steps, starts, state["bags"])
+    hidden = np.tanh(linear(bags, p["projection"], p["projection_bias"]))
+    return linear(hidden, p["output"], p["output_bias"])
+
+
+def feed_forward(model, p, ids, steps, starts, state):
+    rows, _ = last_ids(ids, model.context, steps, starts, state["ids"])
+    x = reshape(gather(p["embedding"], rows), (len(ids), model.context * model.width))
+    return linear(np.tanh(linear(x, p["projection"], p["projection_bias"])), p["output"], p["output_bias"])
+
+
+def lstm_model(model, p, ids, steps, starts, state):
+    x = gather(p["embedding"], ids)
+    for layer in range(model.layers):
+        gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
+        x, _, _ = lstm(gates, p[f"recurrent{layer}"], steps, starts, state[f"hidden{layer}"], state[f"cell{layer}"])
+    return linear(x, transposed(p["embedding"]) if model.tied else p["output"], p["output_bias"])
+
+
+def gated_bag(model, p, ids, steps, starts, state):
+    """The user's own f of tests/cases.py."""
+    x = gather(p["embedding"], ids)
+    bags, _ = decayed_sum(x, model.rates.astype(float), steps, starts, state["bags"])
+    gate = sigmoid(linear(x, p["gate"], p["gate_bias"]))
+    hidden = relu(concatenate([gate * (bags @ p["mix"]), x]))
+    return linear(hidden, p["output"], p["output_bias"])

@@ -1,0 +1,65 @@
+"""fastlm.train: what it makes of its arguments."""
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm.models import LSTM, DecayedBag, FeedForward, PositionalOneHot
+from fastlm.recipe import build, fold_singletons
+
+LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
+
+
+def test_words_seen_once_become_unknown_where_they_are_few():
+    vocabulary, corpus = fold_singletons(*fastlm.Corpus.build(LINES))
+    assert "rare" not in vocabulary and "a" in vocabulary
+    assert vocabulary.counts[vocabulary.unknown] == 3 and corpus.unknown == 3
+    assert vocabulary.counts.sum() == len(corpus.ids)
+    assert (np.bincount(corpus.ids, minlength=len(vocabulary)) == vocabulary.counts).all()
+    assert vocabulary.decode(corpus.ids[-4:]) == "<unk> <unk> <unk>\n"
+    assert (np.diff(vocabulary.counts) <= 0).all()
+
+
+@pytest.mark.parametrize("text", ["I am a machine learning researcher", "a a a <unk> b\n" * 9 + "rare\n"])
+def test_words_seen_once_stay_where_they_are_many_or_the_text_has_its_own_unknowns(text):
+    vocabulary, corpus = fastlm.Corpus.build([text])
+    assert fold_singletons(vocabulary, corpus)[0] == vocabulary
+
+
+def test_min_count_one_keeps_every_word():
+    assert "rare" in fastlm.train(LINES, epochs=1, min_count=1, threads=1).vocabulary
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("auto", LSTM), ("lstm", LSTM), ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
+    ("positional-onehot", PositionalOneHot)])
+@pytest.mark.parametrize("unit", ["word", "char", "byte"])
+def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
+    lm = fastlm.train(["to be or not to be\n" * 4], unit=unit, model=name, epochs=2, threads=1)
+    assert isinstance(lm.model, kind) and lm.model.vocab_size == len(lm.vocabulary)
+    assert abs(sum(p for _, p in lm.next_tokens("to", k=300)) - 1) < 1e-5
+
+
+def test_a_model_of_the_users_choice():
+    lm = fastlm.train(["x y z\n" * 5], model=lambda size: FeedForward(size, context=2, hidden=7), epochs=1)
+    assert lm.model.options["hidden"] == 7
+    with pytest.raises(ValueError, match=r"model = 'gpt'; one of auto, lstm, .* was expected"):
+        build("gpt", 9, 9, None, 0)
+    with pytest.raises(ValueError, match=r"the model is for 3 ids and the text has \d+"):
+        fastlm.train(["x y z\n"], model=FeedForward(3), epochs=1)
+
+
+def test_a_twentieth_is_held_out_of_a_longer_text_and_nothing_of_a_short_one():
+    short = fastlm.train(["a b\n" * 300], epochs=1, threads=1)
+    assert short.card["held_out"] == 0 and short.card["trained_on"] == 900
+    longer = fastlm.train(["a b\n" * 1000], epochs=1, threads=1)
+    assert longer.card["held_out"] == 150 and longer.card["trained_on"] == 2850
+    assert longer.history[-1]["valid"] is not None
+
+
+def test_a_budget_ends_annealed_and_records_its_plan():
+    lm = fastlm.train(["a b c\n" * 50], budget=1.5, threads=1)
+    rates = lm.plan.rates
+    assert len(rates) == lm.plan.steps > 10 and rates[-1] < 0.1 * rates.max()
+    again = fastlm.train(["a b c\n" * 50], plan=lm.plan, threads=2)
+    assert again.digest() == lm.digest()
