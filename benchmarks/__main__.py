@@ -20,7 +20,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="fastlm beside its rivals.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all")
     parser.add_argument("--full", action="store_true", help="quality at 60 s and 300 s; every prefix recomputed")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the corpora (default FASTLM_DATA or ../shared/data)")
+    parser.add_argument("--data", type=Path, metavar="FOLDER",
+                        help="the corpora (default FASTLM_DATA or ../shared/data)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="of each quality run, instead of 10")
     arguments = parser.parse_args()
     for name in arguments.names:

@@ -1,4 +1,6 @@
-"""What every benchmark shares: rivals timed turn by turn in one process, validated first, and Markdown tables."""
+"""What every benchmark shares: rivals timed turn by turn in one process, validated first, and Markdown
+tables.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class Skipped(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """``full``: the long budgets; ``data``: the folder of corpora; ``budget``: seconds for each quality run, or None."""
+    """``full``: the long budgets; ``data``: the folder of corpora; ``budget``: seconds of a quality run, or None."""
 
     full: bool = False
     data: Path = ROOT.parent / "shared" / "data"

@@ -1,9 +1,10 @@
 """Kernels on dense rows: softmax and its losses, activations, LSTM gates, AdamW, sampling.
 
-Claim: the fused softmax + cross-entropy + gradient at least 4 times as fast as NumPy and 1.5 times as fast as PyTorch at
-65, 10,000 and 50,000 words. One thread each; every rival computes in place or into a buffer it keeps where its library
-can. "autograd" is `cross_entropy` and `backward`, "by hand" the same formula in PyTorch's own in-place operations: the
-faster of the two is shown. See `rows` for the kernels that read tables.
+Claim: the fused softmax + cross-entropy + gradient at least 4 times as fast as NumPy and 1.5 times as fast as
+PyTorch at 65, 10,000 and 50,000 words. One thread each; every rival computes in place or into a buffer it
+keeps where its library can. "autograd" is `cross_entropy` and `backward`, "by hand" the same formula in
+PyTorch's own in-place operations: the faster of the two is shown. See `rows` for the kernels that read
+tables.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Kernels that read and add rows of tables, and running sums of them.
 
-Claim: all prefixes of a positional one-hot document at least 50 times as fast as SciPy's product of the one-hot matrix
-in CSR form with the table, and twice as fast as PyTorch's embedding + cumsum. One thread each. SciPy is given its
-matrix ready made: only the product is timed. NumPy and PyTorch take the same short cut as fastlm (gather, then one
-cumulative sum), and for positions beyond P they repeat the last row.
+Claim: all prefixes of a positional one-hot document at least 50 times as fast as SciPy's product of the
+one-hot matrix in CSR form with the table, and twice as fast as PyTorch's embedding + cumsum. One thread each.
+SciPy is given its matrix ready made: only the product is timed. NumPy and PyTorch take the same short cut as
+fastlm (gather, then one cumulative sum), and for positions beyond P they repeat the last row.
 """
 
 from __future__ import annotations

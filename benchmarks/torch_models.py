@@ -10,7 +10,7 @@ from torch import nn
 
 from fastlm.models import LSTM, FeedForward, PrefixModel
 
-RATES = {"betas": (0.9, 0.99), "eps": 1e-8}   # fastlm's defaults for AdamW
+RATES: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-8}   # fastlm's defaults for AdamW
 WEIGHT_DECAY = 0.01
 
 
@@ -98,7 +98,8 @@ class TorchTrainer:
 
     def __init__(self, module: nn.Module, method: str = "adamw", clip: float = 1.0) -> None:
         groups = decay_groups(module)
-        self.module, self.clip, self.state = module, clip, None
+        self.module, self.clip = module, clip
+        self.state: Any = None
         self.moving = [parameter for group in groups for parameter in group["params"]]
         self.optimizer: torch.optim.Optimizer
         if method == "adamw":

@@ -22,8 +22,8 @@
 typedef struct flm_rate {
     float lr, scale, l2, decay;      /* learning rate; clipping factor; coefficient of 1/2 l2 |p|^2; weight decay     */
     float momentum;                  /* SGD with momentum                                                             */
-    double beta1, beta2;             /* AdamW; in double, so that 1 - beta keeps its digits                            */
-    float epsilon;                   /* AdamW and AdaGrad                                                              */
+    double beta1, beta2;             /* AdamW; in double, so that 1 - beta keeps its digits                           */
+    float epsilon;                   /* AdamW and AdaGrad                                                             */
     float correct1, correct2;        /* AdamW: 1 - beta1^t and 1 - beta2^t                                            */
 } flm_rate;
 
@@ -102,7 +102,7 @@ typedef struct flm_kernels {
     void (*lstm_gates_back)(float *dgates, float *dc, const float *dh, const float *gates, const float *c,
                             const float *c_prev, size_t B, size_t H);
 
-    /* optimizer.c: p moves, the state moves, g is zeroed ------------------------------------------------------------ */
+    /* optimizer.c: p moves, the state moves, g is zeroed ---------------------------------------------------------- */
     void (*sgd)(float *p, float *g, size_t n, const flm_rate *r);
     void (*momentum)(float *p, float *v, float *g, size_t n, const flm_rate *r);           /* v = mu*v + g; p -= lr*v */
     void (*adagrad)(float *p, float *a, float *g, size_t n, const flm_rate *r);            /* Duchi et al. 2011    */

@@ -105,7 +105,8 @@ static void decayed_sum(float *out, float *carry, const float *x, const float *r
         }
 }
 
-INLINE void decay_row_back(float *restrict dx, float *restrict running, const float *restrict dout, float rate, size_t D)
+INLINE void decay_row_back(float *restrict dx, float *restrict running, const float *restrict dout, float rate,
+                           size_t D)
 {
     for (size_t d = 0; d < D; d++) {
         const float sum = running[d] + dout[d];

@@ -2,8 +2,8 @@
  *
  * A row is read three times: its maximum, the exponentials and their sum, the result; it stays in the cache between.
  * Short rows go several at a time through each stage, so that the processor works on one while another waits for its
- * sum. The maximum is subtracted first, so no exponential overflows and the sum is at least 1; a NaN, a +inf or a row of
- * -inf gives a row of NaN. */
+ * sum. The maximum is subtracted first, so no exponential overflows and the sum is at least 1; a NaN, a +inf or a row
+ * of -inf gives a row of NaN. */
 
 INLINE float row_max(const float *x, size_t V)
 {
@@ -105,7 +105,10 @@ static void softmax_cross_entropy(float *x, double *loss, const int32_t *target,
     double sum[TOGETHER];
     for (size_t n = 0, rows; n < N; n += rows) {
         rows = rows_together(N - n, V);
-        for (size_t r = 0; r < rows; r++) loss[n + r] = target[n + r] < 0 ? 0.0 : -(double)x[r * V + (size_t)target[n + r]];
+        for (size_t r = 0; r < rows; r++) {
+            const int32_t aim = target[n + r];
+            loss[n + r] = aim < 0 ? 0.0 : -(double)x[r * V + (size_t)aim];
+        }
         rows_exp(x, x, top, sum, rows, V);
         for (size_t r = 0; r < rows; r++, x += V) {
             const int32_t aim = target[n + r];

@@ -139,7 +139,7 @@ typedef struct exponential { vf scale, q; } exponential;
 
 INLINE exponential exp_parts(vf x)
 {
-    const vf shift = splat(12582912.0f);                 /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
+    const vf shift = splat(12582912.0f);                 /* 1.5 * 2^23: adding it rounds, n in the low bits */
     const vf shifted = x * 1.44269504f + shift;
     const vf n = shifted - shift;
     const vf r = (x - n * 0.693359375f) - n * -2.12194440e-4f;

@@ -177,6 +177,8 @@ def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float
     if not owned or tape is None or not tape.record:
         gradient = empty(logits.value.shape)
         np.copyto(gradient, logits.value)
+    else:
+        logits.taken = True
     kernel(gradient, losses, targets, scale)
 
     def back() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -158,6 +157,8 @@ class LanguageModel:
 
     def digest(self) -> str:
         """SHA-256 of vocabulary, architecture and weights: equal for models that are the same byte for byte."""
+        import hashlib  # here, since it costs `import fastlm` 4 ms
+
         digest = hashlib.sha256(json.dumps(self.model.config(), sort_keys=True).encode())
         for name, array in sorted(self._tensors().items()):
             digest.update(name.encode() + array.tobytes())

@@ -12,7 +12,6 @@ digest's own 64 characters read as zeros. The digest finds accidents; whoever ma
 afresh, so everything else is checked as well.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -63,6 +62,8 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray],
     """
     arrays = _checked(tensors)
     header = _header(arrays, metadata)
+
+    import hashlib  # here, since it costs `import fastlm` 4 ms
 
     def write(file: BinaryIO) -> None:
         start = len(header).to_bytes(8, "little") + header
@@ -156,6 +157,8 @@ def _read(file: BufferedReader, size: int) -> tuple[dict[str, np.ndarray], dict[
             raise _Fault(f"is not a model file: it looks like {kind}")
         raise _Fault(f"is cut short or not a model file: its header would take {length} bytes, "
                      f"expected a multiple of 8 up to {limit}")
+    import hashlib
+
     header = file.read(length)
     if header[:1] != b"{":
         raise _Fault(f"is not a model file: its header starts with {header[:1]!r}, expected b'{{'")

@@ -58,7 +58,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     if network.vocab_size != len(vocabulary):
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {len(vocabulary)}")
     network.initialise(np.bincount(corpus.ids, minlength=len(vocabulary)).astype(np.float64))
-    trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(),
+    trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(lr=1e-2),
                       seed=plan.seed if plan else seed, threads=threads)
     history = trainer.fit(corpus, held_out, epochs=epochs, budget=seconds, plan=plan, progress=progress, clock=clock,
                           checkpoint=checkpoint, checkpoint_every=checkpoint_every)
@@ -102,8 +102,8 @@ def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed:
         if small:
             hidden = 128 if time < 15 or tokens < 50_000 else 256 if time < 200 else 512
             return LSTM(vocab_size, hidden=hidden, width=64, seed=seed, dropout=0.0 if time < 200 else 0.2)
-        hidden = 64 if time < 15 or tokens < 50_000 else 128 if time < 100 else 256
-        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=0.0 if time < 100 else 0.3)
+        hidden = 64 if time < 15 or tokens < 50_000 else 128 if time < 100 else 200 if time < 900 else 400
+        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=0.0 if time < 100 else 0.1)
     if model == "feed-forward":
         return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed)
     if model == "decayed-bag":

@@ -78,11 +78,12 @@ def lstm(x: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array) -> tu
 
         i f o = sigmoid, g = tanh of x[n] + h @ recurrent;   c = f c + i g;   h = o tanh(c)
 
-    x (N, 4H): the inputs' projection, bias included; recurrent (H, 4H); hidden, cell (S, H) -> (h (N, H), new
-    hidden, new cell).
+    x (N, 4H): the inputs' projection, bias included, spent where nothing else has read it: the gates take its place;
+    recurrent (H, 4H); hidden, cell (S, H) -> (h (N, H), new hidden, new cell).
     """
     own = isinstance(x, Variable) and x.disposable
     x, recurrent = variable(x), variable(recurrent)
+    x.taken = own
     weight = recurrent.value
     width = weight.shape[0]
     gates = x.value

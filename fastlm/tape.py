@@ -30,12 +30,13 @@ class Parameter:
 class Variable:
     """A value on the tape. ``gradient`` is None until something is added to it."""
 
-    __slots__ = ("disposable", "gradient", "value")
+    __slots__ = ("disposable", "gradient", "taken", "value")
 
     def __init__(self, value: Array, disposable: bool = False) -> None:
         self.value = value
         self.gradient: Array | None = None
         self.disposable = disposable   # nobody's way back reads the value: a loss may turn it into its gradient
+        self.taken = False             # ... and has done so
 
     def added(self) -> Array:
         """The gradient to add to, zeros at first."""
@@ -178,6 +179,8 @@ def variable(x: Any) -> Variable:
         tape = active()
         return Variable(x.value) if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
+        if x.taken:
+            raise RuntimeError("this value was spent by the loss or the LSTM that read it; read it before them")
         x.disposable = False
         return x
     return Variable(np.ascontiguousarray(x, np.float32))

@@ -6,9 +6,11 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -51,7 +53,10 @@ class Workers:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = check_threads(threads)
-        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
+        if self.threads > 1:
+            from concurrent.futures import ThreadPoolExecutor  # here, since it costs `import fastlm` 3 ms
+            self._pool = ThreadPoolExecutor(self.threads - 1)
 
     def __enter__(self) -> Workers:
         return self

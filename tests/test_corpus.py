@@ -165,6 +165,8 @@ def test_split_after_an_end_of_line() -> None:
     assert held_out.unknown_at.tolist() == [13, 14]
     assert train.bytes + held_out.bytes == corpus.bytes
     assert train.boundary == held_out.boundary == vocabulary.end_of_line
+    corpus = Corpus.read(["a a a a\n\n"], vocabulary)
+    assert [len(part) for part in corpus.split(1 / 3)] == [5, 1]
 
 
 def test_split_does_not_go_far_for_a_line_or_a_document() -> None:

@@ -93,9 +93,11 @@ def test_many_words_through_every_enlargement() -> None:
 def test_vocabulary_of_a_long_source_counts_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["a b"] * 50 + ["é c"] * 7
     whole = {unit: Vocabulary.build(texts, unit) for unit in ("word", "char", "byte")}
-    monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 5)
-    monkeypatch.setattr("fastlm.text.counting.PIECE", 3)
     for unit, vocabulary in whole.items():
+        monkeypatch.setattr("fastlm.text.counting.PIECE", 3)
+        monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 1)
+        assert Vocabulary.build(texts, unit) == vocabulary
+        monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 5)
         assert Vocabulary.build(texts, unit) == vocabulary
         assert vocabulary.counts.sum() == {"word": 57 * 3, "char": 57 * 3, "byte": 57 * 3 + 7}[unit]
 

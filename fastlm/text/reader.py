@@ -1,7 +1,5 @@
 """Documents out of whatever the caller has: paths, folders, open files, strings; compressed or not."""
 
-import bz2
-import gzip
 import io
 import lzma
 import os
@@ -10,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from fastlm.text.scan import pieces
+from fastlm.text.scan import PIECE, pieces
 
 UNITS = ("word", "char", "byte")
 DOCUMENTS = ("file", "line", "blank-line")
@@ -87,12 +85,8 @@ def _cut(name: str, text: bytes | BinaryIO, documents: str, unit: str) -> Iterat
         whole = text if isinstance(text, bytes) else _checked(text.read(), name, 0, unit)
         yield name, whole
         return
-    offset = 0
     block: list[bytes] = []
-    for line in io.BytesIO(text) if isinstance(text, bytes) else text:
-        if not isinstance(text, bytes):
-            _checked(line, name, offset, unit)
-        offset += len(line)
+    for line in io.BytesIO(text) if isinstance(text, bytes) else _checked_lines(text, name, unit):
         if documents == "line":
             yield name, line
         elif line.isspace():
@@ -103,6 +97,14 @@ def _cut(name: str, text: bytes | BinaryIO, documents: str, unit: str) -> Iterat
             block.append(line)
     if block:
         yield name, b"".join(block)
+
+
+def _checked_lines(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
+    """Checks lines by the mebibyte: one by one they are too short for it."""
+    offset = 0
+    while lines := stream.readlines(PIECE):
+        offset += len(_checked(b"".join(lines), name, offset, unit))
+        yield from lines
 
 
 def _checked(text: bytes, name: str, offset: int, unit: str) -> bytes:
@@ -198,8 +200,12 @@ def _uncompressed(file: Any) -> Any:
     """The stream itself, or what it holds where it begins like .gz, .bz2 or .xz."""
     head = file.peek(16)
     if head[:2] == b"\x1f\x8b":
+        import gzip  # here and below, since they cost `import fastlm` 2 ms
+
         return gzip.GzipFile(fileobj=file)
     if _BZIP2.match(head):
+        import bz2
+
         return bz2.BZ2File(file)
     if head[:6] == b"\xfd7zXZ\0":
         return lzma.LZMAFile(file)

@@ -64,6 +64,7 @@ def restore(path: str | os.PathLike[str], run: Run) -> None:
     run.states = [_state(tensors, index, count) for index, count in enumerate(counters["states"])]
     run.best = {name: tensors[f"best/{name}"] for name in run.model.parameters} \
         if counters["best_loss"] < float("inf") else None
+    run.keep_next = run.best is None
     for name in _COUNTERS:
         setattr(run, name, counters[name])
     run.rates = tensors["rates"].tolist()

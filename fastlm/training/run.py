@@ -46,6 +46,7 @@ class Run:
         self.rates: list[float] = []
         self.best: dict[str, Array] | None = None
         self.best_loss, self.kept = float("inf"), 0
+        self.keep_next = True                    # the weights, once the next batch has shown that they are good
         self.look_seconds = self.step_seconds = 0.0
         self.loss, self.loss_tokens = 0.0, 0     # since the last record
         self.valid: float | None = None
@@ -56,7 +57,7 @@ class Run:
     def progress(self) -> float:
         """Share of the run that is over, in [0, 1]."""
         if self.total is not None:
-            return min(1.0, self.step / self.total)
+            return min(1.0, self.step / self.total) if self.total else 1.0
         assert self.budget is not None
         # one more step, one more look at the held-out text and the saving must fit in what remains
         length = self.budget * 0.985 - self.step_seconds - 1.2 * self.look_seconds - self.begun
@@ -66,8 +67,8 @@ class Run:
            report: Callable[[dict[str, Any]], None] | None, checkpoint: Any, checkpoint_every: float) -> None:
         """Steps until the end, and leaves the kept weights in the model."""
         reported = saved = self.clock.seconds()
-        ended = ""
-        while self.step == 0 or self.progress() < 1:
+        ended, broken = "", False
+        while self.progress() < 1 or (self.step == 0 and self.total != 0):
             before = self.clock.seconds()
             rate = (float(replay.rates[self.step]) if replay
                     else learning_rate(self.optimizer.lr, self.progress(), self.step))
@@ -76,6 +77,7 @@ class Run:
                 ended = (f"stopped at step {self.step}: the loss became {loss:g} with a gradient of norm {norm:g}; the "
                          "last good weights were kept (a lower learning rate may help)")
                 warnings.warn(ended, stacklevel=4)
+                broken = True
                 break
             self.rates.append(rate)
             self.step, self.tokens = self.step + 1, self.tokens + tokens
@@ -88,6 +90,7 @@ class Run:
                 if self.held_out is not None and replay is None:
                     self.look(workers, interrupt)
                 self.record(rate)
+                self.keep_next = self.held_out is None
             if report and (now - reported > _REPORT or done >= 1):
                 reported = now
                 report(self.figures(rate))
@@ -97,9 +100,9 @@ class Run:
             if interrupt.asked and self.progress() < 1:
                 ended = f"interrupted after step {self.step}; the best weights so far were kept"
                 break
-        self.finish(ended)
-        if checkpoint is not None:
+        if checkpoint is not None and not broken:   # first: what goes on from here needs the last weights, not the best
             checkpoints.save(checkpoint, self)
+        self.finish(ended, broken)
 
     def one_step(self, rate: float, workers: Workers) -> tuple[float, int, float]:
         """One batch: the summed loss, the targets that counted, and the gradient's norm."""
@@ -112,7 +115,7 @@ class Run:
         def descend(index: int, shard: Shard) -> float:
             tape = self.update.tapes[index]
             tape.seed = 1 + (self.plan.seed * 1_000_003 + self.step) * 64 + index
-            with tape:
+            with tape, np.errstate(all="ignore"):   # what overflows shows in the loss, which is checked
                 logits, state = self.model.forward(shard.batch, self.states[index])
                 loss = loss_of(logits, shard.targets, 1.0 / max(1, count))
                 tape.backward()
@@ -123,7 +126,16 @@ class Run:
         if not np.isfinite(loss):
             self.update.discard()
             return loss, count, float("nan")
+        if not np.isfinite(loss):
+            return loss, count, float("nan")
+        if self.keep_next:
+            self.keep()
         return loss, count, self.update.apply(rate, workers)
+
+    def keep(self) -> None:
+        """Copies the weights, to come back to."""
+        self.kept, self.keep_next = self.step, False
+        self.best = {name: parameter.value.copy() for name, parameter in self.model.parameters.items()}
 
     def look(self, workers: Workers, interrupt: Interrupt) -> None:
         """Held-out nats a token, and a copy of the weights where it is the lowest so far."""
@@ -133,7 +145,7 @@ class Run:
         states: list[State | None] = [None] * self.plan.shards
         for index in range(self.held_out.per_epoch):
             def read(which: int, shard: Shard) -> float:
-                with self.readers[which]:
+                with self.readers[which], np.errstate(all="ignore"):
                     logits, state = self.model.forward(shard.batch, states[which])
                     losses = np.empty(len(shard.targets))
                     _core.cross_entropy(losses, logits.value, shard.targets)
@@ -153,8 +165,8 @@ class Run:
         self.look_seconds = self.clock.seconds() - begin
         self.valid = nats / max(1, count)
         if self.valid < self.best_loss:
-            self.best_loss, self.kept = self.valid, self.step
-            self.best = {name: parameter.value.copy() for name, parameter in self.model.parameters.items()}
+            self.best_loss = self.valid
+            self.keep()
 
     def record(self, rate: float) -> None:
         """Adds a line to the history."""
@@ -174,11 +186,11 @@ class Run:
                 "tokens_per_second": self.tokens / spent if spent else 0.0, "seconds_left": left,
                 "loss": self.loss / self.loss_tokens if self.loss_tokens else last, "valid": self.valid, "rate": rate}
 
-    def finish(self, ended: str) -> None:
-        """Puts the best weights into the model and closes the plan and the history."""
+    def finish(self, ended: str, broken: bool) -> None:
+        """Puts the best weights into the model, or the last good ones, and closes the plan and the history."""
         if self.loss_tokens:
             self.record(self.rates[-1] if self.rates else 0.0)
-        if self.best is None:
+        if self.best is None or (self.best_loss == float("inf") and not broken):
             self.kept = self.step
         elif self.kept != self.step:
             for name, parameter in self.model.parameters.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -75,6 +74,7 @@ class Trainer:
         run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds)
         self.history = run.history
         if checkpoint is not None:
+            import hashlib  # here, since it costs `import fastlm` 4 ms
             run.fingerprint = hashlib.sha256(text.ids.tobytes() + text.offsets.tobytes()).hexdigest()
             if os.path.exists(checkpoint):
                 checkpoints.restore(checkpoint, run)
@@ -95,8 +95,10 @@ class Trainer:
 
     def _prepare(self, corpus: Corpus, plan: Plan | None) -> tuple[LaneBatches | DocumentBatches, Plan]:
         tokens = len(corpus.ids)
-        chunk = plan.chunk if plan else self.chunk or (64 if self.model.vocab_size <= 512 else 32)
-        lanes = plan.lanes if plan else self.lanes or max(1, min(64, tokens // (4 * chunk)))
+        chunk = plan.chunk if plan else self.chunk or 32
+        # small batches: in minutes on a CPU many small steps go further than few large ones
+        widest = 32 if self.model.vocab_size <= 512 else 16
+        lanes = plan.lanes if plan else self.lanes or max(1, min(widest, tokens // (4 * chunk)))
         if self.lanes is not None and tokens < 2 * lanes:
             raise ValueError(f"the corpus has {tokens} tokens; {lanes} lanes need at least {2 * lanes}")
         whole = longest_document(corpus) <= 4 * chunk

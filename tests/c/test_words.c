@@ -101,26 +101,38 @@ static void nothing(void)
 
 static void finding(void)
 {
-    flm_words w = table(4, 6, 8);
+    flm_words w = table(5, 6, 16);
     memcpy(w.blob, "aab\nab", 6);
-    const size_t offset[5] = {0, 1, 1, 4, 6};   /* id 1 has no word, id 2 one that no text has */
+    const size_t offset[6] = {0, 1, 1, 1, 4, 6};    /* ids 1 and 2 have no word, id 3 one that no text has */
     memcpy(w.offset, offset, sizeof offset);
-    w.size = 4;
-    CHECK(flm_words_index(&w) == 4);
+    w.size = 5;
+    CHECK(flm_words_index(&w) == 5);
     size_t n, position = 0, written = 0;
     uint8_t *text = bytes_of("ab a\nb aab", &n);
     int32_t *id = exactly(3, sizeof *id);
     CHECK(flm_words_find(&w, id, &written, 3, text, &position, n, 7) == FLM_WORDS_IDS_FULL);
-    CHECK(id[0] == 3 && id[1] == 0 && id[2] == 7 && written == 3 && position == 5);
+    CHECK(id[0] == 4 && id[1] == 0 && id[2] == 7 && written == 3 && position == 5);
     written = 0;
     CHECK(flm_words_find(&w, id, &written, 3, text, &position, n, 7) == FLM_WORDS_DONE);
-    CHECK(id[0] == -1 && id[1] == -1 && written == 2 && w.size == 4);
-    w.offset[3] = 3;
-    w.offset[4] = 5;
-    memcpy(w.blob, "aabab", 5);
-    CHECK(flm_words_index(&w) == 3);            /* "ab" again */
+    CHECK(id[0] == -1 && id[1] == -1 && written == 2 && w.size == 5);
+    memcpy(w.blob + 1, "ababa", 5);
+    w.offset[4] = 3;
+    w.offset[5] = 5;
+    CHECK(flm_words_index(&w) == 4);                /* "ab" again */
     free(id);
     free(text);
+    forget(&w);
+}
+
+/* Two words that agree in the 32 bits of the hash that a slot keeps, and in the slot they begin at. */
+static void collision(void)
+{
+    flm_words w = table(2, 16, 16);
+    int32_t id[4];
+    size_t position = 0, written = 0;
+    const uint8_t *text = (const uint8_t *)"w0789676\nw1729635\n";
+    CHECK(flm_words_learn(&w, id, &written, 4, text, &position, 18, 0) == FLM_WORDS_DONE);
+    CHECK(written == 4 && w.size == 2 && id[0] == 0 && id[1] == 0 && id[2] == 1 && id[3] == 0);
     forget(&w);
 }
 
@@ -174,6 +186,7 @@ int main(void)
     by_hand();
     nothing();
     finding();
+    collision();
     many();
     return finish("words");
 }

@@ -1,0 +1,61 @@
+"""Every Python block of the documentation runs, in order, beside a small my.txt."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastlm
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINE = "The cat sat on the mat and the dog lay on the rug, as I am a machine and you are not.\n"
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                          capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my.txt").write_text(LINE * 40, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    train, fit = fastlm.train, fastlm.Trainer.fit
+
+    def shorter(*arguments: Any, budget: Any = None, **options: Any) -> Any:
+        return train(*arguments, **options, **({} if "epochs" in options else {"budget": 0.5}))
+
+    def shorter_fit(self: Any, *arguments: Any, budget: Any = None, **options: Any) -> Any:
+        return fit(self, *arguments, budget=min(budget, 0.5) if isinstance(budget, float) else budget and 0.5, **options)
+    monkeypatch.setattr(fastlm, "train", shorter)
+    monkeypatch.setattr(fastlm.Trainer, "fit", shorter_fit)
+    names: dict[str, Any] = {"__name__": "example"}
+    for number, block in enumerate(blocks(page)):
+        exec(compile(block, f"{page.name}, block {number + 1}", "exec"), names)
+    capsys.readouterr()
+
+
+def test_a_model_of_ones_own_takes_thirty_lines() -> None:
+    code = blocks(ROOT / "docs" / "own_model.md")[0]
+    body = code[code.index("class "):]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 30
+
+
+def test_the_model_of_the_page_is_loaded_from_its_file(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(blocks(ROOT / "docs" / "own_model.md")[0], names)
+    lm = fastlm.train([LINE * 40], unit="char", model=names["GatedMemory"], epochs=20, threads=1,
+                      optimizer=fastlm.optim.AdamW(lr=0.01))
+    assert lm.perplexity(iter([LINE])) < 3 < len(lm.vocabulary)
+    lm.save(tmp_path / "mine.fastlm")
+    twin = fastlm.load(tmp_path / "mine.fastlm")
+    assert twin.digest() == lm.digest() and type(twin.model) is names["GatedMemory"]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,139 @@
+"""The same figures as PyTorch and scikit-learn, where they are installed."""
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm import autodiff, onehot
+from fastlm.autodiff import Tape
+from fastlm.batch import Batch, State
+from fastlm.models import LSTM, PositionalOneHot
+from fastlm.training import optim
+from tests.cases import model_of
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+@pytest.mark.parametrize("vocabulary, steps, sequences", [(23, 5, 3), (7, 11, 3)])   # V > N, and V < N
+@pytest.mark.parametrize("layers", [1, 2])
+def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int, steps: int, sequences: int) -> None:
+    rng = np.random.default_rng(layers)
+    model = LSTM(vocabulary, hidden=9, width=5, layers=layers)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.5
+    p = {name: torch.tensor(parameter.value, requires_grad=True) for name, parameter in model.parameters.items()}
+    ids = rng.integers(0, vocabulary, (steps, sequences))
+    targets = rng.integers(0, vocabulary, (steps, sequences))
+    carried = {f"{name}{layer}": rng.normal(size=(sequences, 9)).astype(np.float32)
+               for layer in range(layers) for name in ("hidden", "cell")}
+
+    theirs = torch.nn.LSTM(5, 9, layers)
+    weights = {}
+    for layer in range(layers):
+        weights |= {f"weight_ih_l{layer}": p[f"input{layer}"].T, f"weight_hh_l{layer}": p[f"recurrent{layer}"].T,
+                    f"bias_ih_l{layer}": p[f"bias{layer}"], f"bias_hh_l{layer}": torch.zeros(36)}
+    before = tuple(torch.tensor(np.stack([carried[f"{name}{layer}"] for layer in range(layers)]))
+                   for name in ("hidden", "cell"))
+    out, after = torch.func.functional_call(theirs, weights, (p["embedding"][torch.tensor(ids)], before))
+    logits = out @ p["output"] + p["output_bias"]
+    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, vocabulary), torch.tensor(targets.reshape(-1)),
+                                             reduction="sum")
+    loss.backward()
+
+    with Tape() as tape:
+        ours, state = model.forward(Batch.lanes(ids), State(sequences, **carried))
+        rows = ours.value.copy()
+        our_loss = autodiff.cross_entropy(ours, targets.reshape(-1).astype(np.int32))
+        tape.backward()
+        gradients = {name: tape.leaf(parameter).gradient.copy() for name, parameter in model.parameters.items()}
+    np.testing.assert_allclose(rows, logits.detach().numpy().reshape(-1, vocabulary), rtol=0, atol=1e-5)
+    assert our_loss == pytest.approx(loss.item(), rel=1e-6)
+    for name, last in zip(("hidden", "cell"), after, strict=True):
+        for layer in range(layers):
+            np.testing.assert_allclose(state[f"{name}{layer}"], last[layer].detach().numpy(), rtol=0, atol=1e-5)
+    for name, gradient in gradients.items():
+        wanted = p[name].grad.numpy()
+        assert np.abs(gradient - wanted).max() <= 1e-5 * np.abs(wanted).max(), name
+
+
+@pytest.mark.parametrize("ours, theirs", [
+    (optim.SGD(lr=0.1, l2=0.01), lambda t, p: t.optim.SGD(p, lr=0.1, weight_decay=0.01)),
+    (optim.Momentum(lr=0.1, momentum=0.9, l2=0.01), lambda t, p: t.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)),
+    (optim.AdaGrad(lr=0.1, epsilon=1e-8), lambda t, p: t.optim.Adagrad(p, lr=0.1, eps=1e-8)),
+    (optim.AdamW(lr=0.02, weight_decay=0.1, beta2=0.95),
+     lambda t, p: t.optim.AdamW(p, lr=0.02, betas=(0.9, 0.95), weight_decay=0.1)),
+    (optim.AdamW(lr=0.02, weight_decay=0.0, l2=0.1),
+     lambda t, p: t.optim.Adam(p, lr=0.02, betas=(0.9, 0.99), weight_decay=0.1)),
+], ids=["SGD", "Momentum", "AdaGrad", "AdamW", "Adam with L2"])
+def test_optimizers_are_pytorchs(torch, ours, theirs) -> None:
+    rng = np.random.default_rng(0)
+    p = rng.normal(size=101).astype(np.float32)
+    q = torch.tensor(p.copy(), requires_grad=True)
+    their_optimizer = theirs(torch, [q])
+    memory = optim.new_memory(ours, p)
+    for step in range(1, 51):
+        gradient = (rng.normal(size=101) * 10.0 ** rng.integers(-3, 1)).astype(np.float32)
+        q.grad = torch.tensor(gradient.copy())
+        their_optimizer.step()
+        ours.update(p, memory, gradient, ours.rate(ours.lr, 1.0, step, decays=True))
+        np.testing.assert_allclose(p, q.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_is_pytorchs(torch) -> None:
+    from fastlm.training.update import Update
+    from fastlm.workers import Workers
+    model = model_of("LSTM", 7)
+    before = {name: parameter.value.copy() for name, parameter in model.parameters.items()}
+    update = Update(model, optim.SGD(lr=1.0), 1, 0.3)
+    with update.tapes[0] as tape:
+        autodiff.cross_entropy(model.forward(Batch.of([[1, 2, 3, 4]]))[0], np.array([2, 3, 4, 5], np.int32))
+        tape.backward()
+        theirs = [torch.zeros(value.shape) for value in before.values()]
+        for name, tensor in zip(before, theirs, strict=True):
+            tensor.grad = torch.tensor(tape.leaf(model.parameters[name]).gradient.copy())
+    norm = torch.nn.utils.clip_grad_norm_(theirs, 0.3).item()
+    with Workers(1) as workers:
+        assert update.apply(1.0, workers) == pytest.approx(norm, rel=1e-5)
+    for (name, value), tensor in zip(before.items(), theirs, strict=True):
+        np.testing.assert_allclose(value - model.parameters[name].value, tensor.grad.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_positional_onehot_with_l2_is_logistic_regression() -> None:
+    """Trained to convergence it reaches scikit-learn's objective on the one-hot features of every prefix."""
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
+    vocabulary, length, l2 = 7, 4, 0.01
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(0, vocabulary, int(n)) for n in rng.integers(2, 7, 40)]
+    features, targets = [], []
+    for ids in documents:
+        for prefix, target in fastlm.pairs(ids):
+            x = onehot.encode(prefix, vocabulary, length)
+            columns = sparse.csr_array(x.to_csr(), shape=x.shape).T.reshape(1, vocabulary * length)
+            assert (columns.toarray()[0] == x.to_vector()).all()
+            features.append(columns)
+            targets.append(target)
+    features, targets = sparse.csr_matrix(sparse.vstack(features)), np.array(targets)
+    n = len(targets)
+    assert set(targets) == set(range(vocabulary))
+
+    def objective(weight: np.ndarray, bias: np.ndarray) -> float:
+        """Mean cross-entropy + l2/2 |W|^2, in float64."""
+        z = features @ weight + bias
+        z -= z.max(axis=1, keepdims=True)
+        nats = np.log(np.exp(z).sum(axis=1)) - z[np.arange(n), targets]
+        return float(nats.mean() + 0.5 * l2 * (weight**2).sum())
+    theirs = linear_model.LogisticRegression(C=1 / (l2 * n), tol=1e-10, max_iter=10_000).fit(features, targets)
+    wanted = objective(theirs.coef_.T, theirs.intercept_)
+
+    model = PositionalOneHot(vocabulary, length)
+    trainer = fastlm.Trainer(model, optimizer=optim.Momentum(lr=1.0, momentum=0.9, l2=l2), clip=None, lanes=8, chunk=64)
+    history = trainer.fit(documents, epochs=800)
+    assert trainer.plan.batching == "documents" and history[-1]["step"] == 800   # every step sees every pair
+    ours = objective(model.parameters["table"].value.astype(float), model.parameters["output_bias"].value.astype(float))
+    print(f"\nobjective {ours:.8f}, scikit-learn's {wanted:.8f}: {ours / wanted - 1:+.1e}")
+    assert abs(ours / wanted - 1) <= 1e-4
+    assert wanted < objective(np.zeros((vocabulary * length, vocabulary)), np.zeros(vocabulary)) * 0.95

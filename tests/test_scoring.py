@@ -1,0 +1,70 @@
+"""Log-likelihood: every target once, whatever reads them."""
+
+import numpy as np
+import pytest
+
+from fastlm import scoring
+from fastlm.scoring import Score, score_sequences
+from fastlm.workers import Workers
+from tests.cases import ALL_MODELS, model_of
+
+V = 11
+
+
+def documents(count: int = 70) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(0, V, int(n)).astype(np.int32) for n in rng.integers(1, 30, count)]
+    texts[3], texts[5] = texts[3][:1], texts[5][:2]
+    return [ids[:-1] for ids in texts], [ids[1:] for ids in texts]
+
+
+def score(model, inputs, targets, threads: int = 1) -> list[np.ndarray]:
+    with Workers(threads) as workers:
+        return score_sequences(model, inputs, targets, workers)
+
+
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_scores_are_those_of_each_sequence_by_itself(name: str) -> None:
+    model = model_of(name, V)
+    inputs, targets = documents()
+    together = score(model, inputs, targets)
+    for ids, wanted, nats in zip(inputs, targets, together, strict=True):
+        alone = -model.log_probabilities(ids)[np.arange(len(ids)), wanted]
+        assert nats.dtype == np.float64 and nats.shape == wanted.shape
+        np.testing.assert_allclose(nats, alone, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ALL_MODELS)
+def test_long_sequences_are_read_in_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(name, V)
+    inputs, targets = documents()
+    whole = score(model, inputs, targets)
+    monkeypatch.setattr(scoring, "_LOGITS", 7 * V * 32)   # seven tokens at a time
+    for part, wanted in zip(score(model, inputs, targets), whole, strict=True):
+        np.testing.assert_allclose(part, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    model = model_of("LSTM", V)
+    inputs, targets = documents(200)
+    one = np.concatenate(score(model, inputs, targets))
+    for threads in (2, 3, 8):
+        assert np.concatenate(score(model, inputs, targets, threads)).tobytes() == one.tobytes()
+
+
+def test_empty_sequences_have_no_score() -> None:
+    model = model_of("LSTM", V)
+    nothing = np.zeros(0, np.int32)
+    assert [nats.tolist() for nats in score(model, [nothing, nothing], [nothing, nothing])] == [[], []]
+    assert score(model, [], []) == []
+
+
+def test_figures_by_hand() -> None:
+    """Two targets of probability 1/2 and 1/8 in a text of three bytes."""
+    figures = Score(nats=4 * np.log(2), tokens=2, unknown=1, bytes=3, per_token=np.log([2.0, 8.0]))
+    assert figures.nats_per_token == pytest.approx(2 * np.log(2))
+    assert figures.perplexity == pytest.approx(4)
+    assert figures.bits_per_byte == pytest.approx(4 / 3)
+    assert "per_token" not in repr(figures)
+    nothing = Score(0.0, 0, 0, 0, np.zeros(0))
+    assert np.isnan([nothing.nats_per_token, nothing.perplexity, nothing.bits_per_byte]).all()
