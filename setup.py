@@ -24,7 +24,7 @@ if sanitizers := os.environ.get("FASTLM_SANITIZE"):
 core = Extension(
     "fastlm._core",
     ["fastlm/_core.pyx", *(f"csrc/{name}" for name in SOURCES)],
-    depends=["fastlm/_core.pxd", *(f"csrc/{name}" for name in HEADERS)],
+    depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", *(f"csrc/{name}" for name in HEADERS)],
     include_dirs=["csrc"],
     extra_compile_args=compile_flags,
     extra_link_args=link_flags,

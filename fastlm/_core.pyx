@@ -48,7 +48,7 @@ use_isa(os.environ.get("FASTLM_ISA") or max(available_isas(), key=ALL_ISAS.index
 # Checks ----------------------------------------------------------------------------------------------------------
 
 
-cdef class Flat:
+cdef class _Flat:
     """A float32 array of any shape, as one run of numbers."""
     cdef Py_buffer buffer
     cdef float *at
@@ -58,8 +58,8 @@ cdef class Flat:
         PyBuffer_Release(&self.buffer)
 
 
-cdef Flat flat(object array, str name, bint write):
-    cdef Flat view = Flat.__new__(Flat)
+cdef _Flat flat(object array, str name, bint write):
+    cdef _Flat view = _Flat.__new__(_Flat)
     PyObject_GetBuffer(array, &view.buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if write else 0))
     if view.buffer.format[0] != c'f' or view.buffer.format[1] != 0:
         raise ValueError(f"{name} has dtype {array.dtype}, expected float32")
@@ -68,7 +68,7 @@ cdef Flat flat(object array, str name, bint write):
     return view
 
 
-cdef int same(Flat x, str name, size_t n) except -1:
+cdef int same(_Flat x, str name, size_t n) except -1:
     if x.n != n:
         raise ValueError(f"{name} has {x.n} elements, expected {n}")
     return 0
@@ -304,7 +304,7 @@ def softmax_squared(float[:, ::1] x not None, double[::1] loss not None, const i
 
 
 cdef int unary(one_input kernel, object out, object x) except -1:
-    cdef Flat o = flat(out, "out", True), a = flat(x, "x", False)
+    cdef _Flat o = flat(out, "out", True), a = flat(x, "x", False)
     same(a, "x", o.n)
     with nogil:
         kernel(o.at, a.at, o.n)
@@ -312,7 +312,7 @@ cdef int unary(one_input kernel, object out, object x) except -1:
 
 
 cdef int binary(two_inputs kernel, object out, object a, str a_name, object b, str b_name) except -1:
-    cdef Flat o = flat(out, "out", True), left = flat(a, a_name, False), right = flat(b, b_name, False)
+    cdef _Flat o = flat(out, "out", True), left = flat(a, a_name, False), right = flat(b, b_name, False)
     same(left, a_name, o.n)
     same(right, b_name, o.n)
     with nogil:
@@ -327,7 +327,7 @@ def add(out, x):
 
 def scale_add(out, x, float a):
     """out += a * x."""
-    cdef Flat o = flat(out, "out", True), i = flat(x, "x", False)
+    cdef _Flat o = flat(out, "out", True), i = flat(x, "x", False)
     same(i, "x", o.n)
     with nogil:
         kernels.scale_add(o.at, i.at, a, o.n)
@@ -389,7 +389,7 @@ def relu_back(dx, dout, out):
 
 def dropout(out, x, float keep, uint64_t seed, bint add):
     """out = x / keep with probability keep, else 0, the choice a function of seed and place; added to out if add."""
-    cdef Flat o = flat(out, "out", True), i = flat(x, "x", False)
+    cdef _Flat o = flat(out, "out", True), i = flat(x, "x", False)
     same(i, "x", o.n)
     if not 0.0 < keep <= 1.0:
         raise ValueError(f"keep = {keep:g} is outside (0, 1]")
@@ -435,251 +435,5 @@ def lstm_gates_back(float[:, ::1] dgates not None, float[:, ::1] dc not None, co
                                 <size_t> H)
 
 
-# Optimisers ------------------------------------------------------------------------------------------------------
-
-
-cdef class Rate:
-    """One step's constants: learning rate, gradient scale, coefficient of l2/2 |p|^2, decoupled decay, and the rest."""
-    cdef flm_rate rate
-
-    def __init__(self, *, float lr, float scale=1.0, float l2=0.0, float decay=0.0, float momentum=0.0,
-                 double beta1=0.9, double beta2=0.999, float epsilon=1e-8, float correct1=1.0, float correct2=1.0):
-        self.rate = flm_rate(lr=lr, scale=scale, l2=l2, decay=decay, momentum=momentum, beta1=beta1, beta2=beta2,
-                             epsilon=epsilon, correct1=correct1, correct2=correct2)
-
-
-cdef enum Method:
-    SGD, MOMENTUM, ADAGRAD, ADAMW
-
-
-cdef int step(Method method, object p, object first, str first_name, object second, object g, Rate rate,
-              const int64_t[::1] rows) except -1:
-    """One optimiser step over all of p, or over some rows of a table p. The arrays a method has not are p again."""
-    cdef Flat a = flat(p, "p", True), b = flat(first, first_name, True), c = flat(second, "v", True)
-    cdef Flat z = flat(g, "g", True)
-    cdef size_t D = a.n, count = 1, i, at = 0
-    same(b, first_name, a.n)
-    same(c, "v", a.n)
-    same(z, "g", a.n)
-    if rows is not None:
-        if a.buffer.ndim != 2:
-            raise ValueError(f"p has {a.buffer.ndim} dimensions, expected 2")
-        rows_in_table(rows, "rows", 0, a.buffer.shape[0])
-        count = <size_t> rows.shape[0]
-        D = <size_t> a.buffer.shape[1]
-    with nogil:
-        for i in range(count):
-            if rows is not None:
-                at = <size_t> rows[i] * D
-            if method == SGD:
-                kernels.sgd(a.at + at, z.at + at, D, &rate.rate)
-            elif method == MOMENTUM:
-                kernels.momentum(a.at + at, b.at + at, z.at + at, D, &rate.rate)
-            elif method == ADAGRAD:
-                kernels.adagrad(a.at + at, b.at + at, z.at + at, D, &rate.rate)
-            else:
-                kernels.adamw(a.at + at, b.at + at, c.at + at, z.at + at, D, &rate.rate)
-    return 0
-
-
-def sgd(p, g, Rate rate not None):
-    """p -= lr * (scale * g + l2 * p) + lr * decay * p; g = 0."""
-    step(SGD, p, p, "p", p, g, rate, None)
-
-
-def momentum(p, v, g, Rate rate not None):
-    """v = momentum * v + gradient; p -= lr * v; g = 0."""
-    step(MOMENTUM, p, v, "v", p, g, rate, None)
-
-
-def adagrad(p, a, g, Rate rate not None):
-    """a += gradient^2; p -= lr * gradient / (sqrt(a) + epsilon); g = 0."""
-    step(ADAGRAD, p, a, "a", p, g, rate, None)
-
-
-def adamw(p, m, v, g, Rate rate not None):
-    """AdamW with the moments m and v, corrected by correct1 and correct2; g = 0."""
-    step(ADAMW, p, m, "m", v, g, rate, None)
-
-
-def sgd_rows(p, g, const int64_t[::1] rows not None, Rate rate not None):
-    """sgd on the rows (R,) of p (N,D) only; each row at most once, here and below."""
-    step(SGD, p, p, "p", p, g, rate, rows)
-
-
-def momentum_rows(p, v, g, const int64_t[::1] rows not None, Rate rate not None):
-    """momentum on the rows (R,) of p (N,D) only."""
-    step(MOMENTUM, p, v, "v", p, g, rate, rows)
-
-
-def adagrad_rows(p, a, g, const int64_t[::1] rows not None, Rate rate not None):
-    """adagrad on the rows (R,) of p (N,D) only."""
-    step(ADAGRAD, p, a, "a", p, g, rate, rows)
-
-
-def adamw_rows(p, m, v, g, const int64_t[::1] rows not None, Rate rate not None):
-    """adamw on the rows (R,) of p (N,D) only."""
-    step(ADAMW, p, m, "m", v, g, rate, rows)
-
-
-def sum_squares(x):
-    """The sum of the squares of x, any shape, in double."""
-    cdef Flat a = flat(x, "x", False)
-    cdef double total
-    with nogil:
-        total = kernels.sum_squares(a.at, a.n)
-    return total
-
-
-def sum_squares_rows(const float[:, ::1] x not None, const int64_t[::1] rows not None):
-    """The sum of the squares of the rows (R,) of x (N,D), in double."""
-    cdef double total = 0.0
-    cdef size_t i
-    rows_in_table(rows, "rows", 0, x.shape[0])
-    with nogil:
-        for i in range(<size_t> rows.shape[0]):
-            total += kernels.sum_squares(&x[rows[i], 0], <size_t> x.shape[1])
-    return total
-
-
-def add_rows(float[:, ::1] out not None, float[:, ::1] x not None, const int64_t[::1] rows not None):
-    """out[rows] += x[rows], then x[rows] = 0; out and x (N,D), rows (R,) each at most once."""
-    cdef size_t i, D = <size_t> out.shape[1]
-    shape("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
-    rows_in_table(rows, "rows", 0, out.shape[0])
-    with nogil:
-        for i in range(<size_t> rows.shape[0]):
-            kernels.add(&out[rows[i], 0], &x[rows[i], 0], D)
-            memset(&x[rows[i], 0], 0, D * sizeof(float))
-
-
-# Choosing ids ----------------------------------------------------------------------------------------------------
-
-
-def sample(const float[::1] x not None, double temperature, size_t top_k, double top_p, double u,
-           double[::1] scratch_p not None, int32_t[::1] scratch_order not None):
-    """An id from softmax(x (V,) / temperature) cut to the top_k likeliest (0: all), then to mass top_p (1: all).
-
-    u in [0, 1) is the draw; temperature 0 takes the largest. scratch_p (V,) float64, scratch_order (V,) int32.
-    """
-    cdef Py_ssize_t V = x.shape[0]
-    cdef int32_t drawn
-    if V == 0:
-        raise ValueError("x has 0 elements, expected at least 1")
-    extent("scratch_p", scratch_p.shape[0], V)
-    extent("scratch_order", scratch_order.shape[0], V)
-    if not 0.0 <= temperature <= 1e300:
-        raise ValueError(f"temperature = {temperature:g} is not a finite number from 0 on")
-    if not 0.0 < top_p <= 1.0:
-        raise ValueError(f"top_p = {top_p:g} is outside (0, 1]")
-    if not 0.0 <= u < 1.0:
-        raise ValueError(f"u = {u:g} is outside [0, 1)")
-    with nogil:
-        drawn = flm_sample(&scratch_p[0], &scratch_order[0], &x[0], temperature, top_k, top_p, u, <size_t> V)
-    if drawn < 0:
-        raise ValueError("x has a NaN or no finite largest element")
-    return drawn
-
-
-def top_k(const float[::1] x not None, size_t k):
-    """The ids of the k largest of x (V,), largest first, ties to the lower id: int32 (min(k, V),)."""
-    cdef int32_t[::1] order = numpy.empty(x.shape[0], dtype=numpy.int32)
-    with nogil:
-        flm_top_k(&order[0], &x[0], k, <size_t> x.shape[0])
-    return order.base[:k].copy()
-
-
-# Words -----------------------------------------------------------------------------------------------------------
-
-
-cdef class WordTable:
-    """Words numbered in a hash table (csrc/words.c): `learn` adds the unseen ones, `find` leaves the table as it is.
-
-    blob (uint8) and offsets (int64, V+1): word i is blob[offsets[i]:offsets[i+1]], empty where id i has no word.
-    Raises ValueError where two ids have the same word.
-    """
-
-    cdef flm_words words
-    cdef object _blob, _offset, _slot
-
-    def __init__(self, blob, offsets):
-        cdef size_t duplicate
-        blob, offsets = numpy.array(blob, numpy.uint8), numpy.array(offsets, numpy.int64)
-        if not len(offsets) or offsets[0] != 0 or offsets[len(offsets) - 1] != len(blob) or (numpy.diff(offsets) < 0).any():
-            raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
-        self.words.size = len(offsets) - 1
-        self._store(blob, offsets.astype(numpy.uintp), 1 << max(4, int(4 * self.words.size).bit_length()))
-        with nogil:
-            duplicate = flm_words_index(&self.words)
-        if duplicate != self.words.size:
-            word = blob[offsets[duplicate]:offsets[duplicate + 1]].tobytes().decode("utf-8", "replace")
-            raise ValueError(f"the token {word!r} has two ids, the second {duplicate}")
-
-    cdef _store(self, blob, offset, slots):
-        """Hands the arrays to C, a fresh slot array where `slots` is not 0; an empty array still needs an address."""
-        cdef uint8_t[::1] blob_view
-        cdef size_t[::1] offset_view = offset
-        cdef uint64_t[::1] slot_view
-        if len(blob) == 0:
-            blob = numpy.zeros(1, numpy.uint8)
-        blob_view = blob
-        if slots:
-            self._slot = numpy.empty(slots, numpy.uint64)
-            slot_view = self._slot
-            self.words.slot = &slot_view[0]
-            self.words.slots = slots
-        self._blob, self._offset = blob, offset
-        self.words.blob, self.words.bytes = &blob_view[0], len(blob)
-        self.words.offset, self.words.capacity = &offset_view[0], len(offset) - 1
-
-    def __len__(self):
-        return self.words.size
-
-    def learn(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None, int newline):
-        """Ids of the words of text[position:], unseen ones becoming new words; "\\n" has the id newline, or -1: none.
-
-        Returns (position, written): position is len(text) unless ids was too short to hold them all.
-        """
-        return self._walk(True, text, position, ids, newline)
-
-    def find(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None, int newline):
-        """The same against the table as it is: an unseen word has the id -1. Threads may share a table."""
-        return self._walk(False, text, position, ids, newline)
-
-    cdef _walk(self, bint learn, const uint8_t[::1] text, size_t position, int32_t[::1] ids, int newline):
-        cdef size_t written = 0, n = <size_t> text.shape[0], room = <size_t> ids.shape[0]
-        cdef const uint8_t *first = &text[0] if n else NULL
-        cdef int32_t *id = &ids[0] if room else NULL
-        cdef int status
-        if position > n:
-            raise ValueError(f"position = {position} is past the {n} bytes of the text")
-        while True:
-            with nogil:
-                if learn:
-                    status = flm_words_learn(&self.words, id, &written, room, first, &position, n, newline)
-                else:
-                    status = flm_words_find(&self.words, id, &written, room, first, &position, n, newline)
-            if status == FLM_WORDS_WORDS_FULL:
-                self._store(self._blob, longer(self._offset), 0)
-            elif status == FLM_WORDS_BLOB_FULL:
-                self._store(longer(self._blob), self._offset, 0)
-            elif status == FLM_WORDS_SLOTS_FULL:
-                self._store(self._blob, self._offset, 2 * self.words.slots)
-                with nogil:
-                    flm_words_index(&self.words)
-            else:
-                return position, written
-
-    def arrays(self):
-        """Copies of (blob uint8, offsets int64 (V+1)), as the constructor takes them."""
-        cdef size_t size = self.words.size
-        offsets = self._offset[:size + 1].astype(numpy.int64)
-        return self._blob[:offsets[size]].copy(), offsets
-
-
-cdef longer(array):
-    grown = numpy.empty(2 * len(array) + 62, array.dtype)
-    if array.dtype == numpy.uintp and len(grown) > 2**31:
-        raise OverflowError(f"there are {len(array) - 1} different words; a table holds fewer than {2**31}")
-    grown[:len(array)] = array
-    return grown
+include "_optimizers.pxi"
+include "_ids.pxi"

@@ -99,7 +99,7 @@ def _train(options: argparse.Namespace) -> int:
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
-        max_size=options.vocab_size, progress=line, checkpoint=options.checkpoint)
+        max_size=options.vocab_size, progress=line or False, checkpoint=options.checkpoint)
     if line is not None:
         line.close()
     lm.save(options.output)

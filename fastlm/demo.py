@@ -16,7 +16,7 @@ import fastlm
 from fastlm.batch import Batch
 from fastlm.language_model import LanguageModel
 
-_BUDGET = 18.0
+_BUDGET = 17.0
 _CONTEXTS = ("the value of the", "If the", "This method is")
 _MODULES = ("argparse", "ast", "asyncio", "collections", "ctypes", "datetime", "decimal", "difflib", "email.message",
             "fractions", "functools", "heapq", "inspect", "itertools", "logging", "multiprocessing", "optparse", "os",
@@ -92,7 +92,7 @@ def unigram_perplexity(lm: LanguageModel, texts: list[str]) -> float:
     return float(np.exp(nats[ids].mean()))
 
 
-def saved(lm: LanguageModel, text: str, length: int = 256) -> str:
+def saved(lm: LanguageModel, text: str, length: int = 192) -> str:
     """One sentence: the time for all prefixes of a text by prefix state, and by reading every prefix anew."""
     ids = lm.vocabulary.encode(text)[:length]
 

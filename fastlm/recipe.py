@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import fastlm
 from fastlm.language_model import LanguageModel, boundary_of
 from fastlm.models import LSTM, DecayedBag, FeedForward, PositionalOneHot, PrefixModel
+from fastlm.progress import ProgressLine
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan, Trainer
@@ -26,7 +28,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, optimizer: Optimizer | None = None,
-          progress: Callable[[dict[str, Any]], None] | None = None, checkpoint: Any = None,
+          progress: Callable[[dict[str, Any]], None] | bool = False, checkpoint: Any = None,
           checkpoint_every: float = 60.0) -> LanguageModel:
     """Trains a language model of a text, in the time given.
 
@@ -35,8 +37,9 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     PrefixModel, or a function from the size of the vocabulary to one. budget: seconds of wall-clock for everything,
     or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file", "line" or "blank-line".
     min_count, max_size: see Vocabulary.build; by default words seen once are read as ``<unk>`` where they are at most a
-    tenth of the text and it holds no ``<unk>`` of its own, so that unknown words are predicted sensibly. Ctrl-C
-    returns the best model so far. Raises ValueError or OSError, one sentence, before any training.
+    tenth of the text and it holds no ``<unk>`` of its own, so that unknown words are predicted sensibly. progress:
+    True for a line on standard error, or a function called about twice a second with the figures. checkpoint: see
+    `Trainer.fit`. Ctrl-C returns the best model so far. Raises ValueError or OSError, one sentence, before training.
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
@@ -60,8 +63,12 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     network.initialise(np.bincount(corpus.ids, minlength=len(vocabulary)).astype(np.float64))
     trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(lr=1e-2),
                       seed=plan.seed if plan else seed, threads=threads)
-    history = trainer.fit(corpus, held_out, epochs=epochs, budget=seconds, plan=plan, progress=progress, clock=clock,
+    line = ProgressLine(sys.stderr) if progress is True else None
+    report = line if line is not None else None if isinstance(progress, bool) else progress
+    history = trainer.fit(corpus, held_out, epochs=epochs, budget=seconds, plan=plan, progress=report, clock=clock,
                           checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+    if line is not None:
+        line.close()
     card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": text_bytes,
             "trained_on": len(corpus.ids), "held_out": 0 if held_out is None else len(held_out.ids)}
     return LanguageModel(vocabulary, network, history, trainer.plan, card)

@@ -67,7 +67,7 @@ def prefix_sum(table, bias, ids, steps, starts, max_length, carry, position):
     position = position.copy()
     lead = np.broadcast_shapes(table.shape[:-2], bias.shape[:-1])
     total = np.broadcast_to(carry.astype(float), lead + carry.shape)
-    out = np.zeros(lead + (len(ids), table.shape[-1]))
+    out = np.zeros((*lead, len(ids), table.shape[-1]))
     for rows, sequences in steps:
         total = _reset(total, starts, rows, sequences)
         for row, s in zip(rows, sequences, strict=True):
@@ -83,8 +83,9 @@ def decayed_sum(x, rates, steps, starts, carry):
     """s_k = rate_k s_k + x, K of them side by side; carry (S, K, D)."""
     sequences_in_all, count, width = carry.shape[-3:]
     lead = x.shape[:-2]
-    state = np.broadcast_to(carry.astype(float), lead + carry.shape[-3:]).reshape(lead + (sequences_in_all, count * width))
-    out = np.zeros(x.shape[:-1] + (count * width,))
+    state = np.broadcast_to(carry.astype(float), lead + carry.shape[-3:])
+    state = state.reshape((*lead, sequences_in_all, count * width))
+    out = np.zeros((*x.shape[:-1], count * width))
     for rows, sequences in steps:
         state = _reset(state, starts, rows, sequences)
         state[..., sequences, :] = state[..., sequences, :] * np.repeat(rates, width) + np.tile(x[..., rows, :], count)
@@ -109,7 +110,7 @@ def lstm(x, recurrent, steps, starts, hidden, cell):
     width = recurrent.shape[-2]
     lead = np.broadcast_shapes(x.shape[:-2], recurrent.shape[:-2])
     h, c = (np.broadcast_to(carry.astype(float), lead + carry.shape) for carry in (hidden, cell))
-    out = np.zeros(lead + (x.shape[-2], width))
+    out = np.zeros((*lead, x.shape[-2], width))
     for rows, live in steps:
         h, c = _reset(h, starts, rows, live), _reset(c, starts, rows, live)
         gates = x[..., rows, :] + h[..., live, :] @ recurrent
@@ -139,7 +140,7 @@ def squared_error(logits, targets):
     return ((wanted - np.exp(log_softmax(logits[..., counted, :]))) ** 2).sum((-1, -2))
 
 
-# models: p maps the parameters' names to arrays, state the carried arrays' -----------------------------------------------
+# models: p maps the parameters' names to arrays, state the carried arrays' --------------------------------------
 
 def positional_onehot(model, p, ids, steps, starts, state):
     z, _, _ = prefix_sum(p["table"], p["output_bias"], ids, steps, starts, model.max_length, state["sums"],

@@ -230,8 +230,9 @@ def lstm(rng):
 PRIMITIVES = {
     "gather": gather, "matmul": matmul, "add_bias": add_bias, "linear": linear,
     "add": two_alike(autodiff.add, np.add), "multiply": two_alike(autodiff.multiply, np.multiply),
-    "multiply by itself": squared, "tanh": one(autodiff.tanh, np.tanh), "sigmoid": one(autodiff.sigmoid, oracle.sigmoid),
-    "relu": one(autodiff.relu, oracle.relu), "dropout": dropout, "concatenate": concatenate, "reshape": reshape,
+    "multiply by itself": squared, "tanh": one(autodiff.tanh, np.tanh),
+    "sigmoid": one(autodiff.sigmoid, oracle.sigmoid), "relu": one(autodiff.relu, oracle.relu),
+    "dropout": dropout, "concatenate": concatenate, "reshape": reshape,
     "prefix_sum": prefix_sum, "decayed_sum": decayed_sum, "lstm": lstm,
 }
 

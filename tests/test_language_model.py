@@ -11,7 +11,8 @@ from fastlm import modelfile
 from fastlm.models import LSTM, FeedForward, PositionalOneHot
 from tests.cases import model_of
 
-TEXT = {"word": "the cat saw the dog\nthe dog saw\n", "char": "the cat sÆw the dog\nthe dog", "byte": "the cât\nsaw\x00"}
+TEXT = {"word": "the cat saw the dog\nthe dog saw\n", "char": "the cat sÆw the dog\nthe dog",
+        "byte": "the cât\nsaw\x00"}
 every_unit = pytest.mark.parametrize("unit", list(TEXT))
 
 
@@ -94,6 +95,8 @@ def test_states_fork_compare_and_pickle(unit: str) -> None:
     state.step(int(first))
     twin = state.copy()
     assert twin == state != lm.start() and twin.tokens == 1
+    assert not np.shares_memory(twin.logits, state.logits)
+    assert not any(np.shares_memory(array, state.state[name]) for name, array in twin.state.arrays.items())
     logp = state.step(int(second))
     assert twin != state and twin.tokens == 1
     assert twin.step(int(second)).tobytes() == logp.tobytes() and twin == state
@@ -146,8 +149,8 @@ def test_pieces_join_to_what_was_drawn(trained: fastlm.LanguageModel) -> None:
 
 
 def test_bytes_are_yielded_as_whole_characters() -> None:
-    lm = fastlm.train(["éü€" * 40], unit="byte", epochs=60, model=lambda v: FeedForward(v, context=3, width=16, hidden=32),
-                      optimizer=fastlm.optim.AdamW(lr=0.03), threads=1)
+    lm = fastlm.train(["éü€" * 40], unit="byte", epochs=60, threads=1, optimizer=fastlm.optim.AdamW(lr=0.03),
+                      model=lambda v: FeedForward(v, context=3, width=16, hidden=32))
     pieces = list(lm.generate("éü€", max_tokens=21, temperature=0))
     assert pieces == ["é", "ü", "€"] * 3
 

@@ -151,7 +151,7 @@ def test_M10_gradients_of_a_composition_are_those_of_differences() -> None:
                                    models.FeedForward(SIZE, width=4, hidden=4), models.LSTM(SIZE, hidden=4)],
                          ids=lambda model: type(model).__name__)
 def test_M11_steps_equal_forward_and_read_one_token_each(model: fastlm.PrefixModel) -> None:
-    logits, end = model.forward(Batch.of([IDS]))
+    logits, _ = model.forward(Batch.of([IDS]))
     read = []
     forward = model.forward
 

@@ -304,4 +304,5 @@ def test_errors(call, kind, message) -> None:
 
 
 def test_repr_counts_parameters() -> None:
-    assert repr(models.PositionalOneHot(5, 3)) == "<PositionalOneHot(vocab_size=5, max_length=3, seed=0), 80 parameters>"
+    assert repr(models.PositionalOneHot(5, 3)) == \
+        "<PositionalOneHot(vocab_size=5, max_length=3, seed=0), 80 parameters>"

@@ -47,7 +47,8 @@ def test_the_clipping_factor_scales_the_gradient(method) -> None:
         p = np.array([1.0], np.float32)
         memory = optim.new_memory(optimizer, p)
         for step in (1, 2, 3):
-            optimizer.update(p, memory, np.array([gradient * step], np.float32), optimizer.rate(0.1, scale, step, False))
+            rate = optimizer.rate(0.1, scale, step, decays=False)
+            optimizer.update(p, memory, np.array([gradient * step], np.float32), rate)
         moved.append([p, *memory])
     for scaled, alone in zip(*moved, strict=True):
         np.testing.assert_allclose(scaled, alone, rtol=1e-6)

@@ -61,7 +61,8 @@ def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int
 
 @pytest.mark.parametrize("ours, theirs", [
     (optim.SGD(lr=0.1, l2=0.01), lambda t, p: t.optim.SGD(p, lr=0.1, weight_decay=0.01)),
-    (optim.Momentum(lr=0.1, momentum=0.9, l2=0.01), lambda t, p: t.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)),
+    (optim.Momentum(lr=0.1, momentum=0.9, l2=0.01),
+     lambda t, p: t.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)),
     (optim.AdaGrad(lr=0.1, epsilon=1e-8), lambda t, p: t.optim.Adagrad(p, lr=0.1, eps=1e-8)),
     (optim.AdamW(lr=0.02, weight_decay=0.1, beta2=0.95),
      lambda t, p: t.optim.AdamW(p, lr=0.02, betas=(0.9, 0.95), weight_decay=0.1)),

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ import fastlm
 from fastlm.batch import Batch
 from fastlm.models import LSTM, PositionalOneHot
 from fastlm.training import Trainer, optim, run
-from fastlm.training.batches import DocumentBatches, LaneBatches, read_and_predict
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
 from fastlm.training.schedule import learning_rate
@@ -60,7 +58,7 @@ def learn(name: str, batching: str, **options) -> dict[str, bytes]:
 @every_model
 def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: int | None, loss: str) -> None:
     """Over all documents and all prefixes, each by itself; the learning rate is too small to move anything."""
-    documents = text(batching, tokens=60)
+    documents = text(batching, tokens=90)
     model, form = model_of(name, VOCABULARY), ALL_MODELS[name][1]
     p = {key: parameter.value.astype(float) for key, parameter in model.parameters.items()}
     state, total, count = model.start().arrays, 0.0, 0
@@ -74,7 +72,10 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
         count += n
     corpus = fastlm.Corpus.from_ids(documents)
     corpus = fastlm.Corpus(corpus.ids, corpus.offsets, corpus.unknown_at, 0, boundary)
-    history = trainer_of(model, optimizer=optim.SGD(lr=1e-12), loss=loss).fit(corpus, valid=corpus, epochs=1)
+    # one lane, whose state is carried from chunk to chunk
+    trainer = trainer_of(model, optimizer=optim.SGD(lr=1e-12), loss=loss, lanes=1, chunk=10)
+    history = trainer.fit(corpus, valid=corpus, epochs=1)
+    assert trainer.plan.batching == batching
     assert sum(record["loss"] * (record["tokens"] - before) for record, before in zip(
         history.records, [0, *(record["tokens"] for record in history.records)], strict=False)) == pytest.approx(
             total, rel=1e-5)
@@ -83,41 +84,59 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
         assert history[-1]["valid"] == pytest.approx(total / count, rel=1e-5)
 
 
-@pytest.mark.parametrize("batching", ["documents", "lanes"])
-@pytest.mark.parametrize("boundary", [None, 5])
-def test_every_pair_is_seen_once_an_epoch(batching: str, boundary: int | None) -> None:
-    corpus = fastlm.Corpus.from_ids(text(batching))
-    corpus = fastlm.Corpus(corpus.ids, corpus.offsets, corpus.unknown_at, 0, boundary)
-    kind = {"documents": DocumentBatches, "lanes": LaneBatches}[batching]
-    batches = kind(corpus, 7, 5, 3, 0) if batching == "lanes" else kind(corpus, 40, 3, 0)
-    wanted = sorted(pair for ids in corpus.documents() for pair in
-                    pairwise(ids.tolist() if boundary is None else [boundary, *ids.tolist()]))
-    for epoch in range(2):
-        seen = []
-        for step in range(epoch * batches.per_epoch, (epoch + 1) * batches.per_epoch):
-            for shard in batches[step]:
-                kept = shard.targets >= 0
-                seen += zip(shard.batch.ids[kept].tolist(), shard.targets[kept].tolist(), strict=True)
-        assert sorted(seen) == wanted
+def test_an_epoch_does_not_begin_where_the_one_before_ended() -> None:
+    """Two lanes of one document: the second begins inside it, and what it ended with is forgotten."""
+    model = model_of("LSTM", VOCABULARY)
+    trainer = trainer_of(model, optimizer=optim.SGD(lr=1e-12), lanes=2, chunk=4)
+    history = trainer.fit([np.arange(41) * 7 % VOCABULARY], epochs=2)
+    assert trainer.plan.batching == "lanes" and trainer.plan.steps % 2 == 0
+    seen, total = 0, {}
+    for record in history.records:
+        total[record["step"]] = total.get("sum", 0.0) + record["loss"] * (record["tokens"] - seen)
+        total["sum"], seen = total[record["step"]], record["tokens"]
+    half = total[trainer.plan.steps // 2]
+    assert total["sum"] == pytest.approx(2 * half, rel=1e-6)
 
 
-def test_documents_are_read_after_a_boundary_or_as_they_are() -> None:
-    corpus = fastlm.Corpus.from_ids([[1, 2], [], [3]])
-    inputs, targets, starts = read_and_predict(corpus)
-    assert (inputs.tolist(), targets.tolist(), starts.tolist()) == ([1, 2, 3], [2, -1, -1], [1, 0, 1])
-    corpus = fastlm.Corpus(corpus.ids, corpus.offsets, corpus.unknown_at, 0, 9)
-    inputs, targets, starts = read_and_predict(corpus)
-    assert (inputs.tolist(), targets.tolist(), starts.tolist()) == ([9, 1, 9], [1, 2, 3], [1, 0, 1])
-
-
-def test_lanes_by_hand() -> None:
-    """Nine tokens in two lanes of five, three at a time: the last place is padding."""
-    batches = LaneBatches(fastlm.Corpus.from_ids([list(range(9))]), 2, 3, 1, 0)
-    first, second = batches[0][0], batches[1][0]
-    assert first.batch.ids.tolist() == [0, 5, 1, 6, 2, 7] and first.targets.tolist() == [1, 6, 2, 7, 3, 8]
-    assert second.batch.ids.tolist() == [3, 8, 4, 0] and second.targets.tolist() == [4, -1, 5, -1]
-    assert first.batch.starts.tolist() == [1, 0, 0, 0, 0, 0]
-    assert batches.per_epoch == 2 and batches[2][0].batch.ids.tolist() == first.batch.ids.tolist()
+@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("method", ["SGD", "Momentum", "AdaGrad", "AdamW"])
+@pytest.mark.parametrize("name", ["PositionalOneHot", "DecayedBag", "LSTM tied"])
+def test_a_run_is_the_method_on_the_gradient_of_the_mean_loss(name: str, method: str, shards: int) -> None:
+    """Every step sees all documents; the method's formula in float64, at the rates of the plan."""
+    documents = [ids for ids in text("documents", tokens=150) if len(ids) > 1]
+    model, twin = model_of(name, VOCABULARY), model_of(name, VOCABULARY)
+    trainer = trainer_of(model, optimizer=getattr(optim, method)(lr=0.5, weight_decay=0.0), clip=None, lanes=16,
+                         chunk=64, shards=shards)
+    trainer.fit(documents, epochs=8)
+    assert trainer.plan.steps == 8
+    batch = Batch.of([ids[:-1] for ids in documents])
+    targets = Batch.of([ids[1:] for ids in documents]).ids
+    memory = {key: [np.zeros(p.value.shape), np.zeros(p.value.shape)] for key, p in twin.parameters.items()}
+    weights = {key: p.value.astype(float) for key, p in twin.parameters.items()}
+    for step, rate in enumerate(trainer.plan.rates, 1):
+        with fastlm.autodiff.Tape() as tape:
+            fastlm.autodiff.cross_entropy(twin.forward(batch)[0], targets, 1 / len(targets))
+            tape.backward()
+            gradients = {key: tape.leaf(p).gradient.astype(float) for key, p in twin.parameters.items()}
+        for key, g in gradients.items():
+            m, v = memory[key]
+            if method == "SGD":
+                move = g
+            elif method == "Momentum":
+                m[:] = 0.9 * m + g
+                move = m
+            elif method == "AdaGrad":
+                v += g**2
+                move = g / (np.sqrt(v) + 1e-8)
+            else:
+                m[:], v[:] = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+                move = m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.99**step)) + 1e-8)
+            weights[key] -= rate * move
+            twin.parameters[key].value[:] = weights[key]
+    for key, p in model.parameters.items():
+        # a gradient that is nothing but rounding moves AdaGrad and AdamW by its sign, so a few entries may differ
+        close = np.isclose(p.value, weights[key], rtol=1e-3, atol=1e-4)
+        assert close.mean() > 0.98, key
 
 
 # the bytes -----------------------------------------------------------------------------------------------------------
@@ -217,7 +236,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", ["word", "char"])
 def test_training_again_from_the_plan_gives_the_same_bytes(unit: str, length: dict) -> None:
     source = ["".join(f"the {a} saw the {b}\n" for a in ("cat", "dog", "cow") for b in ("sun", "moon", "sea")) * 50]
-    lm = fastlm.train(source, unit=unit, model=lambda v: LSTM(v, hidden=8), seed=3, optimizer=optim.AdamW(lr=0.1), **length)
+    lm = fastlm.train(source, unit=unit, model=lambda v: LSTM(v, hidden=8), seed=3,
+                      optimizer=optim.AdamW(lr=0.1), **length)
     again = fastlm.train(source, unit=unit, plan=lm.plan, threads=1)
     assert again.digest() == lm.digest()
     assert again.plan.rates.tolist() == lm.plan.rates[:lm.plan.kept].tolist()
@@ -322,7 +342,7 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
         assert moved == pytest.approx(min(norm, clip), rel=1e-4)
 
 
-# lengths, schedules, figures --------------------------------------------------------------------------------------------
+# lengths, schedules, figures -----------------------------------------------------------------------------------
 
 def test_the_rate_climbs_and_then_falls_to_zero() -> None:
     rates = [learning_rate(2.0, step / 100, step, warm_up_steps=10) for step in range(101)]
@@ -335,8 +355,8 @@ def test_the_rate_climbs_and_then_falls_to_zero() -> None:
     assert trainer.plan.rates[-1] < 0.02 * trainer.plan.rates.max()
 
 
-@pytest.mark.parametrize("given, seconds", [(90, 90), (0.5, 0.5), ("90s", 90), ("10m", 600), ("1h", 3600), ("1.5 m", 90),
-                                            (" 20 ", 20), (".5s", 0.5), ("2min", 120)])
+@pytest.mark.parametrize("given, seconds", [(90, 90), (0.5, 0.5), ("90s", 90), ("10m", 600), ("1h", 3600),
+                                            ("1.5 m", 90), (" 20 ", 20), (".5s", 0.5), ("2min", 120)])
 def test_budgets(given: float | str, seconds: float) -> None:
     assert parse_budget(given) == seconds
 
@@ -345,8 +365,8 @@ def test_budgets(given: float | str, seconds: float) -> None:
 def test_budgets_that_are_none(given: float | str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_budget(given)
-    assert str(caught.value) == (f'budget = {given!r}; seconds above 0 were expected, as a number or like "90s", "10m", '
-                                 '"1h"')
+    assert str(caught.value) == (f"budget = {given!r}; seconds above 0 were expected, as a number or like "
+                                 '"90s", "10m", "1h"')
 
 
 def test_a_clock_goes_on_from_the_seconds_spent() -> None:
@@ -373,7 +393,8 @@ def test_histories_and_plans_survive_json() -> None:
 def test_progress_is_told_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_REPORT", -1.0)
     seen: list[dict] = []
-    trainer_of(model_of("LSTM", VOCABULARY)).fit(text("lanes"), valid=text("lanes", 1, 60), epochs=2, progress=seen.append)
+    trainer = trainer_of(model_of("LSTM", VOCABULARY))
+    trainer.fit(text("lanes"), valid=text("lanes", 1, 60), epochs=2, progress=seen.append)
     steps = len(seen)
     assert [figures["step"] for figures in seen] == list(range(1, steps + 1))
     assert [figures["progress"] for figures in seen] == pytest.approx([(i + 1) / steps for i in range(steps)])
@@ -382,7 +403,7 @@ def test_progress_is_told_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(np.isfinite(figures["loss"]) and figures["tokens_per_second"] > 0 for figures in seen)
 
 
-# what is refused -------------------------------------------------------------------------------------------------------
+# what is refused -----------------------------------------------------------------------------------------------------
 
 def small(**options) -> Trainer:
     return Trainer(PositionalOneHot(5, 2), **options)

@@ -85,6 +85,6 @@ def test_products_are_held_to_one_thread_and_let_go_again() -> None:
 
 def test_a_missing_threadpoolctl_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    with pytest.warns(UserWarning, match="threadpoolctl is not installed, so matrix products use NumPy's own threads"), \
-            one_thread_products():
+    message = "threadpoolctl is not installed, so matrix products use NumPy's own threads"
+    with pytest.warns(UserWarning, match=message), one_thread_products():
         assert (np.ones((2, 2)) @ np.ones((2, 2)) == 2).all()
