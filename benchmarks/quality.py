@@ -36,12 +36,12 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Task:
-    """Texts to train on, to choose by (None: fastlm holds some of the training text out) and to be scored on."""
+    """Texts to train on, to choose the kept weights by, and to be scored on."""
 
     name: str
     unit: str
     train: Path
-    valid: Path | None
+    valid: Path
     test: Path
     seconds: float
     figure: str
@@ -105,9 +105,9 @@ def by_command(task: Task, seconds: float, folder: Path) -> tuple[fastlm.Languag
     def command(*arguments: str) -> str:
         return subprocess.run((sys.executable, "-m", "fastlm", *arguments), env=environment, cwd=folder, check=True,
                               stdout=subprocess.PIPE, text=True).stdout
-    valid = () if task.valid is None else ("--valid", str(task.valid.resolve()))
     begin = time.perf_counter()
-    command("train", str(task.train.resolve()), "-o", str(model), *valid, "--unit", task.unit, "--model", "lstm",
+    command("train", str(task.train.resolve()), "-o", str(model), "--valid", str(task.valid.resolve()),
+            "--unit", task.unit, "--model", "lstm",
             "--budget", f"{seconds:g}s", "--threads", str(THREADS), "--quiet")
     taken = time.perf_counter() - begin
     result = json.loads(command("eval", str(model), str(task.test.resolve()), "--json", "--threads", str(THREADS)))
@@ -121,8 +121,6 @@ def by_torch(torch: Any, task: Task, lm: fastlm.LanguageModel, seconds: float) -
     assert plan is not None
     torch.set_num_threads(THREADS)
     text = replace(Corpus.read(str(task.train), lm.vocabulary), boundary=lm.boundary)
-    if task.valid is None:
-        text = text.split(0.05)[0]   # as fastlm.train does
     model = PrefixModel.build(lm.model.config())
     model.initialise(_counts(text, len(lm.vocabulary)))
     batches = LaneBatches(text, plan.lanes, plan.chunk, 1, 0)

@@ -37,7 +37,7 @@ class Batch:
     @classmethod
     def of(cls, sequences: Sequence[Array | Sequence[int]]) -> Batch:
         """Packs sequences of ids of any lengths, 0 included; ``unpack`` gives rows back in the caller's order."""
-        arrays = [np.asarray(sequence, np.int32).reshape(-1) for sequence in sequences]
+        arrays = [_whole(sequence).reshape(-1) for sequence in sequences]
         lengths = np.array([len(array) for array in arrays], np.int64)
         order = np.argsort(-lengths, kind="stable")
         steps = int(lengths.max(initial=0))
@@ -91,6 +91,13 @@ class Batch:
             index = lane if self.order is None else int(self.order[lane])
             parts[index] = rows[self.offset[: lengths[lane]] + lane]
         return parts
+
+
+def _whole(sequence: Array | Sequence[int]) -> Array:
+    array = np.asarray(sequence)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"ids of dtype {array.dtype} were given; whole numbers were expected")
+    return array.astype(np.int32, copy=False)
 
 
 class State:

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="train a model of text files")
     train.add_argument("files", nargs="+", metavar="FILE", help="text files or folders; - is standard input")
     train.add_argument("-o", "--output", required=True, metavar="MODEL", help="where to write the model")
-    train.add_argument("--valid", metavar="FILE", help="held-out text (default: the last 5 %% of the text)")
+    train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth, from ten places)")
     train.add_argument("--unit", choices=("word", "char", "byte"), default="word")
     train.add_argument("--model", choices=MODELS, default="auto")
     length = train.add_mutually_exclusive_group()

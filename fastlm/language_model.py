@@ -90,7 +90,8 @@ class LanguageModel:
         if k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
         best = _core.top_k(np.ascontiguousarray(log_probabilities, np.float32), min(k, len(log_probabilities)))
-        return [(self.vocabulary.tokens[i] or "", float(np.exp(log_probabilities[i]))) for i in best]
+        named = ((self.vocabulary.tokens[i], float(np.exp(log_probabilities[i]))) for i in best)
+        return [(token, p) for token, p in named if token is not None]   # a dictionary may have gaps
 
     # scoring ------------------------------------------------------------------------------------------------------
 
@@ -128,6 +129,7 @@ class LanguageModel:
         """Yields the continuation of `prompt` piece by piece as it is drawn; joined they are the text.
 
         temperature 0 takes the likeliest token; top_k 0 is no limit. ``<unk>`` is never drawn. One seed gives one text.
+        A byte model's bytes come out as whole characters; one that max_tokens cuts in two is left out.
         """
         if max_tokens < 0:
             raise ValueError(f"max_tokens = {max_tokens}; at least 0 was expected")

@@ -17,6 +17,7 @@ from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan, Trainer
 from fastlm.training.budget import Clock, parse_budget
+from fastlm.training.held_out import hold_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
 
 MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot")
@@ -32,14 +33,15 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
           checkpoint_every: float = 60.0) -> LanguageModel:
     """Trains a language model of a text, in the time given.
 
-    source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` the
-    last 5 % of a text of 2,000 tokens or more are held out. unit: "word", "char" or "byte". model: one of MODELS, a
-    PrefixModel, or a function from the size of the vocabulary to one. budget: seconds of wall-clock for everything,
-    or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file", "line" or "blank-line".
-    min_count, max_size: see Vocabulary.build; by default words seen once are read as ``<unk>`` where they are at most a
-    tenth of the text and it holds no ``<unk>`` of its own, so that unknown words are predicted sensibly. progress:
-    True for a line on standard error, or a function called about twice a second with the figures. checkpoint: see
-    `Trainer.fit`. Ctrl-C returns the best model so far. Raises ValueError or OSError, one sentence, before training.
+    source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
+    twentieth of a text of 2,000 tokens or more is held out, from ten places of it. unit: "word", "char" or "byte".
+    model: one of MODELS, a PrefixModel, or a function from the size of the vocabulary to one. budget: seconds of
+    wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file",
+    "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
+    ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
+    are predicted sensibly. progress: True for a line on standard error, or a function called about twice a second
+    with the figures. checkpoint: see `Trainer.fit`. Ctrl-C returns the best model so far. Raises ValueError or
+    OSError, one sentence, before training.
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
@@ -54,7 +56,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     if valid is not None:
         held_out: Corpus | None = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
     elif tokens >= _LEAST_TO_SPLIT:
-        corpus, held_out = corpus.split(_HELD_OUT)
+        corpus, held_out = hold_out(corpus, _HELD_OUT)
     else:
         held_out = None
     network = PrefixModel.build(plan.model) if plan else build(model, len(vocabulary), len(corpus.ids), seconds, seed)
