@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlm import atomic
 from fastlm.models.prefix import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
@@ -74,6 +75,7 @@ class Trainer:
         run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds)
         self.history = run.history
         if checkpoint is not None:
+            atomic.check_writable(checkpoint)
             import hashlib  # here, since it costs `import fastlm` 4 ms
             run.fingerprint = hashlib.sha256(text.ids.tobytes() + text.offsets.tobytes()).hexdigest()
             if os.path.exists(checkpoint):
