@@ -1,5 +1,6 @@
 """Documents as ids: where they end, what is unknown, what a split holds, what is refused."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,9 +199,10 @@ def test_one_token_cannot_be_split() -> None:
 
 
 def test_penn_treebank() -> None:
-    path = Path(__file__).parents[2] / "shared/data/ptb.train.txt"
+    folder = Path(os.environ.get("FASTLM_DATA") or Path(__file__).parents[2] / "shared/data")
+    path = folder / "ptb.train.txt"
     if not path.exists():
-        pytest.skip("shared/data is not here")
+        pytest.skip("the benchmark corpora are neither in $FASTLM_DATA nor in ../shared/data")
     vocabulary, corpus = Corpus.build(path)
     assert (len(corpus), len(vocabulary), corpus.unknown) == (929_589, 10_000, 0)
     assert vocabulary.tokens[:3] == ["the", "<unk>", "\n"]
