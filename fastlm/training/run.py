@@ -126,8 +126,6 @@ class Run:
         if not np.isfinite(loss):
             self.update.discard()
             return loss, count, float("nan")
-        if not np.isfinite(loss):
-            return loss, count, float("nan")
         if self.keep_next:
             self.keep()
         return loss, count, self.update.apply(rate, workers)
