@@ -108,6 +108,7 @@ typedef struct flm_kernels {
     void (*adagrad)(float *p, float *a, float *g, size_t n, const flm_rate *r);            /* Duchi et al. 2011    */
     void (*adamw)(float *p, float *m, float *v, float *g, size_t n, const flm_rate *r);    /* Loshchilov & Hutter  */
     double (*sum_squares)(const float *x, size_t n);
+    double (*add_sum_squares)(float *out, const float *x, size_t n);                /* out += x; sum_squares(out)  */
 } flm_kernels;
 
 /* The table for an instruction set, or NULL where this build or this processor lacks it: "portable" is always there;

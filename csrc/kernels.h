@@ -45,4 +45,5 @@ const flm_kernels FLM_TABLE = {
     .adagrad = adagrad,
     .adamw = adamw,
     .sum_squares = sum_squares,
+    .add_sum_squares = add_sum_squares,
 };

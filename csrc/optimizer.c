@@ -60,3 +60,24 @@ static double sum_squares(const float *x, size_t n)
 {
     return row_squares(x, n);
 }
+
+/* One pass where add and sum_squares take two; the sum has the same bytes. */
+static double add_sum_squares(float *out, const float *x, size_t n)
+{
+    lanes sum = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        UNROLL for (int p = 0; p < PARTS; p++) {
+            const vf y = load(out + i + p * W) + load(x + i + p * W);
+            store(out + i + p * W, y);
+            lanes_add_square(&sum, p, y);
+        }
+    UNROLL for (int p = 0; p < PARTS; p++) {
+        const size_t from = i + (size_t)(p * W), left = from < n ? n - from : 0;
+        if (left == 0) break;
+        const vf y = load_up_to(out + from, left, 0.0f) + load_up_to(x + from, left, 0.0f);
+        store_up_to(out + from, y, left);
+        lanes_add_square(&sum, p, y);
+    }
+    return lanes_total(&sum);
+}

@@ -45,6 +45,7 @@ cdef extern from "fastlm.h" nogil:
         void (*adagrad)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil
         void (*adamw)(float *, float *, float *, float *, size_t, const flm_rate *) noexcept nogil
         double (*sum_squares)(const float *, size_t) noexcept nogil
+        double (*add_sum_squares)(float *, const float *, size_t) noexcept nogil
 
     const flm_kernels *flm_kernels_for(const char *)
     int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)

@@ -94,6 +94,16 @@ def sum_squares(x):
     return total
 
 
+def add_sum_squares(out, x):
+    """out += x in one pass with the sum of the squares of the new out, in double: what sum_squares would return."""
+    cdef _Flat o = flat(out, "out", True), a = flat(x, "x", False)
+    cdef double total
+    same(a, "x", o.n)
+    with nogil:
+        total = kernels.add_sum_squares(o.at, a.at, o.n)
+    return total
+
+
 def sum_squares_rows(const float[:, ::1] x not None, const int64_t[::1] rows not None):
     """The sum of the squares of the rows (R,) of x (N,D), in double."""
     cdef double total = 0.0

@@ -95,6 +95,7 @@ SHAPES: dict[str, Callable[[], object]] = {
     "target has 1 elements, expected 2": lambda: _core.softmax_cross_entropy(f(2, 3), np.zeros(2), i32(0), 1),
     "loss has 3 elements, expected 2": lambda: _core.softmax_squared(f(2, 3), np.zeros(3), i32(0, 0), 1),
     "x has 2 elements, expected 3": lambda: _core.add(f(3), f(2)),
+    "x has 5 elements, expected 3": lambda: _core.add_sum_squares(f(3), f(5)),
     "x has 4 elements, expected 3": lambda: _core.scale_add(f(3), f(2, 2), 1),
     "a has 2 elements, expected 3": lambda: _core.multiply(f(3), f(2), f(3)),
     "b has 2 elements, expected 3": lambda: _core.multiply_add(f(3), f(3), f(2)),

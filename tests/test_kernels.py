@@ -162,6 +162,9 @@ def test_elementwise_by_hand() -> None:
     _core.sum_rows(total, rows)
     assert total.tolist() == [40, 74]
     assert _core.sum_squares(floats(1, 2, 3)) == 14
+    out = floats(1, 2, 3)
+    assert _core.add_sum_squares(out, floats(1, 1, -5)) == 4 + 9 + 4
+    assert out.tolist() == [2, 3, -2]
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -186,6 +189,9 @@ def test_elementwise_against_float64(n: int) -> None:
         kernel(out, *inputs)
         np.testing.assert_allclose(out, wanted, rtol=1e-6, atol=1e-6)
     assert _core.sum_squares(x) == pytest.approx(np.sum(x.astype(d) ** 2), rel=1e-12)
+    out = start.copy()
+    assert _core.add_sum_squares(out, x) == _core.sum_squares(start + x)
+    assert out.tobytes() == (start + x).tobytes()
 
 
 def test_tanh_and_sigmoid_over_their_range() -> None:

@@ -72,6 +72,10 @@ static void elementwise(const flm_kernels *k, outputs *kept, size_t N, size_t D)
     CLOSE(squares, wanted, 1e-9 * (1.0 + wanted));
     double *total = exactly(1, sizeof *total);
     *total = squares;
+    free(x);
+    x = random_floats(n, 2);
+    squares = k->add_sum_squares(x, out, n);
+    CHECK(squares == k->sum_squares(x, n));
     keep(kept, total, sizeof *total);
     keep(kept, out, n * sizeof *out);
     keep(kept, y, n * sizeof *y);
