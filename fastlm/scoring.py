@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastlm import _core
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel
 from fastlm.workers import Workers
 
 Array = np.ndarray
-_LOGITS = 1 << 22    # at most so many logits at a time: 16 MB, which is what keeps memory independent of the text
 _TOGETHER = 32       # documents read side by side
 
 
@@ -75,7 +73,8 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
     tape = Tape(record=False)
     state: State | None = None
     out = [np.empty(len(sequence)) for sequence in targets]
-    steps = max(1, _LOGITS // (model.vocab_size * len(inputs)))
+    predictor = model.predictor
+    steps = max(1, predictor.rows_together(model.vocab_size) // len(inputs))
     for first in range(0, max(map(len, inputs)), steps):
         part = slice(first, first + steps)
         batch = Batch.of([sequence[part] for sequence in inputs])
@@ -83,9 +82,7 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
         packed = Batch.of([sequence[part] for sequence in targets])
         wanted[:] = packed.ids
         with tape:
-            logits, state = model.forward(batch, state)
-            nats = np.empty(len(batch))
-            _core.cross_entropy(nats, logits.value, wanted)
-            for index, piece in enumerate(batch.unpack(nats)):
+            x, state = model.read(batch, state)
+            for index, piece in enumerate(batch.unpack(predictor.nats(x, wanted))):
                 out[index][part] = piece
     return out

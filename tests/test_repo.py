@@ -17,7 +17,7 @@ FLOORS = [
     ["_checkout", "_core"],
     ["atomic", "batch", "progress", "tape", "workers"],
     ["modelfile", "text", "autodiff"],
-    ["recurrence"],
+    ["recurrence", "outputs"],
     ["models"],
     ["training"],
     ["scoring", "generation", "prefix_state"],

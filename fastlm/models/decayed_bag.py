@@ -10,6 +10,7 @@ from fastlm import autodiff, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel, uniform
+from fastlm.outputs import Full
 
 
 class DecayedBag(PrefixModel):
@@ -37,16 +38,15 @@ class DecayedBag(PrefixModel):
         scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)[:, None]
         self.projection = self.parameter("projection", uniform(rng, (len(rates) * width, hidden), 1.7) * scale)
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
-        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+        output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
+        self.output_layer = Full(output, self.parameter("output_bias", np.zeros(vocab_size, np.float32)))
 
     def start(self, batch: int = 1) -> State:
         return State(batch, bags=np.zeros((batch, len(self.rates), self.width), np.float32))
 
-    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         x = autodiff.gather(self.embedding, batch.ids)
         bags, carry = recurrence.decayed_sum(x, self.rates, batch, state["bags"])
         hidden = autodiff.tanh(autodiff.linear(bags, self.projection, self.projection_bias))
-        hidden = autodiff.dropout(hidden, self.dropout)
-        return autodiff.linear(hidden, self.output, self.output_bias), State(batch.sequences, bags=carry)
+        return autodiff.dropout(hidden, self.dropout), State(batch.sequences, bags=carry)

@@ -8,6 +8,7 @@ from fastlm import autodiff, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel, uniform
+from fastlm.outputs import Full
 
 
 class FeedForward(PrefixModel):
@@ -30,16 +31,15 @@ class FeedForward(PrefixModel):
         inputs = context * width
         self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
-        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+        output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
+        self.output_layer = Full(output, self.parameter("output_bias", np.zeros(vocab_size, np.float32)))
 
     def start(self, batch: int = 1) -> State:
         return State(batch, ids=np.full((batch, self.context - 1), -1, np.int64))
 
-    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         ids, carry = recurrence.last_ids(batch, self.context, state["ids"])
         x = autodiff.reshape(autodiff.gather(self.embedding, ids), (len(batch), self.context * self.width))
         hidden = autodiff.tanh(autodiff.linear(x, self.projection, self.projection_bias))
-        hidden = autodiff.dropout(hidden, self.dropout)
-        return autodiff.linear(hidden, self.output, self.output_bias), State(batch.sequences, ids=carry)
+        return autodiff.dropout(hidden, self.dropout), State(batch.sequences, ids=carry)

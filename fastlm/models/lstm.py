@@ -8,6 +8,7 @@ from fastlm import autodiff, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel, uniform
+from fastlm.outputs import Full
 
 
 class LSTM(PrefixModel):
@@ -34,21 +35,21 @@ class LSTM(PrefixModel):
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), scale if tied else 1.0))
         for layer in range(layers):
             inputs = width if layer == 0 else hidden
-            bias = np.zeros(4 * hidden, np.float32)
-            bias[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
+            gates = np.zeros(4 * hidden, np.float32)
+            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"input{layer}", uniform(rng, (inputs, 4 * hidden), 1 / np.sqrt(inputs)))
             self.parameter(f"recurrent{layer}", uniform(rng, (hidden, 4 * hidden), scale))
-            self.parameter(f"bias{layer}", bias)
-        if not tied:
-            self.output = self.parameter("output", uniform(rng, (hidden, vocab_size), scale))
-        self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+            self.parameter(f"bias{layer}", gates)
+        output = self.embedding if tied else self.parameter("output", uniform(rng, (hidden, vocab_size), scale))
+        bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
+        self.output_layer = Full(output, bias, transpose=tied)
 
     def start(self, batch: int = 1) -> State:
         zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)
                  for layer in range(self.layers) for name in ("hidden", "cell")}
         return State(batch, **zeros)
 
-    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         after = {}
         x: Variable | None = None
@@ -64,7 +65,4 @@ class LSTM(PrefixModel):
             x, after[f"hidden{layer}"], after[f"cell{layer}"] = recurrence.lstm(
                 gates, self.parameters[f"recurrent{layer}"], batch, state[f"hidden{layer}"], state[f"cell{layer}"])
         assert x is not None
-        x = autodiff.dropout(x, self.dropout)
-        logits = (autodiff.linear(x, self.embedding, self.output_bias, transpose=True) if self.tied
-                  else autodiff.linear(x, self.output, self.output_bias))
-        return logits, State(batch.sequences, **after)
+        return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)

@@ -9,6 +9,7 @@ import numpy as np
 from fastlm import _core, autodiff
 from fastlm.autodiff import Parameter, Variable
 from fastlm.batch import Batch, State
+from fastlm.outputs import OutputLayer
 
 Array = np.ndarray
 
@@ -19,7 +20,8 @@ class PrefixModel:
     A subclass gives ``__init__`` (call ``super().__init__(vocab_size, **options)`` with every other argument it took,
     then ``self.parameter(name, values)`` for each array), ``forward`` from the primitives of ``fastlm.autodiff`` and
     ``fastlm.recurrence``, and ``start`` where it carries a state. Training, scoring, generation and the model file
-    then work as for the built-in ones.
+    then work as for the built-in ones. Those write ``features`` in place of ``forward`` and set ``output_layer``, which
+    makes logits of them: a target's probability, or the top k, need not cost all V.
 
     >>> class Bigram(PrefixModel):
     ...     def __init__(self, vocab_size, seed=0):
@@ -32,10 +34,13 @@ class PrefixModel:
     """
 
     registry: ClassVar[dict[str, type[PrefixModel]]] = {}
+    _ends_in_logits: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         PrefixModel.registry[cls.__name__] = cls
+        if "features" in vars(cls) or "forward" in vars(cls):
+            cls._ends_in_logits = "features" not in vars(cls)
 
     def __init__(self, vocab_size: int, **options: Any) -> None:
         if not isinstance(vocab_size, int | np.integer) or vocab_size < 1:
@@ -43,6 +48,7 @@ class PrefixModel:
         self.vocab_size = int(vocab_size)
         self.options = options
         self.parameters: dict[str, Parameter] = {}
+        self.output_layer = OutputLayer()
 
     def parameter(self, name: str, value: Array, decay: bool | None = None) -> Parameter:
         """Registers an array as trainable, float32 from here on. Vectors are exempt from decay unless said."""
@@ -78,13 +84,28 @@ class PrefixModel:
 
         Row n scores the token that follows ``batch.ids[n]``, given all of its sequence up to and including it.
         """
+        x, state = self.features(batch, state)
+        return self.output_layer.logits(x), state
+
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        """What `output_layer` makes logits of: rows (N, D), and the states the sequences end in."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    @property
+    def predictor(self) -> OutputLayer:
+        """What reads the rows of `read`: the output layer, or for a model that writes `forward` a plain softmax."""
+        return _PLAIN if self._ends_in_logits else self.output_layer
+
+    def read(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        """`features`, or the logits of a model that writes `forward`; what follows goes through `predictor`."""
+        return self.forward(batch, state) if self._ends_in_logits else self.features(batch, state)
 
     def initialise(self, frequencies: Array) -> None:
         """Called once before training with the tokens' counts (V,); a place to set the output bias."""
         bias = self.parameters.get("output_bias")
         if bias is not None and bias.value.shape == (self.vocab_size,):
             bias.value[:] = np.log((frequencies + 0.1) / (frequencies.sum() + 0.1 * self.vocab_size))
+        self.output_layer.initialise(frequencies)
 
     def check(self, ids: Array) -> Array:
         """The ids as int32; IndexError names the first that is outside the vocabulary."""
@@ -123,6 +144,9 @@ class PrefixModel:
         count = sum(parameter.value.size for parameter in self.parameters.values())
         options = ", ".join(f"{name}={value!r}" for name, value in self.config().items() if name != "name")
         return f"<{type(self).__name__}({options}), {count:,} parameters>"
+
+
+_PLAIN = OutputLayer()
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:

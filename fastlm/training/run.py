@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import _core, autodiff
 from fastlm.autodiff import Tape
 from fastlm.batch import State
 from fastlm.models.prefix import PrefixModel
@@ -25,7 +24,6 @@ from fastlm.workers import Workers
 
 Array = np.ndarray
 Batches = LaneBatches | DocumentBatches
-LOSSES = {"cross_entropy": autodiff.cross_entropy, "squared": autodiff.squared_error}
 _LOOKS = 10          # times a run looks at the held-out text
 _REPORT = 0.5        # seconds between calls of `report`
 _LOOK_SHARE = 0.015  # of a time budget that one look may take
@@ -110,14 +108,14 @@ class Run:
             self.states = [None] * len(self.states)
         shards = self.batches[self.step]
         count = sum(int((shard.targets >= 0).sum()) for shard in shards)
-        loss_of = LOSSES[self.plan.loss]
+        predictor = self.model.predictor
 
         def descend(index: int, shard: Shard) -> float:
             tape = self.update.tapes[index]
             tape.seed = 1 + (self.plan.seed * 1_000_003 + self.step) * 64 + index
             with tape, np.errstate(all="ignore"):   # what overflows shows in the loss, which is checked
-                logits, state = self.model.forward(shard.batch, self.states[index])
-                loss = loss_of(logits, shard.targets, 1.0 / max(1, count))
+                x, state = self.model.read(shard.batch, self.states[index])
+                loss = predictor.loss(x, shard.targets, 1.0 / max(1, count), self.plan.loss)
                 tape.backward()
             self.states[index] = state if self.batches.carries else None
             return loss
@@ -144,9 +142,8 @@ class Run:
         for index in range(self.held_out.per_epoch):
             def read(which: int, shard: Shard) -> float:
                 with self.readers[which], np.errstate(all="ignore"):
-                    logits, state = self.model.forward(shard.batch, states[which])
-                    losses = np.empty(len(shard.targets))
-                    _core.cross_entropy(losses, logits.value, shard.targets)
+                    x, state = self.model.read(shard.batch, states[which])
+                    losses = self.model.predictor.nats(x, shard.targets)
                 states[which] = state if self.held_out.carries else None  # type: ignore[union-attr]
                 return float(losses.sum())
             shards = self.held_out[index]

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastlm import atomic
 from fastlm.models.prefix import PrefixModel
+from fastlm.outputs import LOSSES
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.batches import DocumentBatches, LaneBatches, longest_document
@@ -17,7 +18,7 @@ from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.optim import AdamW, Optimizer
-from fastlm.training.run import LOSSES, Run
+from fastlm.training.run import Run
 from fastlm.workers import Workers, check_threads, one_thread_products
 
 
@@ -38,6 +39,7 @@ class Trainer:
                  seed: int = 0, threads: int | None = None) -> None:
         if loss not in LOSSES:
             raise ValueError(f"loss = {loss!r}; one of {', '.join(LOSSES)} was expected")
+        model.predictor.check_loss(loss)
         for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")

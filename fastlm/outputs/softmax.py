@@ -1,0 +1,145 @@
+"""A softmax over some classes, in blocks of rows: never more than a few megabytes of logits, however many the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.outputs.layer import blocks
+from fastlm.tape import Parameter, empty, variable
+
+Array = np.ndarray
+Gradients = dict[str, tuple[Array, bool]]
+_PANEL = 1 << 16   # elements of a product that are added while they are in the cache
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights of classes lie: columns of a parameter (D, .), or with `transpose` rows of one (., D)."""
+
+    parameter: Parameter
+    span: slice
+    transpose: bool
+
+    @property
+    def value(self) -> Array:
+        """The weights as (D, classes)."""
+        return self.parameter.value[self.span].T if self.transpose else self.parameter.value[:, self.span]
+
+
+def open_gradients(parameters: Iterable[Parameter]) -> Gradients:
+    """Per parameter the buffer of its gradient on this thread's tape, and whether its contents are to be written over.
+
+    Whoever opens a gradient writes all of it.
+    """
+    out = {}
+    for parameter in parameters:
+        leaf = variable(parameter)
+        buffer = leaf.assign()
+        out[parameter.name] = (leaf.added(), False) if buffer is None else (buffer, True)
+    return out
+
+
+class Scratch:
+    """Room for one panel of a product, lent once by the tape."""
+
+    def __init__(self) -> None:
+        self._buffer: Array | None = None
+
+    def take(self, shape: tuple[int, int]) -> Array:
+        """An array (shape) of unknown contents, over the last one."""
+        size = shape[0] * shape[1]
+        if self._buffer is None or len(self._buffer) < size:
+            self._buffer = empty((max(size, _PANEL),))
+        return self._buffer[:size].reshape(shape)
+
+
+def add_product(into: Array, a: Array, b: Array, fresh: bool, scratch: Scratch) -> None:
+    """into (R, C) = a @ b where it is fresh, else += a @ b, in panels along its longer side."""
+    if fresh:
+        np.matmul(a, b, out=into)
+        return
+    height, width = into.shape
+    if width > height:
+        columns = max(1, _PANEL // max(1, height))
+        for first in range(0, width, columns):
+            panel = into[:, first: first + columns]
+            panel += np.matmul(a, b[:, first: first + columns], out=scratch.take(panel.shape))
+    else:
+        rows = max(1, _PANEL // max(1, width))
+        for first in range(0, height, rows):
+            panel = into[first: first + rows]
+            panel += np.matmul(a[first: first + rows], b, out=scratch.take(panel.shape))
+
+
+class Softmax:
+    """p = softmax(x W + b) over C classes, W of several parts side by side and b (C,) the same of vectors."""
+
+    def __init__(self, weights: list[Weights], biases: list[tuple[Parameter, slice]]) -> None:
+        self.weights, self.biases = weights, biases
+        widths = [part.value.shape[1] for part in weights]
+        edges = np.cumsum([0, *widths]).tolist()
+        self.columns = [slice(a, b) for a, b in pairwise(edges)]
+        self.classes: int = edges[-1]
+
+    def write_logits(self, out: Array, x: Array) -> None:
+        """out (N, C) = x W + b."""
+        for part, columns in zip(self.weights, self.columns, strict=True):
+            np.matmul(x, part.value, out=out[:, columns])
+        biases = [parameter.value[span] for parameter, span in self.biases]
+        _core.add_bias(out, biases[0] if len(biases) == 1 else np.concatenate(biases))
+
+    def nats(self, x: Array, targets: Array) -> Array:
+        """-log p of targets (N,) int32, float64; 0 for -1."""
+        out = np.empty(len(x), np.float64)
+        for rows, block in self.in_blocks(x):
+            _core.cross_entropy(out[rows], block, targets[rows])
+        return out
+
+    def in_blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
+        """Rows of x (N, D) and their logits, block after block in one buffer."""
+        buffer: Array | None = None
+        for rows in blocks(len(x), self.classes):
+            if buffer is None:
+                buffer = empty((rows.stop, self.classes))
+            block = buffer[: rows.stop - rows.start]
+            self.write_logits(block, x[rows])
+            yield rows, block
+
+    def descend(self, kernel: Callable[..., None], x: Array, targets: Array, scale: float, dx: tuple[Array, bool],
+                gradients: Gradients) -> float:
+        """The summed loss that `kernel` turns logits into, and everything's gradient added, block after block.
+
+        dx: the gradient of x (N, D), and whether it is to be written over. A block's products follow each other while
+        its logits are in the cache.
+        """
+        losses, scratch = np.empty(len(x), np.float64), Scratch()
+        for rows, block in self.in_blocks(x):
+            kernel(block, losses[rows], targets[rows], scale)
+            self._back(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0, scratch)
+        if not len(x):
+            self._back(empty((0, self.classes)), x, dx, gradients, True, scratch)
+        return float(losses.sum())
+
+    def _back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool,
+              scratch: Scratch) -> None:
+        for index, (part, columns) in enumerate(zip(self.weights, self.columns, strict=True)):
+            add_product(dx[0], block[:, columns], part.value.T, dx[1] and index == 0, scratch)
+            buffer, fresh = gradients[part.parameter.name]
+            if part.transpose:
+                add_product(buffer[part.span], block[:, columns].T, x, fresh and first, scratch)
+            else:
+                add_product(buffer[:, part.span], x.T, block[:, columns], fresh and first, scratch)
+        sums = np.zeros(self.classes, np.float32)
+        _core.sum_rows(sums, block)
+        at = 0
+        for parameter, span in self.biases:
+            buffer, fresh = gradients[parameter.name]
+            into = buffer[span]
+            part_of_sums = sums[at: at + len(into)]
+            into[:] = part_of_sums if fresh and first else into + part_of_sums
+            at += len(into)
