@@ -10,9 +10,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample.c", "words.c"]
-HEADERS = ["fastlm.h", "vec.h", "kernels.h", "rows.c", "softmax.c", "activation.c", "lstm.c", "optimizer.c"]
+HEADERS = ["fastlm.h", "vec.h", "kernels.h", "rows.c", "softmax.c", "activation.c", "product.c", "lstm.c",
+           "optimizer.c"]
 
-# No contraction into fused multiply-adds: every instruction set gives the same bytes.
+# No contraction into fused multiply-adds: every instruction set gives the same bytes (products fuse by intrinsics).
 compile_flags = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 compile_flags += ["-fvisibility=hidden"]
 link_flags = []
@@ -24,7 +25,8 @@ if sanitizers := os.environ.get("FASTLM_SANITIZE"):
 core = Extension(
     "fastlm._core",
     ["fastlm/_core.pyx", *(f"csrc/{name}" for name in SOURCES)],
-    depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", *(f"csrc/{name}" for name in HEADERS)],
+    depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", "fastlm/_lstm.pxi",
+             *(f"csrc/{name}" for name in HEADERS)],
     include_dirs=["csrc"],
     extra_compile_args=compile_flags,
     extra_link_args=link_flags,

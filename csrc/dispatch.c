@@ -10,7 +10,7 @@ extern const flm_kernels flm_kernels_avx2, flm_kernels_avx512;
 static int has_avx2(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 static int has_avx512(void)

@@ -4,7 +4,7 @@
  * C order, reductions run in double, token ids are int32, extents and indices size_t. Outputs come first, sizes last.
  * `d` before a name marks the gradient of that name; gradients are added unless a line says otherwise. Unless a line
  * says otherwise outputs may not overlap inputs. Sums run in a fixed order of 16 lanes, so that every instruction set
- * gives the same bytes.
+ * gives the same bytes; only the products of product.c are an exception.
  *
  * Letters: N rows (tokens) in all, S sequences, T time steps, V vocabulary, D and H widths, P longest position.
  *
@@ -92,6 +92,25 @@ typedef struct flm_kernels {
      * again with add = 1: out[i] += ... .  keep in (0,1]; out may be x when add = 0 */
     void (*dropout)(float *out, const float *x, float keep, uint64_t seed, int add, size_t n);
 
+    /* product.c: products with gate panels. (R,4H) as panels: ceil(H/16) of them, panel j holding row after row the 4
+     * gates of units 16j..16j+15 side by side; beyond H any finite number: R * 4 * 16*ceil(H/16) floats. One chain of
+     * multiply-adds an element, fused but in the portable table, whose last digits therefore differ. Cost 8 R K H ---- */
+    /* out = w (K,4H), gate after gate, as panel_product reads it: panels of K rows */
+    void (*panel_pack)(float *out, const float *w, size_t K, size_t H);
+    /* out = w (K,4H) transposed as the ways back read it; 4 * 16*ceil(H/16) * 16*ceil(K/16) floats */
+    void (*panel_pack_back)(float *out, const float *w, size_t K, size_t H);
+    /* panels (R,4H), assigned, = x (R,K) w + bias (4H) */
+    void (*panel_product)(float *panels, const float *x, const float *packed, const float *bias, size_t R, size_t K,
+                          size_t H);
+    /* dx (R,K) += dpanels w^T, packed by panel_pack_back */
+    void (*panel_product_back)(float *dx, const float *dpanels, const float *packed, size_t R, size_t K, size_t H);
+    /* dw (K,4H) += x^T (K,R) dpanels */
+    void (*panel_weights)(float *dw, const float *x, const float *dpanels, size_t R, size_t K, size_t H);
+    /* dbias (4H) += sum of the rows of dpanels, in double */
+    void (*panel_sum)(float *dbias, const float *dpanels, size_t R, size_t H);
+    /* Rows of panels: out's row[n] += panels' row n, out of R rows, panels of N */
+    void (*panel_scatter)(float *out, const float *panels, const int64_t *row, size_t N, size_t R, size_t H);
+
     /* lstm.c: gates in the order i f g o, as PyTorch's (Hochreiter & Schmidhuber 1997, Gers et al. 2000) ---------- */
     /* gates (B,4H) += recurrent (B,4H) (skipped when NULL), then i f o through the sigmoid, g through tanh, in place;
      * c = f*c_prev + i*g; h = o*tanh(c).  c_prev (B,H) or NULL for zeros; c may be c_prev */
@@ -101,6 +120,17 @@ typedef struct flm_kernels {
      * from later steps; out: gradient of c_prev. dh (B,H): whole gradient of h */
     void (*lstm_gates_back)(float *dgates, float *dc, const float *dh, const float *gates, const float *c,
                             const float *c_prev, size_t B, size_t H);
+    /* A layer along packed sequences of N rows. gates: panels, assigned; inputs: panels of R rows, bias included, of
+     * which row n reads row[n], or its own where row is NULL (R = N; gates may be inputs then). h, c (N,H), assigned.
+     * h_prev, c_prev (N,H): the same before each row; their first size[0] rows are given. packed: the recurrent matrix
+     * by panel_pack */
+    void (*lstm_forward)(float *h, float *c, float *gates, float *h_prev, float *c_prev, const float *packed,
+                         const float *inputs, const int64_t *row, const uint8_t *starts, const size_t *size, size_t T,
+                         size_t N, size_t R, size_t H);
+    /* gates become the gradient of what the nonlinearities read, assigned. dh (N,H) in: the gradient of h from above,
+     * out: all of it. dc (S,H) is zero on entry, scratch on exit. packed: the recurrent matrix by panel_pack_back */
+    void (*lstm_backward)(float *gates, float *dh, float *dc, const float *c, const float *c_prev, const float *packed,
+                          const uint8_t *starts, const size_t *size, size_t T, size_t N, size_t H);
 
     /* optimizer.c: p moves, the state moves, g is zeroed ---------------------------------------------------------- */
     void (*sgd)(float *p, float *g, size_t n, const flm_rate *r);

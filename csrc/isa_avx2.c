@@ -1,9 +1,9 @@
-/* isa_avx2.c: the kernels for x86-64 with AVX2. */
+/* isa_avx2.c: the kernels for x86-64 with AVX2 and FMA. */
 #if defined __x86_64__
 #if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,fma")
 #endif
 #define FLM_AVX2
 #define FLM_NAME "avx2"

@@ -5,6 +5,7 @@
 #include "rows.c"
 #include "softmax.c"
 #include "activation.c"
+#include "product.c"
 #include "lstm.c"
 #include "optimizer.c"
 
@@ -38,8 +39,17 @@ const flm_kernels FLM_TABLE = {
     .relu = relu,
     .relu_back = relu_back,
     .dropout = dropout,
+    .panel_pack = panel_pack,
+    .panel_pack_back = panel_pack_back,
+    .panel_product = panel_product,
+    .panel_product_back = panel_product_back,
+    .panel_weights = panel_weights,
+    .panel_sum = panel_sum,
+    .panel_scatter = panel_scatter,
     .lstm_gates = lstm_gates,
     .lstm_gates_back = lstm_gates_back,
+    .lstm_forward = lstm_forward,
+    .lstm_backward = lstm_backward,
     .sgd = sgd,
     .momentum = momentum,
     .adagrad = adagrad,

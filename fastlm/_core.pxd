@@ -40,6 +40,19 @@ cdef extern from "fastlm.h" nogil:
         void (*lstm_gates)(float *, float *, float *, const float *, const float *, size_t, size_t) noexcept nogil
         void (*lstm_gates_back)(float *, float *, const float *, const float *, const float *, const float *,
                                 size_t, size_t) noexcept nogil
+        void (*panel_pack)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*panel_pack_back)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*panel_product)(float *, const float *, const float *, const float *, size_t, size_t,
+                              size_t) noexcept nogil
+        void (*panel_product_back)(float *, const float *, const float *, size_t, size_t, size_t) noexcept nogil
+        void (*panel_weights)(float *, const float *, const float *, size_t, size_t, size_t) noexcept nogil
+        void (*panel_sum)(float *, const float *, size_t, size_t) noexcept nogil
+        void (*panel_scatter)(float *, const float *, const int64_t *, size_t, size_t, size_t) noexcept nogil
+        void (*lstm_forward)(float *, float *, float *, float *, float *, const float *, const float *,
+                             const int64_t *, const uint8_t *, const size_t *, size_t, size_t, size_t,
+                             size_t) noexcept nogil
+        void (*lstm_backward)(float *, float *, float *, const float *, const float *, const float *, const uint8_t *,
+                              const size_t *, size_t, size_t, size_t) noexcept nogil
         void (*sgd)(float *, float *, size_t, const flm_rate *) noexcept nogil
         void (*momentum)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil
         void (*adagrad)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil

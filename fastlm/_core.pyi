@@ -54,6 +54,35 @@ def lstm_gates(
 def lstm_gates_back(
     dgates: Floats, dc: Floats, dh: Floats, gates: Floats, c: Floats, c_prev: Floats | None
 ) -> None: ...
+def panel_pack(out: Floats, w: Floats) -> None: ...
+def panel_pack_back(out: Floats, w: Floats) -> None: ...
+def panel_product(panels: Floats, x: Floats, packed: Floats, bias: Floats) -> None: ...
+def panel_product_back(dx: Floats, dpanels: Floats, packed: Floats) -> None: ...
+def panel_weights(dw: Floats, x: Floats, dpanels: Floats) -> None: ...
+def panel_sum(dbias: Floats, dpanels: Floats) -> None: ...
+def panel_scatter(out: Floats, panels: Floats, row: Rows) -> None: ...
+def lstm_forward(
+    h: Floats,
+    c: Floats,
+    gates: Floats,
+    h_prev: Floats,
+    c_prev: Floats,
+    packed: Floats,
+    inputs: Floats,
+    row: Rows | None,
+    starts: Starts,
+    size: Sizes,
+) -> None: ...
+def lstm_backward(
+    gates: Floats,
+    dh: Floats,
+    dc: Floats,
+    c: Floats,
+    c_prev: Floats,
+    packed: Floats,
+    starts: Starts,
+    size: Sizes,
+) -> None: ...
 
 class Rate:
     def __init__(

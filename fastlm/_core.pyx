@@ -110,7 +110,7 @@ cdef int targets(const int32_t[::1] target, Py_ssize_t N, Py_ssize_t V) except -
     return 0
 
 
-cdef int packed(const size_t[::1] size, const uint8_t[::1] starts, Py_ssize_t N, Py_ssize_t S) except -1:
+cdef int packed_sequences(const size_t[::1] size, const uint8_t[::1] starts, Py_ssize_t N, Py_ssize_t S) except -1:
     """N rows of at most S sequences, sizes never growing."""
     cdef size_t total = 0, last = <size_t> S
     cdef Py_ssize_t t
@@ -175,7 +175,7 @@ def scatter_add(float[:, ::1] dtable not None, const float[:, ::1] dout not None
 def position_rows(int64_t[::1] row not None, int64_t[::1] position not None, const int32_t[::1] ids not None,
                   const uint8_t[::1] starts, const size_t[::1] size not None, size_t max_length, size_t vocab_size):
     """row (N,) = position * vocab_size + ids, -1 from max_length on; position (S,) int64 counts the tokens read."""
-    packed(size, starts, ids.shape[0], position.shape[0])
+    packed_sequences(size, starts, ids.shape[0], position.shape[0])
     extent("row", row.shape[0], ids.shape[0])
     check_ids(ids, vocab_size)
     cdef const uint8_t *begins = flags(starts)
@@ -190,7 +190,7 @@ def prefix_sum(float[:, ::1] out not None, float[:, ::1] carry not None, const f
     """carry (S,V) += table (R,V) at row (N,); out (N,V) = bias (V,) or None + carry."""
     cdef const float *constant = NULL
     cdef const uint8_t *begins = flags(starts)
-    packed(size, starts, row.shape[0], carry.shape[0])
+    packed_sequences(size, starts, row.shape[0], carry.shape[0])
     shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[1])
     shape("carry", carry.shape[0], carry.shape[1], carry.shape[0], table.shape[1])
     rows_in_table(row, "row", -1, table.shape[0])
@@ -206,7 +206,7 @@ def suffix_sum(float[:, ::1] dtable not None, float[:, ::1] running not None, co
                const int64_t[::1] row not None, const uint8_t[::1] starts, const size_t[::1] size not None):
     """The way back of prefix_sum: adds to dtable (R,V) from dout (N,V); running (S,V) is zeros, then scratch."""
     cdef const uint8_t *begins = flags(starts)
-    packed(size, starts, row.shape[0], running.shape[0])
+    packed_sequences(size, starts, row.shape[0], running.shape[0])
     shape("dout", dout.shape[0], dout.shape[1], row.shape[0], dtable.shape[1])
     shape("running", running.shape[0], running.shape[1], running.shape[0], dtable.shape[1])
     rows_in_table(row, "row", -1, dtable.shape[0])
@@ -220,7 +220,7 @@ def decayed_sum(float[:, :, ::1] out not None, float[:, :, ::1] carry not None, 
     """carry (S,K,D) = rate (K,) * carry + x (N,D); out (N,K,D) = carry."""
     cdef const uint8_t *begins = flags(starts)
     cdef Py_ssize_t K = rate.shape[0], D = x.shape[1]
-    packed(size, starts, x.shape[0], carry.shape[0])
+    packed_sequences(size, starts, x.shape[0], carry.shape[0])
     cube("out", out.shape[0], out.shape[1], out.shape[2], x.shape[0], K, D)
     cube("carry", carry.shape[0], carry.shape[1], carry.shape[2], carry.shape[0], K, D)
     with nogil:
@@ -234,7 +234,7 @@ def decayed_sum_back(float[:, ::1] dx not None, float[:, :, ::1] running not Non
     """The way back of decayed_sum: adds to dx (N,D) from dout (N,K,D); running (S,K,D) is zeros, then scratch."""
     cdef const uint8_t *begins = flags(starts)
     cdef Py_ssize_t K = rate.shape[0], D = dx.shape[1]
-    packed(size, starts, dx.shape[0], running.shape[0])
+    packed_sequences(size, starts, dx.shape[0], running.shape[0])
     cube("dout", dout.shape[0], dout.shape[1], dout.shape[2], dx.shape[0], K, D)
     cube("running", running.shape[0], running.shape[1], running.shape[2], running.shape[0], K, D)
     with nogil:
@@ -248,7 +248,7 @@ def last_ids(int64_t[:, ::1] out not None, int64_t[:, ::1] carry not None, const
     cdef const uint8_t *begins = flags(starts)
     if out.shape[1] < 1:
         raise ValueError(f"out has shape ({out.shape[0]}, 0), expected at least one column")
-    packed(size, starts, ids.shape[0], carry.shape[0])
+    packed_sequences(size, starts, ids.shape[0], carry.shape[0])
     shape("out", out.shape[0], out.shape[1], ids.shape[0], out.shape[1])
     shape("carry", carry.shape[0], carry.shape[1], carry.shape[0], out.shape[1] - 1)
     with nogil:
@@ -397,43 +397,6 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
         kernels.dropout(o.at, i.at, keep, seed, add, o.n)
 
 
-# LSTM ------------------------------------------------------------------------------------------------------------
-
-
-def lstm_gates(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1] gates not None,
-               const float[:, ::1] recurrent, const float[:, ::1] c_prev):
-    """gates (B,4H) in the order i f g o get their nonlinearities in place; h, c (B,H); the last two may be None."""
-    cdef Py_ssize_t B = h.shape[0], H = h.shape[1]
-    cdef const float *from_h = NULL
-    cdef const float *from_c = NULL
-    shape("c", c.shape[0], c.shape[1], B, H)
-    shape("gates", gates.shape[0], gates.shape[1], B, 4 * H)
-    if recurrent is not None:
-        shape("recurrent", recurrent.shape[0], recurrent.shape[1], B, 4 * H)
-        from_h = &recurrent[0, 0]
-    if c_prev is not None:
-        shape("c_prev", c_prev.shape[0], c_prev.shape[1], B, H)
-        from_c = &c_prev[0, 0]
-    with nogil:
-        kernels.lstm_gates(&h[0, 0], &c[0, 0], &gates[0, 0], from_h, from_c, <size_t> B, <size_t> H)
-
-
-def lstm_gates_back(float[:, ::1] dgates not None, float[:, ::1] dc not None, const float[:, ::1] dh not None,
-                    const float[:, ::1] gates not None, const float[:, ::1] c not None, const float[:, ::1] c_prev):
-    """dgates (B,4H) assigned, may be gates; dc (B,H) becomes the gradient of c_prev (B,H) or None."""
-    cdef Py_ssize_t B = dh.shape[0], H = dh.shape[1]
-    cdef const float *from_c = NULL
-    shape("dgates", dgates.shape[0], dgates.shape[1], B, 4 * H)
-    shape("dc", dc.shape[0], dc.shape[1], B, H)
-    shape("gates", gates.shape[0], gates.shape[1], B, 4 * H)
-    shape("c", c.shape[0], c.shape[1], B, H)
-    if c_prev is not None:
-        shape("c_prev", c_prev.shape[0], c_prev.shape[1], B, H)
-        from_c = &c_prev[0, 0]
-    with nogil:
-        kernels.lstm_gates_back(&dgates[0, 0], &dc[0, 0], &dh[0, 0], &gates[0, 0], &c[0, 0], from_c, <size_t> B,
-                                <size_t> H)
-
-
+include "_lstm.pxi"
 include "_optimizers.pxi"
 include "_ids.pxi"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core
-from fastlm.autodiff import Leaf, Variable, add_product, empty, record, variable
+from fastlm.autodiff import Leaf, Variable, empty, record, variable
 from fastlm.batch import Batch
 
 Array = np.ndarray
@@ -73,63 +73,55 @@ def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Varia
     return record(out, back), batch.from_lanes(lanes)
 
 
-def lstm(x: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array) -> tuple[Variable, Array, Array]:
-    """One LSTM layer over projected inputs. Hochreiter & Schmidhuber 1997; gates i, f, g, o side by side.
+def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
+         rows: Array | None = None) -> tuple[Variable, Array, Array]:
+    """One LSTM layer. Hochreiter & Schmidhuber 1997; gates i, f, g, o side by side.
 
-        i f o = sigmoid, g = tanh of x[n] + h @ recurrent;   c = f c + i g;   h = o tanh(c)
+        i f o = sigmoid, g = tanh of x[n] @ weight + bias + h @ recurrent;   c = f c + i g;   h = o tanh(c)
 
-    x (N, 4H): the inputs' projection, bias included, spent where nothing else has read it: the gates take its place;
-    recurrent (H, 4H); hidden, cell (S, H) -> (h (N, H), new hidden, new cell).
+    x (N, D), or (R, D) with rows (N,) int64 saying which row of x each row of the batch reads, so that a dictionary
+    smaller than the batch is projected once; weight (D, 4H), bias (4H,), recurrent (H, 4H); hidden, cell (S, H) ->
+    (h (N, H), new hidden, new cell).
     """
-    own = isinstance(x, Variable) and x.disposable
-    x, recurrent = variable(x), variable(recurrent)
-    x.taken = own
-    weight = recurrent.value
-    width = weight.shape[0]
-    gates = x.value
-    if not own:
-        gates = empty(x.value.shape)
-        np.copyto(gates, x.value)
-    h, c = empty((len(batch), width)), empty((len(batch), width))
-    h_before, c_before = empty((len(batch), width)), empty((len(batch), width))
-    first_hidden, first_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
-    product = empty((batch.sequences, 4 * width))
-    h_last, c_last = first_hidden, first_cell
-    fresh = None if batch.starts is None else batch.starts.astype(bool)
-    for a, b in batch.steps():
-        lanes = b - a
-        h_in, c_in = h_before[a:b], c_before[a:b]
-        h_in[:], c_in[:] = h_last[:lanes], c_last[:lanes]
-        if fresh is not None and fresh[a:b].any():
-            h_in[fresh[a:b]] = 0
-            c_in[fresh[a:b]] = 0
-        h_last, c_last = h[a:b], c[a:b]
-        np.matmul(h_in, weight, out=product[:lanes])
-        _core.lstm_gates(h_last, c_last, gates[a:b], product[:lanes], c_in)
+    x, weight, bias, recurrent = variable(x), variable(weight), variable(bias), variable(recurrent)
+    width, shape = recurrent.value.shape[0], (len(batch), recurrent.value.shape[0])
+    inputs = _panels(len(x.value), width)
+    _core.panel_product(inputs, x.value, _packed(weight.value), bias.value)
+    gates = inputs if rows is None else _panels(len(batch), width)
+    h, c, h_before, c_before = empty(shape), empty(shape), empty(shape), empty(shape)
+    new_hidden, new_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
+    first = int(batch.size[0]) if len(batch.size) else 0
+    h_before[:first], c_before[:first] = new_hidden[:first], new_cell[:first]
+    _core.lstm_forward(h, c, gates, h_before, c_before, _packed(recurrent.value), inputs, rows, batch.starts,
+                       batch.size)
 
     def back(gradient: Array) -> None:
-        dc = _zeros((batch.sequences, width))
-        product_h = empty((batch.sequences, width))
-        weight_t = empty((4 * width, width))   # copied once: products of few rows are much faster with it in order
-        np.copyto(weight_t, weight.T)
-        later = 0   # lanes that the step after this one held
-        for a, b in reversed(list(batch.steps())):
-            lanes = b - a
-            if later:
-                _core.add(gradient[a: a + later], product_h[:later])
-            _core.lstm_gates_back(gates[a:b], dc[:lanes], gradient[a:b], gates[a:b], c[a:b], c_before[a:b])
-            later = lanes
-            if a:
-                np.matmul(gates[a:b], weight_t, out=product_h[:lanes])
-                if fresh is not None and fresh[a:b].any():
-                    product_h[:lanes][fresh[a:b]] = 0
-                    dc[:lanes][fresh[a:b]] = 0
-        add_product(recurrent, h_before.T, gates)
-        if x.gradient is None and not isinstance(x, Leaf):
-            x.gradient = gates
-        else:
-            _core.add(x.added(), gates)
+        _core.lstm_backward(gates, gradient, _zeros((batch.sequences, width)), c, c_before,
+                            _packed_back(recurrent.value), batch.starts, batch.size)
+        _core.panel_weights(recurrent.added(), h_before, gates)
+        if rows is not None:
+            inputs.fill(0)
+            _core.panel_scatter(inputs, gates, rows)
+        _core.panel_sum(bias.added(), inputs)
+        _core.panel_weights(weight.added(), x.value, inputs)
+        _core.panel_product_back(x.added(), inputs, _packed_back(weight.value))
     last = batch.last_rows()
-    new_hidden, new_cell = first_hidden, first_cell
     new_hidden[last >= 0], new_cell[last >= 0] = h[last[last >= 0]], c[last[last >= 0]]
-    return (record(Variable(h), back), batch.from_lanes(new_hidden), batch.from_lanes(new_cell))
+    return record(Variable(h), back), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
+
+
+def _panels(rows: int, width: int) -> Array:
+    return empty((-(-width // 16), rows, 64))
+
+
+def _packed(weight: Array) -> Array:
+    out = _panels(len(weight), weight.shape[1] // 4)
+    _core.panel_pack(out, weight)
+    return out
+
+
+def _packed_back(weight: Array) -> Array:
+    rows, columns = weight.shape
+    out = empty((64 * -(-columns // 64) * 16 * -(-rows // 16),))
+    _core.panel_pack_back(out, weight)
+    return out

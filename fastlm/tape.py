@@ -180,7 +180,7 @@ def variable(x: Any) -> Variable:
         return Variable(x.value) if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
         if x.taken:
-            raise RuntimeError("this value was spent by the loss or the LSTM that read it; read it before them")
+            raise RuntimeError("this value was spent by the loss that read it; read it before")
         x.disposable = False
         return x
     return Variable(np.ascontiguousarray(x, np.float32))

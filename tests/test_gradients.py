@@ -218,13 +218,20 @@ def decayed_sum(rng):
 
 
 def lstm(rng):
-    (width,) = widths(rng, 1)
+    width, inputs = widths(rng, 2)
     case = random_case(rng, 3)
     hidden, cell = (normal(rng, case.batch.sequences, width).astype(np.float32) for _ in range(2))
-    values = {"x": normal(rng, len(case.batch), 4 * width), "recurrent": normal(rng, width, 4 * width)}
-    return run_primitive(
-        rng, values, lambda x: recurrence.lstm(x["x"], x["recurrent"], case.batch, hidden, cell)[0],
-        lambda x: oracle.lstm(x["x"], x["recurrent"], case.steps, case.starts, hidden, cell)[0])
+    rows = rng.integers(0, 3, len(case.batch)) if rng.random() < 0.5 else None   # of a dictionary, or one a token
+    values = {"x": normal(rng, len(case.batch) if rows is None else 3, inputs),
+              "weight": normal(rng, inputs, 4 * width) / inputs, "bias": normal(rng, 4 * width) / 2,
+              "recurrent": normal(rng, width, 4 * width)}
+
+    def form(x):
+        gates = oracle.linear(x["x"], x["weight"], x["bias"])
+        gates = gates if rows is None else gates[..., rows, :]
+        return oracle.lstm(gates, x["recurrent"], case.steps, case.starts, hidden, cell)[0]
+    return run_primitive(rng, values, lambda x: recurrence.lstm(
+        x["x"], x["weight"], x["bias"], x["recurrent"], case.batch, hidden, cell, rows)[0], form)
 
 
 PRIMITIVES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastlm import autodiff, recurrence
-from fastlm.autodiff import Variable
+from fastlm.autodiff import Variable, variable
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel, uniform
 from fastlm.outputs import Full
@@ -52,17 +52,14 @@ class LSTM(PrefixModel):
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         after = {}
-        x: Variable | None = None
+        # fewer words than tokens: the dictionary is projected, and each token reads its row
+        few = self.vocab_size < len(batch)
+        x = variable(self.embedding) if few else autodiff.gather(self.embedding, batch.ids)
+        rows = batch.ids.astype(np.int64) if few else None
         for layer in range(self.layers):
-            weight, bias = self.parameters[f"input{layer}"], self.parameters[f"bias{layer}"]
-            if x is not None:
-                gates = autodiff.linear(autodiff.dropout(x, self.dropout), weight, bias)
-            elif self.vocab_size < len(batch):   # fewer words than tokens: project the dictionary, then look up
-                gates = autodiff.gather(autodiff.linear(self.embedding, weight, bias), batch.ids)
-            else:
-                x = autodiff.dropout(autodiff.gather(self.embedding, batch.ids), self.dropout)
-                gates = autodiff.linear(x, weight, bias)
+            x = autodiff.dropout(x, 0.0 if few and layer == 0 else self.dropout)
+            weight, bias, recurrent = (self.parameters[f"{name}{layer}"] for name in ("input", "bias", "recurrent"))
             x, after[f"hidden{layer}"], after[f"cell{layer}"] = recurrence.lstm(
-                gates, self.parameters[f"recurrent{layer}"], batch, state[f"hidden{layer}"], state[f"cell{layer}"])
-        assert x is not None
+                x, weight, bias, recurrent, batch, state[f"hidden{layer}"], state[f"cell{layer}"],
+                None if layer else rows)
         return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)

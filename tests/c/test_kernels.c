@@ -102,6 +102,39 @@ static void lstm(const flm_kernels *k, outputs *kept, size_t B, size_t H)
     free(dh);
 }
 
+/* A layer both ways in arrays of their exact sizes; the sanitizers look on. Bytes differ between instruction sets. */
+static void layer(const flm_kernels *k, size_t H)
+{
+    enum { T = 3, N = 12, S = 7, K = 3, R = 2 };
+    const size_t size[T] = {7, 4, 1}, blocks = (H + 15) / 16, width = (K + 15) / 16 * 16;
+    const uint8_t starts[N] = {0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+    const int64_t row[N] = {1, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1};
+    float *w = random_floats(K * 4 * H, 21), *u = random_floats(H * 4 * H, 22), *x = random_floats(N * K, 23);
+    float *bias = random_floats(4 * H, 24), *dh = random_floats(N * H, 25), *dc = exactly(S * H, sizeof *dc);
+    float *packed_w = exactly(blocks * K * 64, sizeof *x), *packed_u = exactly(blocks * H * 64, sizeof *x);
+    float *back_w = exactly(blocks * 64 * width, sizeof *x), *back_u = exactly(blocks * 64 * blocks * 16, sizeof *x);
+    float *inputs = exactly(blocks * N * 64, sizeof *x), *gates = exactly(blocks * N * 64, sizeof *x);
+    float *h = exactly(N * H, sizeof *h), *c = exactly(N * H, sizeof *c);
+    float *h_prev = random_floats(N * H, 26), *c_prev = random_floats(N * H, 27);
+    k->panel_pack(packed_w, w, K, H);
+    k->panel_pack(packed_u, u, H, H);
+    k->panel_pack_back(back_w, w, K, H);
+    k->panel_pack_back(back_u, u, H, H);
+    k->panel_product(inputs, x, packed_w, bias, N, K, H);
+    k->lstm_forward(h, c, gates, h_prev, c_prev, packed_u, inputs, row, starts, size, T, N, N, H);
+    k->lstm_forward(h, c, inputs, h_prev, c_prev, packed_u, inputs, NULL, NULL, size, T, N, N, H);
+    for (size_t i = 0; i < N * H; i++) CHECK(fabsf(h[i]) < 1.0f && fabsf(c[i]) < 5.0f);
+    k->lstm_backward(gates, dh, dc, c, c_prev, back_u, starts, size, T, N, H);
+    k->panel_weights(u, h_prev, gates, N, H, H);
+    k->panel_scatter(inputs, gates, row, N, R, H);
+    k->panel_weights(w, x, gates, N, K, H);
+    k->panel_sum(bias, gates, N, H);
+    k->panel_product_back(x, gates, back_w, N, K, H);
+    for (size_t i = 0; i < N * K; i++) CHECK(isfinite(x[i]));
+    float *all[] = {w, u, x, bias, dh, dc, packed_w, packed_u, back_w, back_u, inputs, gates, h, c, h_prev, c_prev};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 static void optimisers(const flm_kernels *k, outputs *kept, size_t n)
 {
     const flm_rate rate = {.lr = 0.1f, .scale = 0.5f, .l2 = 0.01f, .decay = 0.1f, .momentum = 0.9f, .beta1 = 0.9,
@@ -174,6 +207,7 @@ static outputs everything(const flm_kernels *k, size_t width)
         elementwise(k, &kept, N, width);
         lstm(k, &kept, N, width);
     }
+    layer(k, width);
     optimisers(k, &kept, width);
     packed(k, &kept, width);
     return kept;
