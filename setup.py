@@ -9,8 +9,9 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample.c", "words.c"]
-HEADERS = ["fastlm.h", "vec.h", "kernels.h", "rows.c", "softmax.c", "activation.c", "product.c", "lstm.c",
+SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample.c", "words.c",
+           "ngram_sort.c", "ngram_build.c", "ngram_score.c", "ngram_left_out.c"]
+HEADERS = ["fastlm.h", "vec.h", "log.h", "kernels.h", "rows.c", "softmax.c", "activation.c", "product.c", "lstm.c",
            "optimizer.c"]
 
 # No contraction into fused multiply-adds: every instruction set gives the same bytes (products fuse by intrinsics).
@@ -25,7 +26,7 @@ if sanitizers := os.environ.get("FASTLM_SANITIZE"):
 core = Extension(
     "fastlm._core",
     ["fastlm/_core.pyx", *(f"csrc/{name}" for name in SOURCES)],
-    depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", "fastlm/_lstm.pxi",
+    depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", "fastlm/_lstm.pxi", "fastlm/_ngram.pxi",
              *(f"csrc/{name}" for name in HEADERS)],
     include_dirs=["csrc"],
     extra_compile_args=compile_flags,

@@ -83,3 +83,47 @@ cdef extern from "fastlm.h" nogil:
                         size_t n, int32_t newline)
     int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
                        size_t *position, size_t n, int32_t newline)
+
+    ctypedef struct flm_ngrams:
+        const int32_t *word
+        const int32_t *link
+        const int32_t *child
+        const float *logp
+        const float *backoff
+        size_t nodes, contexts, V
+
+    enum:
+        FLM_NGRAM_LENGTH
+        FLM_NGRAM_SOUND
+        FLM_NGRAM_CHILD
+        FLM_NGRAM_WORD
+        FLM_NGRAM_LINK
+        FLM_NGRAM_SUM
+
+    void flm_ngram_spans(uint8_t *, const int32_t *, const uint8_t *, int32_t, size_t, size_t)
+    void flm_ngram_group(int32_t *, size_t *, const int32_t *, size_t, size_t)
+    void flm_ngram_sort(int32_t *, int32_t *, uint8_t *, uint8_t *, uint64_t *, int32_t *, const int32_t *,
+                        const uint8_t *, const size_t *, size_t, size_t, size_t, size_t, size_t)
+    void flm_ngram_sizes(size_t *, const uint8_t *, const uint8_t *, size_t, size_t, size_t)
+    void flm_ngram_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, const int32_t *, size_t,
+                          const int32_t *, const int32_t *, const int32_t *, const uint8_t *, const uint8_t *,
+                          const size_t *, size_t, size_t, size_t, size_t)
+    void flm_ngram_count_counts(int64_t *, const int32_t *, size_t)
+    void flm_ngram_unigrams(float *, double *, const int32_t *, const double *, size_t)
+    void flm_ngram_estimate(float *, float *, double *, const double *, const int32_t *, const int32_t *,
+                            const int32_t *, const double *, size_t, size_t, size_t, size_t)
+    int flm_ngram_check(const flm_ngrams *, size_t *)
+    void flm_ngram_score(double *, int32_t *, const flm_ngrams *, const int32_t *, size_t)
+    void flm_ngram_read(int32_t *, int32_t *, const flm_ngrams *, const int32_t *, const uint8_t *, const size_t *,
+                        size_t)
+    void flm_ngram_nats(double *, const flm_ngrams *, const int32_t *, const int32_t *, size_t)
+    void flm_ngram_log_probabilities(float *, const flm_ngrams *, const int32_t *, size_t)
+
+    ctypedef struct flm_ngram_counts:
+        const int32_t *count
+        const double *discount
+        const double *total
+        const double *mass
+
+    size_t flm_ngram_left_out(double *, float *, double *, const flm_ngrams *, const flm_ngram_counts *,
+                              const int32_t *, const int32_t *, size_t)

@@ -400,3 +400,4 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
 include "_lstm.pxi"
 include "_optimizers.pxi"
 include "_ids.pxi"
+include "_ngram.pxi"

@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth, from ten places)")
     train.add_argument("--unit", choices=("word", "char", "byte"), default="word")
     train.add_argument("--model", choices=MODELS, default="auto")
+    train.add_argument("--order", type=int, metavar="N", help="longest n-grams of kneser-ney, which needs no budget "
+                       "(default 5, small vocabularies 8)")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--budget", default="60s", help="time for everything: 90s, 10m, 1h (default 60s)")
     length.add_argument("--epochs", type=float, help="passes over the text, instead of a budget")
@@ -99,7 +101,7 @@ def _train(options: argparse.Namespace) -> int:
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
-        max_size=options.vocab_size, progress=line or False, checkpoint=options.checkpoint)
+        max_size=options.vocab_size, order=options.order, progress=line or False, checkpoint=options.checkpoint)
     if line is not None:
         line.close()
     lm.save(options.output)

@@ -40,7 +40,7 @@ class LanguageModel:
             raise ValueError(f"the vocabulary has {len(vocabulary)} ids and the model {model.vocab_size}; equal "
                              "numbers were expected")
         self.vocabulary, self.model = vocabulary, model
-        self.history, self.plan, self.card = history or History(), plan, card or {}
+        self.history, self.plan, self.card = History() if history is None else history, plan, card or {}
 
     # reading ------------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class LanguageModel:
     def _tensors(self) -> dict[str, Array]:
         blob, offsets, counts, _ = self.vocabulary.to_arrays()
         tensors = {"vocabulary/tokens": blob, "vocabulary/offsets": offsets, "vocabulary/counts": counts}
-        return tensors | {f"model/{name}": parameter.value for name, parameter in self.model.parameters.items()}
+        return tensors | {f"model/{name}": array for name, array in self.model.tensors().items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole."""
@@ -208,13 +208,7 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
         _check_size(config, weights, len(vocabulary))
         model = PrefixModel.build(config)
-        for name, parameter in model.parameters.items():
-            if name not in weights or weights[name].shape != parameter.value.shape:
-                found = weights[name].shape if name in weights else "nothing"
-                raise ValueError(f"parameter {name} is {found}; shape {parameter.value.shape} was expected")
-            parameter.value[:] = weights[name]
-        if weights.keys() != model.parameters.keys():
-            raise ValueError(f"it holds parameters {sorted(weights.keys() - model.parameters.keys())} of no use")
+        model.restore(weights)
         plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
         return LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
                              json.loads(metadata["card"]))
@@ -229,6 +223,7 @@ def _check_size(config: Any, weights: dict[str, Array], vocab_size: int) -> None
         raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
     held = sum(array.size for array in weights.values())
     for name, value in config.items():
-        if isinstance(value, int) and not isinstance(value, bool) and name != "seed" and value > max(held, 1):
+        costs_nothing = isinstance(value, bool) or name in ("seed", "order")
+        if isinstance(value, int) and not costs_nothing and value > max(held, 1):
             raise ValueError(f"{name} = {value}, with {held} weights in the file")
 

@@ -11,16 +11,19 @@ import numpy as np
 
 import fastlm
 from fastlm.language_model import LanguageModel, boundary_of
-from fastlm.models import LSTM, DecayedBag, FeedForward, PositionalOneHot, PrefixModel
+from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel
 from fastlm.progress import ProgressLine
+from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
-from fastlm.training import Plan, Trainer
+from fastlm.training import History, Plan, Trainer
+from fastlm.training.batches import read_and_predict
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.held_out import hold_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
+from fastlm.workers import Workers
 
-MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot")
+MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "kneser-ney")
 _HELD_OUT = 0.05          # share of the text held out where none is given
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
@@ -28,7 +31,7 @@ _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
-          max_size: int | None = None, optimizer: Optimizer | None = None,
+          max_size: int | None = None, order: int | None = None, optimizer: Optimizer | None = None,
           progress: Callable[[dict[str, Any]], None] | bool = False, checkpoint: Any = None,
           checkpoint_every: float = 60.0) -> LanguageModel:
     """Trains a language model of a text, in the time given.
@@ -39,9 +42,10 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file",
     "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
     ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
-    are predicted sensibly. progress: True for a line on standard error, or a function called about twice a second
-    with the figures. checkpoint: see `Trainer.fit`. Ctrl-C returns the best model so far. Raises ValueError or
-    OSError, one sentence, before training.
+    are predicted sensibly. order: tokens of the longest n-grams of "kneser-ney", by default 5, and 8 of vocabularies of
+    up to 512; it is counted and takes no budget, and no text is held out for it. progress: True for a line on standard
+    error, or a function called about twice a second with the figures. checkpoint: see `Trainer.fit`. Ctrl-C returns the
+    best model so far. Raises ValueError or OSError, one sentence, before training.
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
@@ -55,13 +59,21 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     text_bytes, tokens = corpus.bytes, len(corpus.ids)
     if valid is not None:
         held_out: Corpus | None = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
-    elif tokens >= _LEAST_TO_SPLIT:
+    elif tokens >= _LEAST_TO_SPLIT and model != "kneser-ney":
         corpus, held_out = hold_out(corpus, _HELD_OUT)
     else:
         held_out = None
-    network = PrefixModel.build(plan.model) if plan else build(model, len(vocabulary), len(corpus.ids), seconds, seed)
+    network = (PrefixModel.build(plan.model) if plan
+               else build(model, len(vocabulary), len(corpus.ids), seconds, seed, order))
     if network.vocab_size != len(vocabulary):
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {len(vocabulary)}")
+    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": text_bytes,
+            "trained_on": len(corpus.ids), "held_out": 0 if held_out is None else len(held_out.ids)}
+    if isinstance(network, KneserNey):
+        for name, value in (("epochs", epochs), ("checkpoint", checkpoint), ("optimizer", optimizer)):
+            if value is not None:
+                raise ValueError(f"{name} = {value!r} was given; a kneser-ney model is counted in one pass")
+        return LanguageModel(vocabulary, network, count(network, corpus, held_out, threads, clock), None, card)
     network.initialise(np.bincount(corpus.ids, minlength=len(vocabulary)).astype(np.float64))
     trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(lr=1e-2),
                       seed=plan.seed if plan else seed, threads=threads)
@@ -71,9 +83,26 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
                           checkpoint=checkpoint, checkpoint_every=checkpoint_every)
     if line is not None:
         line.close()
-    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": text_bytes,
-            "trained_on": len(corpus.ids), "held_out": 0 if held_out is None else len(held_out.ids)}
     return LanguageModel(vocabulary, network, history, trainer.plan, card)
+
+
+def count(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None, clock: Clock) -> History:
+    """Fits a count model; the history says how long it took, and what it makes of the held-out text."""
+    model.fit(corpus, threads)
+    seconds = clock.seconds()
+    history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
+                            f"{seconds:.2f} s")
+    if held_out is not None:
+        losses = []
+        for text in (corpus, held_out):
+            inputs, targets, _ = read_and_predict(text)
+            spans = [slice(a, b) for a, b in zip(text.offsets[:-1].tolist(), text.offsets[1:].tolist(), strict=True)]
+            with Workers(threads) as workers:
+                nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
+            losses.append(float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum())))
+        history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(corpus.ids), "loss": losses[0],
+                                "valid": losses[1], "rate": 0.0})
+    return history
 
 
 def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary, Corpus]:
@@ -99,8 +128,11 @@ def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary,
             replace(corpus, ids=new_id[corpus.ids], unknown_at=unknown_at))
 
 
-def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed: int) -> PrefixModel:
+def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed: int,
+          order: int | None = None) -> PrefixModel:
     """The model a name stands for, sized by the vocabulary, the text and the time; ValueError for an unknown name."""
+    if order is not None and model != "kneser-ney":
+        raise ValueError(f"order = {order} was given; only the model kneser-ney has one")
     if isinstance(model, PrefixModel):
         return model
     if callable(model):
@@ -119,4 +151,6 @@ def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed:
         return DecayedBag(vocab_size, width=64, hidden=256, seed=seed)
     if model == "positional-onehot":
         return PositionalOneHot(vocab_size, max_length=max(1, min(64, 20_000_000 // vocab_size**2)), seed=seed)
+    if model == "kneser-ney":
+        return KneserNey(vocab_size, order=(8 if small else 5) if order is None else order)
     raise ValueError(f"model = {model!r}; one of {', '.join(MODELS)}, a PrefixModel or a function was expected")

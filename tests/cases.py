@@ -8,7 +8,7 @@ import numpy as np
 from fastlm import autodiff, models, recurrence
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel
-from tests import oracle
+from tests import ngram_oracle, oracle
 
 
 class GatedBag(PrefixModel):
@@ -38,7 +38,7 @@ class GatedBag(PrefixModel):
 
 
 # name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
-ALL_MODELS: dict[str, tuple[Any, Any]] = {
+NETWORKS: dict[str, tuple[Any, Any]] = {
     "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
     "DecayedBag": (lambda v: models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5, 0.9)), oracle.decayed_bag),
     "FeedForward": (lambda v: models.FeedForward(v, context=3, width=5, hidden=9), oracle.feed_forward),
@@ -48,6 +48,10 @@ ALL_MODELS: dict[str, tuple[Any, Any]] = {
     "LSTM tied": (lambda v: models.LSTM(v, hidden=5, tied=True), oracle.lstm_model),
     "a user's own": (GatedBag, oracle.gated_bag),
 }
+ALL_MODELS = NETWORKS | {
+    "KneserNey": (lambda v: models.KneserNey(v, order=3), ngram_oracle.kneser_ney),
+    "KneserNey of lines": (lambda v: models.KneserNey(v, order=5, boundary=4), ngram_oracle.kneser_ney),
+}
 
 
 def model_of(name: str, vocab_size: int, seed: int = 0) -> PrefixModel:
@@ -56,6 +60,9 @@ def model_of(name: str, vocab_size: int, seed: int = 0) -> PrefixModel:
     rng = np.random.default_rng(seed)
     for parameter in model.parameters.values():
         parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
+    if isinstance(model, models.KneserNey):
+        model.text = [rng.integers(0, vocab_size, 90), rng.integers(0, vocab_size, 50)]
+        model.fit(model.text)
     return model
 
 
@@ -67,6 +74,8 @@ def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -
             array[:] = rng.integers(0, model.vocab_size, array.shape)
             for row in array:   # documents that began a few tokens ago
                 row[int(rng.integers(0, array.shape[1] + 1)):] = -1
+        elif name == "context":
+            array[:] = rng.integers(-1, len(model.tables["backoff"]), array.shape)
         elif name == "position":
             array[:] = rng.integers(0, 7, array.shape)
         else:

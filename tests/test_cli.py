@@ -41,6 +41,23 @@ def test_quiet_is_silent(folder, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_ngram_model_from_training_to_generation(folder, capsys):
+    path = str(folder / "k.fastlm")
+    assert main(["train", str(folder / "text.txt"), "-o", path, "--model", "kneser-ney", "--order", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and re.match(r"counted \d+ n-grams of up to 4 tokens in 0\.\d\d s\n<LanguageModel of ", err)
+    assert main(["eval", path, str(folder / "text.txt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["perplexity"] < 2
+    assert main(["next", path, "the cat sat", "-k", "1"]) == 0
+    assert capsys.readouterr().out.endswith("\ton\n")
+    assert main(["generate", path, "the cat", "--max-tokens", "5", "--seed", "1"]) == 0
+    assert capsys.readouterr().out.startswith("the cat sat on")
+    assert main(["score", path, str(folder / "text.txt")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 24
+    assert main(["info", path]) == 0
+    assert "KneserNey(vocab_size=9, order=4, boundary=None)" in capsys.readouterr().out
+
+
 def test_eval_json_has_the_promised_keys_and_agrees_with_python(folder, capsys):
     assert main(["eval", str(folder / "m.fastlm"), str(folder / "text.txt"), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)

@@ -14,7 +14,7 @@ from fastlm import autodiff, recurrence
 from fastlm.autodiff import Parameter, Tape
 from fastlm.batch import Batch
 from tests import oracle
-from tests.cases import ALL_MODELS, Case, model_of, random_case, random_state
+from tests.cases import NETWORKS, Case, model_of, random_case, random_state
 
 CASES = 200
 TOLERANCE = 1e-5
@@ -282,7 +282,7 @@ def test_loss(name: str) -> None:
 
 def model_case(name: str, rng: np.random.Generator) -> tuple[Any, Arrays, Arrays, Case]:
     vocab_size = int(rng.choice([3, 7, 13]))
-    model, form = model_of(name, vocab_size, int(rng.integers(1 << 30))), ALL_MODELS[name][1]
+    model, form = model_of(name, vocab_size, int(rng.integers(1 << 30))), NETWORKS[name][1]
     case = random_case(rng, vocab_size)
     carried = rng.random() < 0.5
     state = random_state(model, case.batch.sequences, rng) if carried else None
@@ -300,7 +300,7 @@ def model_case(name: str, rng: np.random.Generator) -> tuple[Any, Arrays, Arrays
     return loss, values, gradients, case
 
 
-@pytest.mark.parametrize("name", ALL_MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_model(name: str) -> None:
     smaller = []
 

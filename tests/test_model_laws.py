@@ -9,11 +9,12 @@ from fastlm import _core, models
 from fastlm.batch import Batch, State
 from fastlm.models.prefix import PrefixModel
 from tests import oracle
-from tests.cases import ALL_MODELS, GatedBag, model_of, random_case, random_state
+from tests.cases import ALL_MODELS, NETWORKS, GatedBag, model_of, random_case, random_state
 
 VOCABULARY = 11
 CLOSE = {"rtol": 0, "atol": 1e-5}
 every_model = pytest.mark.parametrize("name", ALL_MODELS)
+every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 def ragged(rng: np.random.Generator, *lengths: int) -> list[np.ndarray]:
@@ -154,7 +155,7 @@ def test_probabilities_sum_to_one(name: str) -> None:
     np.testing.assert_allclose(logp, oracle.log_softmax(logits), rtol=0, atol=1e-5)
 
 
-@every_model
+@every_network
 def test_huge_logits_stay_finite(name: str) -> None:
     model = model_of(name, VOCABULARY)
     bias = model.parameters["output_bias"].value
@@ -171,7 +172,7 @@ def test_huge_logits_stay_finite(name: str) -> None:
     assert loss[0] < 1e-6 and loss[1] > 1.9e4
 
 
-@every_model
+@every_network
 def test_a_seed_gives_the_same_bytes(name: str) -> None:
     def fresh(**seed: int) -> dict[str, np.ndarray]:
         config = ALL_MODELS[name][0](VOCABULARY).config() | seed
@@ -248,7 +249,7 @@ def test_config_builds_the_architecture_again(name: str) -> None:
         {key: p.value.ndim > 1 for key, p in model.parameters.items()}
 
 
-@every_model
+@every_network
 def test_initialise_sets_the_bias_to_the_unigram(name: str) -> None:
     model = ALL_MODELS[name][0](3)
     model.initialise(np.array([6.0, 3.0, 0.0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.models import LSTM, DecayedBag, FeedForward, PositionalOneHot
+from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot
 from fastlm.recipe import build, fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -38,6 +38,38 @@ def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
     lm = fastlm.train(["to be or not to be\n" * 4], unit=unit, model=name, epochs=2, threads=1)
     assert isinstance(lm.model, kind) and lm.model.vocab_size == len(lm.vocabulary)
     assert abs(sum(p for _, p in lm.next_tokens("to", k=300)) - 1) < 1e-5
+
+
+@pytest.mark.parametrize("unit", ["word", "char", "byte"])
+def test_an_ngram_model_is_counted_and_needs_no_budget(unit):
+    lm = fastlm.train(["to be or not to be\n" * 200], unit=unit, model="kneser-ney", threads=2)
+    assert isinstance(lm.model, KneserNey) and lm.model.order == 8 and lm.model.boundary is None
+    assert build("kneser-ney", 513, 9, None, 0).order == 5
+    assert lm.card["held_out"] == 0 and lm.card["trained_on"] == lm.card["tokens"]
+    assert abs(sum(p for _, p in lm.next_tokens("to", k=300)) - 1) < 1e-5
+    assert lm.perplexity(["to be or not to be\n" * 9]) < 1.5
+    assert len(lm.history) == 0 and lm.plan is None
+    assert lm.history.ended.startswith(f"counted {len(lm.model.tables['word']):,} n-grams of up to 8 tokens in ")
+
+
+def test_an_ngram_model_of_held_out_text_and_of_any_order():
+    lm = fastlm.train(["to be or not to be\n" * 20], valid=["to be\n"], model="kneser-ney", order=2, threads=1)
+    assert lm.model.order == 2
+    assert lm.history[-1]["valid"] == pytest.approx(lm.evaluate(["to be\n"]).nats_per_token)
+    assert lm.history[-1]["loss"] == pytest.approx(lm.evaluate(["to be or not to be\n" * 20]).nats_per_token)
+    assert fastlm.train(["a b a b"], model=lambda size: KneserNey(size, 3)).model.order == 3
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"epochs": 2}, "epochs = 2 was given; a kneser-ney model is counted in one pass"),
+    ({"checkpoint": "x"}, "checkpoint = 'x' was given; a kneser-ney model is counted in one pass"),
+    ({"order": 200}, "order = 200; a whole number of 1 to 127 tokens was expected"),
+    ({"model": "lstm", "order": 3}, "order = 3 was given; only the model kneser-ney has one"),
+])
+def test_what_an_ngram_model_cannot_take(options, message):
+    with pytest.raises(ValueError) as caught:
+        fastlm.train(["a b a b"], **{"model": "kneser-ney", **options})
+    assert str(caught.value) == message
 
 
 def test_a_model_of_the_users_choice():

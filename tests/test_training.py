@@ -20,10 +20,10 @@ from fastlm.training.schedule import learning_rate
 from fastlm.training.update import Update
 from fastlm.workers import Workers
 from tests import oracle
-from tests.cases import ALL_MODELS, model_of
+from tests.cases import NETWORKS, model_of
 
 VOCABULARY = 13
-every_model = pytest.mark.parametrize("name", ALL_MODELS)
+every_model = pytest.mark.parametrize("name", NETWORKS)
 both_batchings = pytest.mark.parametrize("batching", ["documents", "lanes"])
 
 
@@ -59,7 +59,7 @@ def learn(name: str, batching: str, **options) -> dict[str, bytes]:
 def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: int | None, loss: str) -> None:
     """Over all documents and all prefixes, each by itself; the learning rate is too small to move anything."""
     documents = text(batching, tokens=90)
-    model, form = model_of(name, VOCABULARY), ALL_MODELS[name][1]
+    model, form = model_of(name, VOCABULARY), NETWORKS[name][1]
     p = {key: parameter.value.astype(float) for key, parameter in model.parameters.items()}
     state, total, count = model.start().arrays, 0.0, 0
     for ids in documents:

@@ -100,12 +100,31 @@ class PrefixModel:
         """`features`, or the logits of a model that writes `forward`; what follows goes through `predictor`."""
         return self.forward(batch, state) if self._ends_in_logits else self.features(batch, state)
 
+    def score(self, inputs: Array, targets: Array) -> Array | None:
+        """-log p (n,) float64 of targets (n,), each after the inputs up to its own, where a model has a faster way to
+        it than `read`; else None."""
+        return None
+
     def initialise(self, frequencies: Array) -> None:
         """Called once before training with the tokens' counts (V,); a place to set the output bias."""
         bias = self.parameters.get("output_bias")
         if bias is not None and bias.value.shape == (self.vocab_size,):
             bias.value[:] = np.log((frequencies + 0.1) / (frequencies.sum() + 0.1 * self.vocab_size))
         self.output_layer.initialise(frequencies)
+
+    def tensors(self) -> dict[str, Array]:
+        """The arrays that the model file keeps, by name."""
+        return {name: parameter.value for name, parameter in self.parameters.items()}
+
+    def restore(self, tensors: dict[str, Array]) -> None:
+        """Takes what `tensors` gave, from a file that nobody has checked; ValueError where it does not fit."""
+        for name, parameter in self.parameters.items():
+            if name not in tensors or tensors[name].shape != parameter.value.shape:
+                found = tensors[name].shape if name in tensors else "nothing"
+                raise ValueError(f"parameter {name} is {found}; shape {parameter.value.shape} was expected")
+            parameter.value[:] = tensors[name]
+        if tensors.keys() != self.parameters.keys():
+            raise ValueError(f"it holds parameters {sorted(tensors.keys() - self.parameters.keys())} of no use")
 
     def check(self, ids: Array) -> Array:
         """The ids as int32; IndexError names the first that is outside the vocabulary."""

@@ -1,0 +1,145 @@
+/* ngram_score.c: reads, scores and predicts with a trie of n-grams. The contract is in fastlm.h. A state is the node of
+ * the longest context that the trie holds. Every token read lengthens it by one and every link followed shortens it by
+ * one, so that a token costs two searches on average at most, however long the contexts are. */
+#include "fastlm.h"
+
+#include <math.h>
+
+/* The child of node h for word w, or -1. */
+static inline int32_t find(const flm_ngrams *g, size_t h, int32_t w)
+{
+    const int32_t *at = g->word + g->child[h];
+    size_t n = (size_t)(g->child[h + 1] - g->child[h]);
+    if (n == 0)
+        return -1;
+    while (n > 1) {
+        const size_t half = n / 2;
+        at = at[half] <= w ? at + half : at;
+        n -= half;
+    }
+    return *at == w ? (int32_t)(at - g->word) : -1;
+}
+
+/* The node of the longest n-gram "suffix of context h, w"; *nats gains what backing off to it costs. */
+static inline int32_t seek(const flm_ngrams *g, int32_t h, int32_t w, double *nats)
+{
+    for (; h >= 0; h = g->link[h]) {
+        const int32_t c = find(g, (size_t)h, w);
+        if (c >= 0)
+            return c;
+        *nats -= (double)g->backoff[h];
+    }
+    return w;
+}
+
+/* The longest suffix of an n-gram that something has followed. */
+static inline int32_t settle(const flm_ngrams *g, int32_t c)
+{
+    while (c >= 0 && ((size_t)c >= g->contexts || g->child[c] == g->child[c + 1]))
+        c = g->link[c];
+    return c;
+}
+
+void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n)
+{
+    int32_t h = *state;
+    for (size_t i = 0; i < n; i++) {
+        double cost = 0;
+        const int32_t c = seek(g, h, id[i], &cost);
+        nats[i] = cost - (double)g->logp[c];
+        h = settle(g, c);
+    }
+    *state = h;
+}
+
+void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const int32_t *id, const uint8_t *starts,
+                    const size_t *size, size_t T)
+{
+    size_t n = 0;
+    double unused = 0;
+    for (size_t t = 0; t < T; t++)
+        for (size_t s = 0; s < size[t]; s++, n++)
+            node[n] = state[s] = settle(g, seek(g, starts && starts[n] ? -1 : state[s], id[n], &unused));
+}
+
+void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, const int32_t *target, size_t N)
+{
+    for (size_t n = 0; n < N; n++) {
+        double cost = 0;
+        nats[n] = target[n] < 0 ? 0 : -(double)g->logp[seek(g, node[n], target[n], &cost)];
+        nats[n] += cost;
+    }
+}
+
+/* Shortest context first: longer ones write over it. */
+static void overwrite(float *out, const flm_ngrams *g, int32_t h, float weight)
+{
+    if (g->link[h] >= 0)
+        overwrite(out, g, g->link[h], weight + g->backoff[h]);
+    for (int32_t c = g->child[h]; c < g->child[h + 1]; c++)
+        out[g->word[c]] = g->logp[c] + weight;
+}
+
+void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N)
+{
+    const size_t V = g->V;
+    for (size_t n = 0; n < N; n++, out += V) {
+        float weight = 0;
+        for (int32_t h = node[n]; h >= 0; h = g->link[h])
+            weight += g->backoff[h];
+        for (size_t v = 0; v < V; v++)
+            out[v] = g->logp[v] + weight;
+        if (node[n] >= 0)
+            overwrite(out, g, node[n], 0);
+    }
+}
+
+static int is_ordered(const flm_ngrams *g)
+{
+    if ((g->contexts < g->V && g->nodes > g->V) || g->nodes < g->contexts || (size_t)g->child[0] != g->V ||
+        (size_t)g->child[g->contexts] != g->nodes)
+        return 0;
+    for (size_t h = 0; h < g->contexts; h++)
+        if (g->child[h + 1] < g->child[h] || (g->child[h + 1] > g->child[h] && (size_t)g->child[h] <= h))
+            return 0;
+    return 1;
+}
+
+int flm_ngram_check(const flm_ngrams *g, size_t *where)
+{
+    *where = 0;
+    if (!is_ordered(g))
+        return FLM_NGRAM_CHILD;
+    double sum = 0;
+    for (size_t v = 0; v < g->V; v++) {
+        *where = v;
+        if (g->word[v] != (int32_t)v)
+            return FLM_NGRAM_WORD;
+        if (g->link[v] != -1)
+            return FLM_NGRAM_LINK;
+        sum += exp((double)g->logp[v]);
+    }
+    *where = g->nodes;
+    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS))
+        return FLM_NGRAM_SUM;
+    for (size_t h = 0; h < g->contexts; h++) {
+        const int32_t shorter = g->link[h];
+        double seen = 0, unseen = 1;
+        for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
+            const int32_t w = g->word[c], suffix = g->link[c];
+            *where = (size_t)c;
+            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1]))
+                return FLM_NGRAM_WORD;
+            if (shorter < 0 ? suffix != w
+                            : suffix < g->child[shorter] || suffix >= g->child[shorter + 1] || g->word[suffix] != w)
+                return FLM_NGRAM_LINK;
+            seen += exp((double)g->logp[c]);
+            unseen -= exp((double)g->logp[suffix]);
+        }
+        *where = h;
+        if (g->child[h + 1] > g->child[h] &&
+            !(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS))
+            return FLM_NGRAM_SUM;
+    }
+    return FLM_NGRAM_SOUND;
+}

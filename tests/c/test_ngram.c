@@ -1,0 +1,154 @@
+/* test_ngram.c: tries of random texts, in arrays with nothing after them: built, checked, asked, and left out of. */
+#include "fastlm.h"
+
+#include "check.h"
+
+typedef struct trie {
+    flm_ngrams g;
+    int32_t *count;
+    size_t levels[FLM_NGRAM_LENGTH + 2];
+} trie;
+
+/* Discounts of 1/2, 1 and 3/2, whatever the counts. */
+static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n, size_t V)
+{
+    const double discount[4] = {0, 0.5, 1, 1.5};
+    uint8_t *span = exactly(n, 1), *shared = exactly(n, 1), *reach = exactly(n, 1);
+    int32_t *position = exactly(n, sizeof *position), *rank = exactly(n, sizeof *rank);
+    int32_t *node = exactly(n, sizeof *node), *above = exactly(n, sizeof *above), *spare = exactly(n, sizeof *spare);
+    size_t *begin = exactly(V + 1, sizeof *begin), *size = exactly(order + 1, sizeof *size);
+    uint64_t *key = exactly(2 * n, sizeof *key);
+    flm_ngram_spans(span, id, starts, boundary, order, n);
+    flm_ngram_group(position, begin, id, n, V);
+    flm_ngram_sort(position, rank, shared, reach, key, spare, id, span, begin, 0, V, n, order, V);
+    flm_ngram_sizes(size, shared, reach, 0, n, order);
+    trie t = {.levels = {0, V}};
+    for (size_t k = 2; k <= order; k++)
+        t.levels[k] = t.levels[k - 1] + size[k];
+    const size_t nodes = t.levels[order], contexts = order > 1 ? t.levels[order - 1] : 0;
+    int32_t *word = exactly(nodes, sizeof *word), *link = exactly(nodes, sizeof *link);
+    int32_t *child = exactly(contexts + 1, sizeof *child);
+    float *logp = exactly(nodes, sizeof *logp), *backoff = exactly(contexts + 1, sizeof *backoff);
+    double *p = exactly(nodes, sizeof *p), *shorter = exactly(nodes, sizeof *shorter);
+    t.count = exactly(nodes, sizeof *t.count);
+    for (size_t v = 0; v < V; v++) {
+        word[v] = (int32_t)v;
+        link[v] = -1;
+    }
+    child[contexts] = (int32_t)nodes;
+    for (size_t k = 2; k <= order; k++) {
+        flm_ngram_number(word, link, child, t.count, node, above, t.levels[k - 1], id, position, rank, shared, reach,
+                         begin, 0, V, k, order);
+        int32_t *const swap = node;
+        node = above, above = swap;
+    }
+    if (order == 1)
+        for (size_t i = 0; i < n; i++)
+            t.count[id[i]] += !starts[i];
+    flm_ngram_unigrams(logp, p, t.count, discount, V);
+    for (size_t k = 2; k <= order; k++) {
+        double *const swap = p;
+        p = shorter, shorter = swap;
+        flm_ngram_estimate(logp, backoff, p, shorter, child, link, t.count, discount, t.levels[k - 2], t.levels[k - 1],
+                           t.levels[k - 1], t.levels[k - 2]);
+    }
+    t.g = (flm_ngrams){word, link, child, logp, backoff, nodes, contexts, V};
+    void *done[] = {span, shared, reach, position, rank, node, above, spare, begin, size, key, p, shorter};
+    for (size_t i = 0; i < sizeof done / sizeof *done; i++)
+        free(done[i]);
+    return t;
+}
+
+static void release(trie *t)
+{
+    void *tables[] = {(void *)(uintptr_t)t->g.word, (void *)(uintptr_t)t->g.link, (void *)(uintptr_t)t->g.child,
+                      (void *)(uintptr_t)t->g.logp, (void *)(uintptr_t)t->g.backoff, t->count};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        free(tables[i]);
+}
+
+/* Sums of the counts and of the discounts over what follows each context, and last over single words. */
+static void sums(double *total, double *mass, const trie *t)
+{
+    const double discount[4] = {0, 0.5, 1, 1.5};
+    for (size_t h = 0; h <= t->g.contexts; h++) {
+        const size_t from = h < t->g.contexts ? (size_t)t->g.child[h] : 0;
+        const size_t to = h < t->g.contexts ? (size_t)t->g.child[h + 1] : t->g.V;
+        for (size_t c = from; c < to; c++) {
+            total[h] += t->count[c];
+            mass[h] += discount[t->count[c] < 3 ? t->count[c] : 3];
+        }
+    }
+}
+
+static void read_and_leave_out(const trie *t, const int32_t *id, const uint8_t *starts, size_t order, size_t n)
+{
+    const size_t V = t->g.V, one = 1;
+    int32_t *node = exactly(n, sizeof *node), *target = exactly(n, sizeof *target), state = -1;
+    double *nats = exactly(n, sizeof *nats), *again = exactly(n, sizeof *again);
+    float *out = exactly(n * V, sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        flm_ngram_read(node + i, &state, &t->g, id + i, starts + i, &one, 1);
+        target[i] = i + 1 < n && !starts[i + 1] ? id[i + 1] : -1;
+    }
+    flm_ngram_nats(nats, &t->g, node, target, n);
+    flm_ngram_log_probabilities(out, &t->g, node, n);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t v = 0; v < V; v++)
+            sum += exp((double)out[i * V + v]);
+        CLOSE(sum, 1, 1e-5);
+        if (target[i] >= 0)
+            CLOSE(nats[i], -out[i * V + (size_t)target[i]], 1e-5);
+    }
+    size_t length = 1;
+    while (length < n && !starts[length])
+        length++;
+    state = -1;
+    flm_ngram_score(again, &state, &t->g, id, length);
+    for (size_t i = 0; i + 1 < length; i++)
+        CLOSE(again[i + 1], nats[i], 1e-9);
+
+    double *discount = exactly(4 * order, sizeof *discount), *scratch = exactly(2 * V, sizeof *scratch);
+    double *total = exactly(t->g.contexts + 1, sizeof *total), *mass = exactly(t->g.contexts + 1, sizeof *mass);
+    for (size_t k = 0; k < order; k++)
+        memcpy(discount + 4 * k, (double[4]){0, 0.5, 1, 1.5}, 4 * sizeof *discount);
+    sums(total, mass, t);
+    const flm_ngram_counts counts = {t->count, discount, total, mass};
+    CHECK(flm_ngram_left_out(again, out, scratch, &t->g, &counts, node, target, n) == n);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t v = 0; v < V; v++)
+            sum += exp((double)out[i * V + v]);
+        CLOSE(sum, 1, 1e-5);
+        CHECK(target[i] < 0 || again[i] >= nats[i] - 1e-6);   /* a token is never likelier for not being counted */
+        if (target[i] >= 0)
+            CLOSE(again[i], -out[i * V + (size_t)target[i]], 1e-5);
+    }
+    void *done[] = {node, target, nats, again, out, discount, scratch, total, mass};
+    for (size_t i = 0; i < sizeof done / sizeof *done; i++)
+        free(done[i]);
+}
+
+int main(void)
+{
+    for (unsigned seed = 0; seed < 60; seed++) {
+        const size_t n = 1 + 7 * seed, V = (size_t[]){1, 2, 5, 70}[seed % 4], order = (size_t[]){1, 2, 3, 6, 40}[seed % 5];
+        float *draw = random_floats(2 * n, seed);
+        int32_t *id = exactly(n, sizeof *id);
+        uint8_t *starts = exactly(n, 1);
+        for (size_t i = 0; i < n; i++) {
+            id[i] = (int32_t)((double)(draw[i] * draw[i]) / 9.0 * (double)V * 0.999);
+            starts[i] = i == 0 || draw[n + i] > 2.8f;
+        }
+        trie t = build(id, starts, seed % 3 == 0 ? 0 : -1, order, n, V);
+        size_t where;
+        CHECK(flm_ngram_check(&t.g, &where) == FLM_NGRAM_SOUND);
+        read_and_leave_out(&t, id, starts, order, n);
+        release(&t);
+        free(draw);
+        free(id);
+        free(starts);
+    }
+    return finish("ngram");
+}
