@@ -137,8 +137,7 @@ int flm_ngram_check(const flm_ngrams *g, size_t *where)
             unseen -= exp((double)g->logp[suffix]);
         }
         *where = h;
-        if (g->child[h + 1] > g->child[h] &&
-            !(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS))
+        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS))
             return FLM_NGRAM_SUM;
     }
     return FLM_NGRAM_SOUND;

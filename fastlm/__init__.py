@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 _checkout.redirect(__path__)
 
-from fastlm import autodiff, models, recurrence  # noqa: E402
+from fastlm import arpa, autodiff, models, recurrence  # noqa: E402
 from fastlm.batch import Batch, State  # noqa: E402
 from fastlm.language_model import LanguageModel, load  # noqa: E402
 from fastlm.models import PrefixModel  # noqa: E402
@@ -20,4 +20,5 @@ from fastlm.text.vocabulary import Vocabulary  # noqa: E402
 from fastlm.training import History, Plan, Trainer, optim  # noqa: E402
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",
-           "Trainer", "Vocabulary", "autodiff", "load", "models", "onehot", "optim", "pairs", "recurrence", "train"]
+           "Trainer", "Vocabulary", "arpa", "autodiff", "load", "models", "onehot", "optim", "pairs", "recurrence",
+           "train"]

@@ -57,14 +57,14 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     corpus = replace(corpus, boundary=boundary_of(vocabulary))
     text_bytes, tokens = corpus.bytes, len(corpus.ids)
+    network = (PrefixModel.build(plan.model) if plan
+               else build(model, len(vocabulary), len(corpus.ids), seconds, seed, order))
     if valid is not None:
         held_out: Corpus | None = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
-    elif tokens >= _LEAST_TO_SPLIT and model != "kneser-ney":
+    elif tokens >= _LEAST_TO_SPLIT and not isinstance(network, KneserNey):
         corpus, held_out = hold_out(corpus, _HELD_OUT)
     else:
         held_out = None
-    network = (PrefixModel.build(plan.model) if plan
-               else build(model, len(vocabulary), len(corpus.ids), seconds, seed, order))
     if network.vocab_size != len(vocabulary):
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {len(vocabulary)}")
     card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": text_bytes,

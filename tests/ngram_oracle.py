@@ -33,7 +33,7 @@ def discounts(counts, order, number=float):
     for length in range(1, order + 1):
         t = Counter(a for gram, a in counts.items() if len(gram) == length)
         d = None
-        if all(t[k] for k in (1, 2, 3, 4)):
+        if all(t[k] for k in (1, 2, 3)):
             y = number(t[1]) / (t[1] + 2 * t[2])
             d = (0, *(k - (k + 1) * y * t[k + 1] / t[k] for k in (1, 2, 3)))
         if d is None or not all(0 < d[k] <= k for k in (1, 2, 3)):

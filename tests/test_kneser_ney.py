@@ -73,8 +73,9 @@ def test_the_last_token_of_two_lines_left_out_by_hand() -> None:
 
 def test_discounts_by_hand() -> None:
     assert estimate_discounts(np.array([0, 10, 5, 3, 2])) == pytest.approx((0, 0.5, 1.1, 5 / 3))
-    for degenerate in ([0, 0, 5, 3, 2], [0, 10, 0, 3, 2], [0, 10, 5, 0, 2], [0, 10, 5, 3, 0], [0, 4, 1, 9, 2],
-                       [0, 9, 1, 1, 9], [0, 6, 3, 4, 1]):
+    assert estimate_discounts(np.array([0, 10, 5, 3, 0])) == pytest.approx((0, 0.5, 1.1, 3))
+    for degenerate in ([0, 0, 5, 3, 2], [0, 10, 0, 3, 2], [0, 10, 5, 0, 2], [0, 4, 1, 9, 2], [0, 9, 1, 1, 9],
+                       [0, 6, 3, 4, 1]):
         assert estimate_discounts(np.array(degenerate)) == FALLBACK    # the last would make D2 exactly 0
 
 

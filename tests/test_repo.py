@@ -22,7 +22,7 @@ FLOORS = [
     ["training"],
     ["scoring", "generation", "prefix_state"],
     ["language_model"],
-    ["recipe"],
+    ["recipe", "arpa"],
     ["demo"],
     ["cli"],
     ["__init__", "__main__"],

@@ -29,8 +29,8 @@ class KneserNey(PrefixModel):
     Interpolated modified Kneser-Ney (Chen & Goodman 1999). a is how often an n-gram of `order` tokens occurs, of a
     shorter one how many tokens it was met after, plus how often it began a document. S(h) = sum a(hw) over w,
     gamma(h) = sum D(a(hw)) / S(h). Every order has three discounts, for a = 1, 2 and 3 or more: D_k = k - (k+1) Y
-    t_k+1 / t_k with Y = t_1 / (t_1 + 2 t_2), t_k being how many n-grams of that order have a = k; where one of them is
-    0 or a D_k outside (0, k], as in small vocabularies, they are 0.5, 1 and 1.5.
+    t_k+1 / t_k with Y = t_1 / (t_1 + 2 t_2), t_k being how many n-grams of that order have a = k; where a t_k is 0 or a
+    D_k outside (0, k], as in small vocabularies, they are 0.5, 1 and 1.5.
 
     `boundary`: a token that ends contexts, so that nothing before it is looked at; None: contexts run on through the
     document. The state is the longest context that has been seen, and follows a link when it must become shorter: one
@@ -221,7 +221,7 @@ def estimate_discounts(times: Array) -> tuple[float, ...]:
     [0.0, 0.5, 1.25, 2.0]
     """
     t1, t2, t3, t4 = (float(count) for count in times[1:])
-    if min(t1, t2, t3, t4) == 0:
+    if min(t1, t2, t3) == 0:
         return FALLBACK
     y = t1 / (t1 + 2 * t2)
     discounts = (0.0, 1 - 2 * y * t2 / t1, 2 - 3 * y * t3 / t2, 3 - 4 * y * t4 / t3)
