@@ -194,8 +194,8 @@ def test_round_trips_of_any_text() -> None:
     @hypothesis.settings(max_examples=200, derandomize=True, deadline=None, database=None)
     @hypothesis.given(texts)
     def check(text: str) -> None:
-        source = [text, "a"]
-        word, char, byte = (Vocabulary.build(source, unit) for unit in ("word", "char", "byte"))
+        source = [text, "a"]      # handed over as documents: a list of texts may be a list of paths
+        word, char, byte = (Vocabulary.build(iter(source), unit) for unit in ("word", "char", "byte"))
         found = re.findall(r"[^ \t\n\v\f\r]+|\n", text)
         ids = word.encode(text)
         assert [word.tokens[id] for id in ids] == found
