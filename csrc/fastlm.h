@@ -1,10 +1,11 @@
 /* fastlm.h: the contract of the C kernels, whole.
  *
  * Every array belongs to the caller; nothing here allocates, prints, reads files or keeps state. Arrays are float32 in
- * C order, reductions run in double, token ids are int32, extents and indices size_t. Outputs come first, sizes last.
- * `d` before a name marks the gradient of that name; gradients are added unless a line says otherwise. Unless a line
- * says otherwise outputs may not overlap inputs. Sums run in a fixed order of 16 lanes, so that every instruction set
- * gives the same bytes; only the products of product.c are an exception.
+ * C order, token ids are int32, extents and indices size_t. Reductions run in double; the sums of exponentials in
+ * softmax.c take runs of 8 in float first. Outputs come first, sizes last. `d` before a name marks the gradient of that
+ * name; gradients are added unless a line says otherwise. Unless a line says otherwise outputs may not overlap inputs.
+ * Sums run in a fixed order of 16 lanes, so that every instruction set gives the same bytes; only the products of
+ * product.c are an exception.
  *
  * Letters: N rows (tokens) in all, S sequences, T time steps, V vocabulary, D and H widths, P longest position.
  *

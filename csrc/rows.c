@@ -8,9 +8,12 @@ static void gather(float *out, const float *table, const int64_t *row, size_t N,
     }
 }
 
-INLINE void add_to(float *restrict out, const float *restrict x, size_t n)
+/* Whole vectors and one part, where the compiler would end element by element. */
+INLINE void add_to(float *out, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] += x[i];
+    size_t i = 0;
+    for (; i + W <= n; i += W) store(out + i, load(out + i) + load(x + i));
+    if (i < n) store_part(out + i, load_part(out + i, n - i, 0.0f) + load_part(x + i, n - i, 0.0f), n - i);
 }
 
 static void gather_add(float *out, const float *table, const int64_t *row, size_t N, size_t D)

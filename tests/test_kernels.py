@@ -71,7 +71,7 @@ def test_losses_by_hand() -> None:
 
 
 @pytest.mark.parametrize("width", [n for n in SIZES if n])
-@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize("rows", [0, 1, 3, 66])
 def test_softmax_against_float64(rows: int, width: int) -> None:
     rng = np.random.default_rng(width)
     x = 3 * normal(rng, rows, width)
@@ -106,11 +106,11 @@ def test_softmax_against_float64(rows: int, width: int) -> None:
 
 
 def test_softmax_of_extreme_logits() -> None:
-    x = np.array([[1e4, -1e4, 1e4], [-1e4, -1e4, -1e4], [0, -87.3, -88]], F)
+    x = np.array([[1e4, -1e4, 1e4], [-1e4, -1e4, -1e4], [0, -86.9, -88]], F)
     out, loss, target = np.empty_like(x), np.empty(3), np.array([1, 0, 2], np.int32)
     _core.softmax(out, x)
     np.testing.assert_allclose(out[:2], [[0.5, 0, 0.5], [1 / 3] * 3], rtol=1e-6)
-    assert out[2, 1] == pytest.approx(math.exp(-float(F(87.3))), rel=1e-6)
+    assert out[2, 1] == pytest.approx(math.exp(-float(F(86.9))), rel=1e-6, abs=0)
     assert out[2, 2] == 0
     _core.cross_entropy(loss, x, target)
     np.testing.assert_allclose(loss, [20000 + math.log(2), math.log(3), 88], rtol=1e-9)
@@ -129,6 +129,54 @@ def test_softmax_does_not_hide_nan(width: int, value: float) -> None:
         _core.softmax(out, x)
         assert np.isnan(out[0]).any()
         np.testing.assert_allclose(out[1], 1 / width, rtol=1e-6)
+
+
+def test_exponentials_over_their_range() -> None:
+    """Against a logit of 0, every other one has the probability exp(x) but for the sum, which all of them share."""
+    x = np.concatenate([[0], np.linspace(-86.9, 0, 100001) - 30, [-np.inf, -1e30]]).astype(F)[None]
+    x[x < -86.9] = -np.inf
+    out = np.empty_like(x)
+    _core.softmax(out, x)
+    wanted = softmax64(x)
+    assert ulps(out[wanted > 0], wanted[wanted > 0]) < 4
+    assert not out[wanted == 0].any()
+
+
+def test_sums_of_long_rows() -> None:
+    x = 3 * normal(np.random.default_rng(0), 3, 50_001)
+    x[1] = 0
+    loss = np.empty(3)
+    _core.cross_entropy(loss, x, np.full(3, 50_000, np.int32))
+    np.testing.assert_allclose(loss, -np.log(softmax64(x)[:, -1]), rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("width", [1, 5, 16, 65, 130])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_share_a_loop_but_nothing_else(width: int, value: float) -> None:
+    """A row of NaN, of inf or of -inf is NaN, its neighbours what they are by themselves, ignored rows zero."""
+    x, target = 3 * normal(np.random.default_rng(width), 40, width), np.full(40, width - 1, np.int32)
+    bad, ignored = [0, 7, 31, 32, 39], [1, 7, 33]
+    x[bad], target[ignored] = value, -1
+    for kernel in (_core.softmax, _core.log_softmax):
+        out, alone = np.empty_like(x), np.empty_like(x)
+        kernel(out, x)
+        for n in range(40):
+            kernel(alone[n:n + 1], x[n:n + 1].copy())
+        np.testing.assert_array_equal(out, alone)
+        assert np.isnan(out[bad]).all() and np.isfinite(np.delete(out, bad, 0)).all()
+    for fused in (_core.softmax_cross_entropy, _core.softmax_squared):
+        gradient, loss, nats = x.copy(), np.full(40, 7.0), np.full(40, 7.0)
+        fused(gradient, loss, target, 0.5)
+        assert not gradient[ignored].any() and not loss[ignored].any()
+        unheeded = [n for n in bad if n not in ignored]
+        assert np.isnan(gradient[unheeded]).all() and np.isnan(loss[unheeded]).all()
+        assert np.isfinite(np.delete(gradient, bad, 0)).all()
+    _core.softmax_cross_entropy(gradient := x.copy(), loss, target, 0.5)
+    _core.cross_entropy(nats, x, target)
+    np.testing.assert_array_equal(nats, loss)
+    for n in set(range(40)) - {7}:
+        _core.softmax_cross_entropy(one := x[n:n + 1].copy(), loss[:1], target[n:n + 1], 0.5)
+        np.testing.assert_array_equal(one[0], gradient[n])
 
 
 # Elementwise
