@@ -14,7 +14,7 @@ from typing import Any
 import fastlm
 from fastlm import atomic
 from fastlm.progress import ProgressLine
-from fastlm.recipe import MODELS
+from fastlm.recipe import MODELS, SOFTMAXES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth, from ten places)")
     train.add_argument("--unit", choices=("word", "char", "byte"), default="word")
     train.add_argument("--model", choices=MODELS, default="auto")
+    train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts many words")
     train.add_argument("--order", type=int, metavar="N", help="longest n-grams of kneser-ney, which needs no budget "
                        "(default 5, small vocabularies 8)")
     length = train.add_mutually_exclusive_group()
@@ -101,7 +102,8 @@ def _train(options: argparse.Namespace) -> int:
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
-        max_size=options.vocab_size, order=options.order, progress=line or False, checkpoint=options.checkpoint)
+        max_size=options.vocab_size, order=options.order, softmax=options.softmax, progress=line or False,
+        checkpoint=options.checkpoint)
     if line is not None:
         line.close()
     lm.save(options.output)

@@ -12,6 +12,7 @@ import numpy as np
 import fastlm
 from fastlm.language_model import LanguageModel, boundary_of
 from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel
+from fastlm.outputs.cost import cutoffs
 from fastlm.progress import ProgressLine
 from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
@@ -23,17 +24,21 @@ from fastlm.training.held_out import hold_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
 from fastlm.workers import Workers
 
+Array = np.ndarray
 MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "kneser-ney")
+SOFTMAXES = ("auto", "full", "adaptive", "sampled")
 _HELD_OUT = 0.05          # share of the text held out where none is given
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
+_FULL = 2000              # words up to which the full softmax costs little
+_SAMPLES = 1024           # words drawn a step for the sampled softmax
 
 
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
-          max_size: int | None = None, order: int | None = None, optimizer: Optimizer | None = None,
-          progress: Callable[[dict[str, Any]], None] | bool = False, checkpoint: Any = None,
-          checkpoint_every: float = 60.0) -> LanguageModel:
+          max_size: int | None = None, order: int | None = None, softmax: str = "auto",
+          optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
+          checkpoint: Any = None, checkpoint_every: float = 60.0) -> LanguageModel:
     """Trains a language model of a text, in the time given.
 
     source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
@@ -43,7 +48,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
     ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
     are predicted sensibly. order: tokens of the longest n-grams of "kneser-ney", by default 5, and 8 of vocabularies of
-    up to 512; it is counted and takes no budget, and no text is held out for it. progress: True for a line on standard
+    up to 512; it is counted and takes no budget, and no text is held out for it. softmax: how a network chosen by
+    name predicts many words, one of SOFTMAXES; see `output_of`. progress: True for a line on standard
     error, or a function called about twice a second with the figures. checkpoint: see `Trainer.fit`. Ctrl-C returns the
     best model so far. Raises ValueError or OSError, one sentence, before training.
 
@@ -58,7 +64,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     corpus = replace(corpus, boundary=boundary_of(vocabulary))
     text_bytes, tokens = corpus.bytes, len(corpus.ids)
     network = (PrefixModel.build(plan.model) if plan
-               else build(model, len(vocabulary), len(corpus.ids), seconds, seed, order))
+               else build(model, len(vocabulary), len(corpus.ids), seconds, seed, order, softmax, vocabulary.counts))
     if valid is not None:
         held_out: Corpus | None = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
     elif tokens >= _LEAST_TO_SPLIT and not isinstance(network, KneserNey):
@@ -129,8 +135,13 @@ def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary,
 
 
 def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed: int,
-          order: int | None = None) -> PrefixModel:
+          order: int | None = None, softmax: str = "auto", counts: Array | None = None) -> PrefixModel:
     """The model a name stands for, sized by the vocabulary, the text and the time; ValueError for an unknown name."""
+    if softmax not in SOFTMAXES:
+        raise ValueError(f"softmax = {softmax!r}; one of {', '.join(SOFTMAXES)} was expected")
+    if softmax != "auto" and model not in ("auto", "lstm", "feed-forward", "decayed-bag"):
+        raise ValueError(f"softmax = {softmax!r} was given; only the models lstm, feed-forward and decayed-bag have a "
+                         "choice of it by name")
     if order is not None and model != "kneser-ney":
         raise ValueError(f"order = {order} was given; only the model kneser-ney has one")
     if isinstance(model, PrefixModel):
@@ -142,15 +153,39 @@ def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed:
     if model in ("auto", "lstm"):
         if small:
             hidden = 128 if time < 15 or tokens < 50_000 else 256 if time < 200 else 512
-            return LSTM(vocab_size, hidden=hidden, width=64, seed=seed, dropout=0.0 if time < 200 else 0.2)
+            return LSTM(vocab_size, hidden=hidden, width=64, seed=seed, dropout=0.0 if time < 200 else 0.2,
+                        output=output_of(softmax, vocab_size, counts, hidden))
         hidden = 64 if time < 15 or tokens < 50_000 else 128 if time < 100 else 200 if time < 900 else 400
-        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=0.0 if time < 100 else 0.1)
+        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=0.0 if time < 100 else 0.1,
+                    output=output_of(softmax, vocab_size, counts, hidden))
     if model == "feed-forward":
-        return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed)
+        return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed,
+                           output=output_of(softmax, vocab_size, counts, 256))
     if model == "decayed-bag":
-        return DecayedBag(vocab_size, width=64, hidden=256, seed=seed)
+        return DecayedBag(vocab_size, width=64, hidden=256, seed=seed,
+                          output=output_of(softmax, vocab_size, counts, 256))
     if model == "positional-onehot":
         return PositionalOneHot(vocab_size, max_length=max(1, min(64, 20_000_000 // vocab_size**2)), seed=seed)
     if model == "kneser-ney":
         return KneserNey(vocab_size, order=(8 if small else 5) if order is None else order)
     raise ValueError(f"model = {model!r}; one of {', '.join(MODELS)}, a PrefixModel or a function was expected")
+
+
+def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int) -> dict[str, Any] | None:
+    """The argument `output` of a model for a name out of SOFTMAXES, its ids' counts (V,) and the width it reads.
+
+    "auto" is the full softmax for up to 2,000 words, and for ids that are not in the order of their counts; else the
+    sampled one, which docs/measurements.md shows ahead of the others at every budget tried.
+    """
+    falling = counts is not None and bool((np.diff(counts) <= 0).all())
+    if softmax == "auto":
+        softmax = "sampled" if vocab_size > _FULL and falling else "full"
+    if softmax == "full":
+        return None
+    if not falling:
+        raise ValueError(f"softmax = {softmax!r} needs ids in the order of their counts; these are not")
+    if softmax == "sampled":
+        return {"name": "sampled", "samples": min(_SAMPLES, vocab_size)}
+    assert counts is not None
+    cuts = cutoffs(counts, width)
+    return {"name": "adaptive", "cutoffs": cuts} if cuts else None

@@ -37,6 +37,12 @@ class GatedBag(PrefixModel):
         return autodiff.linear(hidden, self.output, self.output_bias), State(batch.sequences, bags=carry)
 
 
+def adaptive(vocab_size: int, widths: list[int] | None = None) -> dict[str, Any]:
+    """An adaptive output layer of two clusters for any vocabulary of at least 3."""
+    options = {"name": "adaptive", "cutoffs": [max(1, vocab_size // 3), max(2, 2 * vocab_size // 3)]}
+    return options if widths is None else options | {"widths": widths}
+
+
 # name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
@@ -46,6 +52,18 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "LSTM": (lambda v: models.LSTM(v, hidden=5, width=3), oracle.lstm_model),
     "LSTM of two layers": (lambda v: models.LSTM(v, hidden=3, width=5, layers=2), oracle.lstm_model),
     "LSTM tied": (lambda v: models.LSTM(v, hidden=5, tied=True), oracle.lstm_model),
+    "LSTM, adaptive": (lambda v: models.LSTM(v, hidden=7, width=3, output=adaptive(v)), oracle.lstm_model),
+    "LSTM tied, adaptive": (lambda v: models.LSTM(v, hidden=5, tied=True, output=adaptive(v)), oracle.lstm_model),
+    "LSTM tied, adaptive with widths": (
+        lambda v: models.LSTM(v, hidden=5, tied=True, output=adaptive(v, [3, 2])), oracle.lstm_model),
+    "DecayedBag, adaptive with widths": (
+        lambda v: models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3])),
+        oracle.decayed_bag),
+    "FeedForward, sampled": (
+        lambda v: models.FeedForward(v, context=2, width=5, hidden=7, output={"name": "sampled", "samples": 2}),
+        oracle.feed_forward),
+    "LSTM tied, sampled": (
+        lambda v: models.LSTM(v, hidden=5, tied=True, output={"name": "sampled", "samples": 2}), oracle.lstm_model),
     "a user's own": (GatedBag, oracle.gated_bag),
 }
 ALL_MODELS = NETWORKS | {

@@ -4,7 +4,11 @@ Arrays may carry leading axes before the ones named, so that one call evaluates 
 `layout` says which rows of a packed batch each time step holds and whose they are.
 """
 
+from itertools import pairwise
+
 import numpy as np
+
+from fastlm.outputs import Adaptive, Sampled
 
 
 def layout(lengths):
@@ -140,6 +144,32 @@ def squared_error(logits, targets):
     return ((wanted - np.exp(log_softmax(logits[..., counted, :]))) ** 2).sum((-1, -2))
 
 
+# output layers -------------------------------------------------------------------------------------------------------
+
+def output(model, p, x, tied=False):
+    """What a model's output layer makes of rows x: logits, or log p where it is adaptive."""
+    layer = model.output_layer
+    weights = transposed(p["embedding"]) if tied else p["output"]
+    if isinstance(layer, Adaptive):
+        return adaptive(p, x, weights, layer.edges.tolist())
+    if isinstance(layer, Sampled) and not tied:
+        weights = transposed(weights)
+    return linear(x, weights, p["output_bias"])
+
+
+def adaptive(p, x, weights, edges):
+    """log p: the head's of frequent words, the cluster's plus the tail's of rare ones; weights (D, .)."""
+    first, bias = edges[0], p["output_bias"]
+    head = log_softmax(concatenate([linear(x, weights[..., :first], bias[..., :first]),
+                                    linear(x, p["clusters"], p["cluster_bias"])]))
+    parts = [head[..., :first]]
+    for i, (a, b) in enumerate(pairwise(edges)):
+        inner = x @ p[f"projection_to_tail{i}"] if f"tail{i}" in p else x
+        tail = linear(inner, p[f"tail{i}"] if f"tail{i}" in p else weights[..., a:b], bias[..., a:b])
+        parts.append(head[..., first + i: first + i + 1] + log_softmax(tail))
+    return concatenate(parts)
+
+
 # models: p maps the parameters' names to arrays, state the carried arrays' --------------------------------------
 
 def positional_onehot(model, p, ids, steps, starts, state):
@@ -151,13 +181,13 @@ def positional_onehot(model, p, ids, steps, starts, state):
 def decayed_bag(model, p, ids, steps, starts, state):
     bags, _ = decayed_sum(gather(p["embedding"], ids), model.rates.astype(float), steps, starts, state["bags"])
     hidden = np.tanh(linear(bags, p["projection"], p["projection_bias"]))
-    return linear(hidden, p["output"], p["output_bias"])
+    return output(model, p, hidden)
 
 
 def feed_forward(model, p, ids, steps, starts, state):
     rows, _ = last_ids(ids, model.context, steps, starts, state["ids"])
     x = reshape(gather(p["embedding"], rows), (len(ids), model.context * model.width))
-    return linear(np.tanh(linear(x, p["projection"], p["projection_bias"])), p["output"], p["output_bias"])
+    return output(model, p, np.tanh(linear(x, p["projection"], p["projection_bias"])))
 
 
 def lstm_model(model, p, ids, steps, starts, state):
@@ -165,7 +195,7 @@ def lstm_model(model, p, ids, steps, starts, state):
     for layer in range(model.layers):
         gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
         x, _, _ = lstm(gates, p[f"recurrent{layer}"], steps, starts, state[f"hidden{layer}"], state[f"cell{layer}"])
-    return linear(x, transposed(p["embedding"]) if model.tied else p["output"], p["output_bias"])
+    return output(model, p, x, tied=model.tied)
 
 
 def gated_bag(model, p, ids, steps, starts, state):

@@ -96,3 +96,31 @@ def test_a_budget_ends_annealed_and_records_its_plan():
     assert len(rates) == lm.plan.steps > 10 and rates[-1] < 0.1 * rates.max()
     again = fastlm.train(["a b c\n" * 50], plan=lm.plan, threads=2)
     assert again.digest() == lm.digest()
+
+
+def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
+    falling, rising = np.arange(5000, 0, -1), np.arange(5000)
+    assert "output" not in build("lstm", 2000, 9, None, 0, counts=falling[:2000]).options
+    assert "output" not in build("lstm", 5000, 9, None, 0, counts=rising).options
+    assert "output" not in build("lstm", 5000, 9, None, 0, softmax="full", counts=falling).options
+    sampled = {"name": "sampled", "samples": 1024}
+    for name in ("auto", "lstm", "feed-forward", "decayed-bag"):
+        assert build(name, 5000, 9, None, 0, counts=falling).options["output"] == sampled
+        assert build(name, 5000, 9, None, 0, softmax="adaptive", counts=falling).options["output"]["name"] == "adaptive"
+    assert build("lstm", 9, 9, None, 0, softmax="sampled", counts=falling[:9]).options["output"]["samples"] == 9
+    assert "output" not in build("lstm", 9, 9, None, 0, softmax="adaptive", counts=falling[:9]).options
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"softmax": "hierarchical"}, "softmax = 'hierarchical'; one of auto, full, adaptive, sampled was expected"),
+    ({"softmax": "sampled", "unit": "byte"},
+     "softmax = 'sampled' needs ids in the order of their counts; these are not"),
+    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models lstm, feed-forward and "
+                                                 "decayed-bag have a choice of it by name"),
+    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models lstm, feed-forward and "
+                                                "decayed-bag have a choice of it by name"),
+])
+def test_what_softmax_cannot_be(options, message):
+    with pytest.raises(ValueError) as caught:
+        fastlm.train(["to be or not to be\n" * 9], epochs=1, **options)
+    assert str(caught.value) == message

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from fastlm import autodiff, recurrence
+from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
-from fastlm.models.prefix import PrefixModel, uniform
-from fastlm.outputs import Full
+from fastlm.models.prefix import PrefixModel, named, uniform
 
 
 class DecayedBag(PrefixModel):
@@ -24,9 +24,10 @@ class DecayedBag(PrefixModel):
     """
 
     def __init__(self, vocab_size: int, width: int = 64, hidden: int = 256,
-                 rates: Sequence[float] = (0.0, 0.4, 0.7, 0.9, 0.97), dropout: float = 0.0, seed: int = 0) -> None:
+                 rates: Sequence[float] = (0.0, 0.4, 0.7, 0.9, 0.97), dropout: float = 0.0, seed: int = 0,
+                 output: dict[str, Any] | None = None) -> None:
         super().__init__(vocab_size, width=width, hidden=hidden, rates=[float(rate) for rate in rates],
-                         dropout=dropout, seed=seed)
+                         dropout=dropout, seed=seed, **named(output))
         for rate in rates:
             if not 0 <= rate < 1:
                 raise ValueError(f"rate {rate} is outside [0, 1)")
@@ -38,8 +39,8 @@ class DecayedBag(PrefixModel):
         scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)[:, None]
         self.projection = self.parameter("projection", uniform(rng, (len(rates) * width, hidden), 1.7) * scale)
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
-        self.output_layer = Full(output, self.parameter("output_bias", np.zeros(vocab_size, np.float32)))
+        self.output_layer = outputs.build(output, self.parameter,
+                                          lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         return State(batch, bags=np.zeros((batch, len(self.rates), self.width), np.float32))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from fastlm import autodiff, recurrence
+from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
-from fastlm.models.prefix import PrefixModel, uniform
-from fastlm.outputs import Full
+from fastlm.models.prefix import PrefixModel, named, uniform
 
 
 class FeedForward(PrefixModel):
@@ -21,8 +22,10 @@ class FeedForward(PrefixModel):
     """
 
     def __init__(self, vocab_size: int, context: int = 5, width: int = 64, hidden: int = 256,
-                 dropout: float = 0.0, seed: int = 0) -> None:
-        super().__init__(vocab_size, context=context, width=width, hidden=hidden, dropout=dropout, seed=seed)
+                 dropout: float = 0.0, seed: int = 0,
+                 output: dict[str, Any] | None = None) -> None:
+        super().__init__(vocab_size, context=context, width=width, hidden=hidden, dropout=dropout, seed=seed,
+                         **named(output))
         if context < 1:
             raise ValueError(f"context = {context}; at least 1 token was expected")
         rng = np.random.default_rng(seed)
@@ -31,8 +34,8 @@ class FeedForward(PrefixModel):
         inputs = context * width
         self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        output = self.parameter("output", uniform(rng, (hidden, vocab_size), 0.5 / np.sqrt(hidden)))
-        self.output_layer = Full(output, self.parameter("output_bias", np.zeros(vocab_size, np.float32)))
+        self.output_layer = outputs.build(output, self.parameter,
+                                          lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         return State(batch, ids=np.full((batch, self.context - 1), -1, np.int64))

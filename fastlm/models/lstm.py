@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from fastlm import autodiff, recurrence
+from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable, variable
 from fastlm.batch import Batch, State
-from fastlm.models.prefix import PrefixModel, uniform
-from fastlm.outputs import Full
+from fastlm.models.prefix import PrefixModel, named, uniform
 
 
 class LSTM(PrefixModel):
@@ -22,9 +23,10 @@ class LSTM(PrefixModel):
     """
 
     def __init__(self, vocab_size: int, hidden: int = 256, layers: int = 1, width: int | None = None,
-                 tied: bool = False, dropout: float = 0.0, seed: int = 0) -> None:
+                 tied: bool = False, dropout: float = 0.0, seed: int = 0, output: dict[str, Any] | None = None) -> None:
         width = hidden if width is None else width
-        super().__init__(vocab_size, hidden=hidden, layers=layers, width=width, tied=tied, dropout=dropout, seed=seed)
+        super().__init__(vocab_size, hidden=hidden, layers=layers, width=width, tied=tied, dropout=dropout, seed=seed,
+                         **named(output))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
         if tied and width != hidden:
@@ -40,9 +42,8 @@ class LSTM(PrefixModel):
             self.parameter(f"input{layer}", uniform(rng, (inputs, 4 * hidden), 1 / np.sqrt(inputs)))
             self.parameter(f"recurrent{layer}", uniform(rng, (hidden, 4 * hidden), scale))
             self.parameter(f"bias{layer}", gates)
-        output = self.embedding if tied else self.parameter("output", uniform(rng, (hidden, vocab_size), scale))
-        bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
-        self.output_layer = Full(output, bias, transpose=tied)
+        self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+                                          hidden, self.embedding if tied else None)
 
     def start(self, batch: int = 1) -> State:
         zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)

@@ -173,4 +173,9 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> A
     return rng.uniform(-scale, scale, shape).astype(np.float32)
 
 
-__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "uniform"]
+def named(output: dict[str, Any] | None) -> dict[str, Any]:
+    """The argument `output` for a model's configuration: left out where it is the full softmax, as in older files."""
+    return {} if output is None else {"output": output}
+
+
+__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "named", "uniform"]

@@ -120,12 +120,12 @@ class Softmax:
         losses, scratch = np.empty(len(x), np.float64), Scratch()
         for rows, block in self.in_blocks(x):
             kernel(block, losses[rows], targets[rows], scale)
-            self._back(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0, scratch)
+            self.back(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0, scratch)
         if not len(x):
-            self._back(empty((0, self.classes)), x, dx, gradients, True, scratch)
+            self.back(empty((0, self.classes)), x, dx, gradients, True, scratch)
         return float(losses.sum())
 
-    def _back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool,
+    def back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool,
               scratch: Scratch) -> None:
         for index, (part, columns) in enumerate(zip(self.weights, self.columns, strict=True)):
             add_product(dx[0], block[:, columns], part.value.T, dx[1] and index == 0, scratch)

@@ -1,0 +1,92 @@
+"""The sampled softmax: in training every row is told from a few drawn words only. Jean et al. 2015."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.outputs.full import Full
+from fastlm.outputs.layer import blocks
+from fastlm.outputs.softmax import Scratch, add_product
+from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, variable
+
+Array = np.ndarray
+
+
+class Sampled(Full):
+    """A full softmax, weight (V, D), that is trained on its targets and one draw of words a step, shared by all rows.
+
+    The words are `samples` draws with replacement from q(w) = log((w + 2) / (w + 1)) / log(V + 1), so ids are expected
+    in order of their counts; a word drawn twice counts once. Logits are corrected by the log of the chance
+    1 - (1 - q)^samples that a word is among them, which makes the gradient right on average as the draw grows; a drawn
+    word that is a row's own target is left out of that row. Only the rows of the weight that take part get a gradient.
+    Off a tape, and in predictions, everything is exact.
+    """
+
+    losses = ("cross_entropy",)
+
+    def __init__(self, weight: Parameter, bias: Parameter, samples: int) -> None:
+        super().__init__(weight, bias, transpose=True)
+        vocab_size = len(weight.value)
+        if not isinstance(samples, int) or not 1 <= samples <= vocab_size:
+            raise ValueError(f"samples = {samples}; a whole number from 1 to the {vocab_size} ids was expected")
+        self.samples = samples
+        ids = np.arange(vocab_size)
+        q = np.log1p(1 / (ids + 1)) / np.log(vocab_size + 1)
+        self.log_chance = np.log(-np.expm1(samples * np.log1p(-np.minimum(q, 1 - 1e-12)))).astype(np.float32)
+
+    def loss(self, x: Any, targets: Array, scale: float = 1.0, kind: str = "cross_entropy") -> float:
+        tape = active()
+        if tape is None or not tape.record:
+            return super().loss(x, targets, scale, kind)
+        self.check_loss(kind)
+        x = variable(x)
+        dx = x.assign()
+        return self._descend(x.value, targets, scale, (x.added(), False) if dx is None else (dx, True),
+                             self.draw(tape))
+
+    def draw(self, tape: Tape) -> Array:
+        """This step's words, ascending int64, from the tape's seed."""
+        vocab_size = len(self.weight.value)
+        u = np.random.default_rng([tape.seed, 2]).random(self.samples)
+        drawn = np.exp(u * np.log(vocab_size + 1)).astype(np.int64) - 1
+        return np.unique(np.minimum(drawn, vocab_size - 1))
+
+    def _descend(self, x: Array, targets: Array, scale: float, dx: tuple[Array, bool], words: Array) -> float:
+        """The summed loss; column 0 of the logits is the target, the others are the words drawn."""
+        count, width = x.shape
+        aims = np.maximum(targets, 0).astype(np.int64)
+        offsets = self.bias.value - self.log_chance
+        drawn, aimed = empty((len(words), width)), empty((count, width))
+        _core.gather(drawn, self.weight.value, words)
+        _core.gather(aimed, self.weight.value, aims)
+        place = np.minimum(np.searchsorted(words, aims), len(words) - 1)
+        hit = words[place] == aims
+        d_drawn, d_words, d_own = empty(drawn.shape), np.zeros(len(words), np.float32), np.empty(count, np.float32)
+        losses, scratch = np.empty(count, np.float64), Scratch()
+        first = np.minimum(targets, 0)   # the column that is right: 0, or none
+        for rows in blocks(count, 1 + len(words)):
+            block = empty((rows.stop - rows.start, 1 + len(words)))
+            np.matmul(x[rows], drawn.T, out=block[:, 1:])
+            block[:, 1:] += offsets[words]
+            np.einsum("nd,nd->n", x[rows], aimed[rows], out=block[:, 0])
+            block[:, 0] += offsets[aims[rows]]
+            block[np.flatnonzero(hit[rows]), 1 + place[rows][hit[rows]]] = -np.inf
+            _core.softmax_cross_entropy(block, losses[rows], first[rows], scale)
+            add_product(dx[0][rows], block[:, 1:], drawn, dx[1], scratch)
+            add_product(d_drawn, block[:, 1:].T, x[rows], rows.start == 0, scratch)
+            d_words += block[:, 1:].sum(axis=0)
+            d_own[rows] = block[:, 0]
+        if count:
+            dx[0][:] += d_own[:, None] * aimed
+            self._add(words, d_drawn, d_words)
+            self._add(aims, d_own[:, None] * x, d_own)
+        return float(losses.sum())
+
+    def _add(self, rows: Array, gradients: Array, biases: Array) -> None:
+        """Adds to the gradients of some rows of the weight and of the bias."""
+        leaf: Variable = variable(self.weight)
+        _core.scatter_add(leaf.added_at(rows) if isinstance(leaf, Leaf) else leaf.added(), gradients, rows)
+        np.add.at(variable(self.bias).added(), rows, biases)
