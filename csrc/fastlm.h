@@ -28,6 +28,15 @@ typedef struct flm_rate {
     float correct1, correct2;        /* AdamW: 1 - beta1^t and 1 - beta2^t                                            */
 } flm_rate;
 
+/* What rows are multiplied by: float32, or one byte a weight as int8_pack lays it out, weight = scale[n] * byte. */
+typedef struct flm_matrix {
+    const float *dense;              /* (K,N), or (N,K) where transposed; NULL where packed                           */
+    const int8_t *packed;            /* int8_bytes(K, N) bytes, or NULL                                               */
+    const float *scale;              /* (N) of packed                                                                 */
+    size_t K, N;
+    int transposed;
+} flm_matrix;
+
 typedef struct flm_kernels {
     const char *name;                /* "portable", "avx2" or "avx512"                                                */
 
@@ -132,6 +141,21 @@ typedef struct flm_kernels {
      * out: all of it. dc (S,H) is zero on entry, scratch on exit. packed: the recurrent matrix by panel_pack_back */
     void (*lstm_backward)(float *gates, float *dh, float *dc, const float *c, const float *c_prev, const float *packed,
                           const uint8_t *starts, const size_t *size, size_t T, size_t N, size_t H);
+
+    /* One step of one layer, from its input x (S,K): gates = bias + x @ input + h_prev @ recurrent, then lstm_gates.
+     * h, c, h_prev, c_prev (S,H), gates (S,4H) scratch, bias (4H); h may be h_prev and c may be c_prev */
+    void (*lstm_step)(float *h, float *c, float *gates, const float *x, const flm_matrix *input,
+                      const flm_matrix *recurrent, const float *bias, const float *h_prev, const float *c_prev,
+                      size_t S, size_t H);
+
+    /* matrix.c and int8.c: few rows --------------------------------------------------------------------------------- */
+    /* out (S,N) += x (S,K) @ m (K,N).  Reads m once for S rows; a row's bytes do not depend on the others. */
+    void (*add_product)(float *out, const float *x, const flm_matrix *m, size_t S);
+    /* How many bytes packed (K,N) weights take, and w (K,N) laid out in them. */
+    size_t (*int8_bytes)(size_t K, size_t N);
+    void (*int8_pack)(int8_t *packed, const int8_t *w, size_t K, size_t N);
+    /* out[n,:] = scale[row[n]] * w[row[n],:], zeros where row[n] < 0.  w (R,D) as it is, scale (R), out (N,D) */
+    void (*int8_rows)(float *out, const int8_t *w, const float *scale, const int64_t *row, size_t N, size_t D);
 
     /* optimizer.c: p moves, the state moves, g is zeroed ---------------------------------------------------------- */
     void (*sgd)(float *p, float *g, size_t n, const flm_rate *r);

@@ -6,6 +6,8 @@
 #include "softmax.c"
 #include "activation.c"
 #include "product.c"
+#include "int8.c"
+#include "matrix.c"
 #include "lstm.c"
 #include "optimizer.c"
 
@@ -50,6 +52,11 @@ const flm_kernels FLM_TABLE = {
     .lstm_gates_back = lstm_gates_back,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
+    .lstm_step = lstm_step,
+    .add_product = add_product,
+    .int8_bytes = int8_bytes,
+    .int8_pack = int8_pack,
+    .int8_rows = int8_rows,
     .sgd = sgd,
     .momentum = momentum,
     .adagrad = adagrad,

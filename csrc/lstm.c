@@ -113,6 +113,16 @@ INLINE void lstm_cell_back(float *dgate, float *dc, const float *dh, const float
     store_up_to(dc, cell * f, left);
 }
 
+static void lstm_step(float *h, float *c, float *gates, const float *x, const flm_matrix *input,
+                      const flm_matrix *recurrent, const float *bias, const float *h_prev, const float *c_prev,
+                      size_t S, size_t H)
+{
+    for (size_t s = 0; s < S; s++) memcpy(gates + s * 4 * H, bias, 4 * H * sizeof *gates);
+    add_product(gates, x, input, S);
+    add_product(gates, h_prev, recurrent, S);
+    lstm_gates(h, c, gates, NULL, c_prev, S, H);
+}
+
 static void lstm_gates_back(float *dgates, float *dc, const float *dh, const float *gates, const float *c,
                             const float *c_prev, size_t B, size_t H)
 {

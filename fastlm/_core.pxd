@@ -1,6 +1,6 @@
 """csrc/fastlm.h as Cython reads it."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 ctypedef void (*one_input)(float *, const float *, size_t) noexcept nogil
 ctypedef void (*two_inputs)(float *, const float *, const float *, size_t) noexcept nogil
@@ -10,6 +10,13 @@ cdef extern from "fastlm.h" nogil:
     ctypedef struct flm_rate:
         float lr, scale, l2, decay, momentum, epsilon, correct1, correct2
         double beta1, beta2
+
+    ctypedef struct flm_matrix:
+        const float *dense
+        const int8_t *packed
+        const float *scale
+        size_t K, N
+        int transposed
 
     ctypedef struct flm_kernels:
         const char *name
@@ -53,6 +60,12 @@ cdef extern from "fastlm.h" nogil:
                              size_t) noexcept nogil
         void (*lstm_backward)(float *, float *, float *, const float *, const float *, const float *, const uint8_t *,
                               const size_t *, size_t, size_t, size_t) noexcept nogil
+        void (*lstm_step)(float *, float *, float *, const float *, const flm_matrix *, const flm_matrix *,
+                          const float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*add_product)(float *, const float *, const flm_matrix *, size_t) noexcept nogil
+        size_t (*int8_bytes)(size_t, size_t) noexcept nogil
+        void (*int8_pack)(int8_t *, const int8_t *, size_t, size_t) noexcept nogil
+        void (*int8_rows)(float *, const int8_t *, const float *, const int64_t *, size_t, size_t) noexcept nogil
         void (*sgd)(float *, float *, size_t, const flm_rate *) noexcept nogil
         void (*momentum)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil
         void (*adagrad)(float *, float *, float *, size_t, const flm_rate *) noexcept nogil

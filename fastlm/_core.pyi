@@ -1,6 +1,6 @@
 """Types of the binding; what each kernel does, and the shapes, are in its docstring and in csrc/fastlm.h."""
 
-from numpy import float32, float64, int32, int64, uint8, uint64, uintp
+from numpy import float32, float64, int8, int32, int64, uint8, uint64, uintp
 from numpy.typing import NDArray
 
 Floats = NDArray[float32]
@@ -82,6 +82,19 @@ def lstm_backward(
     packed: Floats,
     starts: Starts,
     size: Sizes,
+) -> None: ...
+
+class Matrix:
+    def __init__(
+        self, weights: Floats | NDArray[int8], scale: Floats | None = None, transposed: bool = False
+    ) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+def int8_rows(out: Floats, table: NDArray[int8], scale: Floats, row: Rows) -> None: ...
+def product(out: Floats, x: Floats, matrix: Matrix, bias: Floats | None) -> None: ...
+def lstm_step(
+    h: Floats, c: Floats, gates: Floats, x: Floats, input: Matrix, recurrent: Matrix, bias: Floats
 ) -> None: ...
 
 class Rate:

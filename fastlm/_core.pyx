@@ -12,8 +12,8 @@ import numpy
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_GetBuffer)
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
 
 # Instruction sets ------------------------------------------------------------------------------------------------
 
@@ -401,3 +401,4 @@ include "_lstm.pxi"
 include "_optimizers.pxi"
 include "_ids.pxi"
 include "_ngram.pxi"
+include "_matrix.pxi"

@@ -43,8 +43,8 @@ def gather(table: Any, rows: Any) -> Variable:
     Only the rows that were read get a gradient. Raises IndexError for a row outside the table.
     """
     table, rows = variable(table), np.ascontiguousarray(rows, np.int64).reshape(-1)
-    out = Variable(empty((len(rows), table.value.shape[1])), disposable=True)
-    _core.gather(out.value, table.value, rows)
+    out = Variable(empty((len(rows), table.shape[1])), disposable=True)
+    table.gather(out.value, rows)
 
     def back(gradient: Array) -> None:
         into = table.added_at(rows) if isinstance(table, Leaf) else table.added()
@@ -55,12 +55,11 @@ def gather(table: Any, rows: Any) -> Variable:
 def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
     """x @ weight, or x @ weight.T. x (N, D), weight (D, H), or (H, D) with transpose -> (N, H)."""
     x, weight = variable(x), variable(weight)
-    w = weight.value.T if transpose else weight.value
-    out = Variable(empty((x.value.shape[0], w.shape[1])), disposable=True)
-    np.matmul(x.value, w, out=out.value)
+    out = Variable(empty((len(x.value), weight.shape[0 if transpose else 1])), disposable=True)
+    weight.multiply(out.value, x.value, transpose)
 
     def back(gradient: Array) -> None:
-        add_product(x, gradient, w.T)
+        add_product(x, gradient, weight.value if transpose else weight.value.T)
         if transpose:
             add_product(weight, gradient.T, x.value)
         else:

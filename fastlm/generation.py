@@ -32,12 +32,12 @@ def sample_ids(model: PrefixModel, state: State, logits: Array, temperature: flo
 
 def _draw(model: PrefixModel, state: State, logits: Array, temperature: float, top_k: int, top_p: float,
           rng: np.random.Generator, banned: Array | None) -> Iterator[int]:
+    stepper = model.stepper(state)
     p, order = np.empty(len(logits), np.float64), np.empty(len(logits), np.int32)
+    allowed, banned = np.array(logits, np.float32), np.zeros(0, np.int64) if banned is None else banned
+    top_k = min(top_k, len(logits))
     while True:
-        allowed = np.array(logits, np.float32)
-        if banned is not None:
-            allowed[banned] = -np.inf
-        drawn = int(_core.sample(allowed, temperature, min(top_k, len(allowed)), top_p, rng.random(), p, order))
+        allowed[banned] = -np.inf
+        drawn = int(_core.sample(allowed, temperature, top_k, top_p, rng.random(), p, order))
         yield drawn
-        rows, state = model.step(state, drawn)
-        logits = rows[0]
+        allowed = stepper.step(drawn)[0]

@@ -46,8 +46,9 @@ class LanguageModel:
 
     def start(self) -> PrefixState:
         """The state at the beginning of a document."""
-        rows, state = self.model.step(self.model.start(1), self.boundary)
-        return PrefixState(self, state, rows[0])
+        stepper = self.model.stepper(self.model.start(1))
+        row = stepper.read(self.boundary)
+        return PrefixState(self, stepper.state, row)
 
     @property
     def boundary(self) -> int:
@@ -90,7 +91,18 @@ class LanguageModel:
         if k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
         best = _core.top_k(np.ascontiguousarray(log_probabilities, np.float32), min(k, len(log_probabilities)))
-        named = ((self.vocabulary.tokens[i], float(np.exp(log_probabilities[i]))) for i in best)
+        return self._named(best, log_probabilities[best])
+
+    def name_likeliest(self, rows: Array, k: int) -> list[tuple[str, float]]:
+        """`top` from what the model's predictor reads (1, D), which may not need every token's probability."""
+        if k < 1:
+            raise ValueError(f"k = {k}; at least 1 was expected")
+        ids, log_probabilities = self.model.predictor.top(rows, k)
+        return self._named(ids[0], log_probabilities[0])
+
+    def _named(self, ids: Array, log_probabilities: Array) -> list[tuple[str, float]]:
+        tokens = [self.vocabulary.tokens[i] for i in ids.tolist()]
+        named = zip(tokens, np.exp(log_probabilities).tolist(), strict=True)
         return [(token, p) for token, p in named if token is not None]   # a dictionary may have gaps
 
     # scoring ------------------------------------------------------------------------------------------------------
@@ -170,6 +182,13 @@ class LanguageModel:
         blob, offsets, counts, _ = self.vocabulary.to_arrays()
         tensors = {"vocabulary/tokens": blob, "vocabulary/offsets": offsets, "vocabulary/counts": counts}
         return tensors | {f"model/{name}": array for name, array in self.model.tensors().items()}
+
+    def quantized(self) -> LanguageModel:
+        """The same for prediction alone, its weight matrices in int8: a quarter of the memory, and faster.
+
+        `Trainer` refuses it. ValueError where the model has no such matrices.
+        """
+        return LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole."""

@@ -32,7 +32,7 @@ FORMAT = "fastlm"
 VERSION = "1"
 RESERVED = ("format", "version", "sha256")
 DTYPES = {name: np.dtype(code) for name, code in
-          (("F64", "<f8"), ("I64", "<i8"), ("F32", "<f4"), ("I32", "<i4"), ("U8", "|u1"))}
+          (("F64", "<f8"), ("I64", "<i8"), ("F32", "<f4"), ("I32", "<i4"), ("I8", "|i1"), ("U8", "|u1"))}
 MAX_HEADER = 64 << 20
 MAX_STRUCTURE = 256 << 10      # header bytes outside strings: bounds what parsing a hostile header can cost
 MAX_AXES = 32
@@ -52,7 +52,7 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray],
     """Writes arrays and strings to one file: it is replaced whole, or left as it was.
 
     path: the file to write, replaced if it exists (a link stays a link; its target is replaced).
-    tensors: name -> array of any shape; float32, float64, int32, int64 or uint8; floats finite.
+    tensors: name -> array of any shape; float32, float64, int32, int64, int8 or uint8; floats finite.
     metadata: name -> string; `format`, `version` and `sha256` are added here and may not be given.
 
     The same tensors and metadata give the same bytes, whatever their order. Raises ValueError for what the
@@ -106,7 +106,7 @@ def _checked(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not isinstance(array, np.ndarray) or array.dtype not in DTYPES.values():
             given = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise ValueError(f"tensor {name!r} is {given}, expected an array of "
-                             "float64, int64, float32, int32 or uint8")
+                             "float64, int64, float32, int32, int8 or uint8")
         if (index := _first_not_finite(array)) is not None:
             raise ValueError(f"tensor {name!r} has {array.flat[index]} at index {index}, "
                              "expected finite numbers")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,29 +27,36 @@ class PrefixState:
     >>> float(logp[lm.vocabulary.id("a")])                   # doctest: +SKIP
     """
 
-    __slots__ = ("_language_model", "_logits", "state", "tokens")
+    __slots__ = ("_language_model", "_row", "_stepper", "tokens")
 
-    def __init__(self, language_model: LanguageModel, state: State, logits: Array, tokens: int = 0) -> None:
+    def __init__(self, language_model: LanguageModel, state: State, row: Array, tokens: int = 0) -> None:
         self._language_model = language_model
-        self.state = state
-        self._logits = logits
+        self._stepper = language_model.model.stepper(state)
+        self._row = row   # (1, D), what the model's predictor reads; a step leaves it in the stepper's buffer
         self.tokens = tokens
 
-    def step(self, token: str | int) -> Array:
-        """Reads one token, by its text or its id; returns `log_probabilities()` of what follows it.
+    def step(self, token: str | int, out: Array | None = None) -> Array:
+        """Reads one token, by its text or its id; returns `log_probabilities(out)` of what follows it.
 
         A text that is no token of the vocabulary is read as ``<unk>``. Raises ValueError for a text of more or less
         than one token, IndexError for an id outside the vocabulary.
         """
-        if isinstance(token, str):
-            ids = self._language_model.vocabulary.encode(token)
-            if len(ids) != 1:
-                raise ValueError(f"{token!r} is {len(ids)} tokens; step reads one, read() any number")
-            token = int(ids[0])
-        rows, self.state = self._language_model.model.step(self.state, int(token))
-        self._logits = rows[0]
+        self.advance(token)
+        return self.log_probabilities(out)
+
+    def advance(self, token: str | int) -> None:
+        """`step` without the distribution, of which `next_tokens` then works out no more than it needs."""
+        self._row = self._stepper.read(self._id(token) if isinstance(token, str) else operator.index(token))
         self.tokens += 1
-        return self.log_probabilities()
+
+    def _id(self, token: str) -> int:
+        vocabulary = self._language_model.vocabulary
+        if token in vocabulary and (vocabulary.unit == "word" or len(token) == 1):
+            return vocabulary.id(token)
+        ids = vocabulary.encode(token)
+        if len(ids) != 1:
+            raise ValueError(f"{token!r} is {len(ids)} tokens; step reads one, read() any number")
+        return int(ids[0])
 
     def read(self, text: str) -> Array:
         """Reads a text of any number of tokens; returns `log_probabilities()` of what follows it."""
@@ -58,34 +66,50 @@ class PrefixState:
         """Reads ids (n,) in one pass."""
         model = self._language_model.model
         ids = model.check(ids)
+        state = self._stepper.state
         for first in range(0, len(ids), 256):
             part = ids[first: first + 256]
-            logits, self.state = model.forward(Batch(part, np.ones(len(part), np.uintp), 1), self.state)
-            self._logits = logits.value[-1].copy()
+            rows, state = model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            self._row = rows.value[-1:].copy()
+        self._stepper = model.stepper(state)
         self.tokens += len(ids)
         return self.log_probabilities()
 
-    def log_probabilities(self) -> Array:
-        """log p of every next token (V,) float32, in nats."""
-        out = np.empty((1, len(self._logits)), np.float32)
-        _core.log_softmax(out, np.ascontiguousarray(self._logits, np.float32)[None, :])
-        return out[0]
+    def log_probabilities(self, out: Array | None = None) -> Array:
+        """log p of every next token (V,) float32, in nats; written to `out` where one is given."""
+        model = self._language_model.model
+        if out is None:
+            out = np.empty(model.vocab_size, np.float32)
+        rows = out[None]
+        model.predictor.write(rows, self._row)
+        _core.log_softmax(rows, rows)
+        return out
 
     def next_tokens(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest next tokens with their probabilities, likeliest first."""
-        return self._language_model.top(self.log_probabilities(), k)
+        return self._language_model.name_likeliest(self._row, k)
 
     def copy(self) -> PrefixState:
         """An independent twin."""
-        return PrefixState(self._language_model, self.state.copy(), self._logits.copy(), self.tokens)
+        return PrefixState(self._language_model, self.state.copy(), self._row.copy(), self.tokens)
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, PrefixState) and self.state == other.state
-                and np.array_equal(self._logits, other._logits))
+                and np.array_equal(self._row, other._row))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PrefixState, (self._language_model, self.state, self._row, self.tokens)
+
+    @property
+    def state(self) -> State:
+        """The model's state: plain data."""
+        return self._stepper.state
 
     @property
     def logits(self) -> Array:
         """The model's logits (V,) for the next token."""
-        return self._logits
+        out = np.empty((1, self._language_model.model.vocab_size), np.float32)
+        self._language_model.model.predictor.write(out, self._row)
+        return out[0]

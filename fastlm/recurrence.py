@@ -12,6 +12,7 @@ import numpy as np
 from fastlm import _core
 from fastlm.autodiff import Leaf, Variable, empty, record, variable
 from fastlm.batch import Batch
+from fastlm.int8 import Int8Parameter
 
 Array = np.ndarray
 
@@ -84,6 +85,8 @@ def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: A
     (h (N, H), new hidden, new cell).
     """
     x, weight, bias, recurrent = variable(x), variable(weight), variable(bias), variable(recurrent)
+    if isinstance(recurrent, Int8Parameter):
+        return _lstm_by_steps(x.value, weight, bias, recurrent, batch, hidden, cell, rows)
     width, shape = recurrent.value.shape[0], (len(batch), recurrent.value.shape[0])
     inputs = _panels(len(x.value), width)
     _core.panel_product(inputs, x.value, _packed(weight.value), bias.value)
@@ -108,6 +111,21 @@ def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: A
     last = batch.last_rows()
     new_hidden[last >= 0], new_cell[last >= 0] = h[last[last >= 0]], c[last[last >= 0]]
     return record(Variable(h), back), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
+
+
+def _lstm_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
+                   rows: Array | None) -> tuple[Variable, Array, Array]:
+    """The same time step after time step, for int8 weights, which only predict."""
+    h, gates = empty((len(batch), recurrent.shape[0])), empty((batch.sequences, recurrent.shape[1]))
+    new_hidden, new_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
+    for a, b in batch.steps():
+        carried, cells = new_hidden[: b - a], new_cell[: b - a]
+        if batch.starts is not None:
+            carried[batch.starts[a:b] != 0] = cells[batch.starts[a:b] != 0] = 0
+        _core.lstm_step(carried, cells, gates[: b - a], x[a:b] if rows is None else x[rows[a:b]], weight.matrix(),
+                        recurrent.matrix(), bias.value)
+        h[a:b] = carried
+    return Variable(h), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
 
 
 def _panels(rows: int, width: int) -> Array:

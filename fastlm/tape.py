@@ -6,28 +6,72 @@ so that the shards of a batch run side by side. A tape is active in the thread t
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastlm import _core
+
 Array = np.ndarray
+FEW = 8   # rows up to which our product is the faster one
 _active = threading.local()
 
 
-class Parameter:
+class Readable:
+    """A matrix that others are multiplied by or looked up in: a parameter, or a value on the tape."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        value: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the value."""
+        return self.value.shape
+
+    def matrix(self, transposed: bool = False) -> _core.Matrix:
+        """The value itself, not a copy, or its transpose, as `_core.product` takes it."""
+        return _core.Matrix(self.value, None, transposed)
+
+    def multiply(self, out: Array, x: Array, transposed: bool = False, bias: Array | None = None) -> None:
+        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,): few rows by our kernel, more by NumPy's."""
+        if len(x) <= FEW:
+            _core.product(out, x, self.matrix(transposed), bias)
+            return
+        np.matmul(x, self.value.T if transposed else self.value, out=out)
+        if bias is not None:
+            _core.add_bias(out, bias)
+
+    def gather(self, out: Array, rows: Array) -> None:
+        """out (N, D) = value (R, D) at rows (N,) int64, zeros where a row is -1; IndexError for one outside."""
+        _core.gather(out, self.value, rows)
+
+
+class Parameter(Readable):
     """A named array that training changes. ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
 
     __slots__ = ("decay", "name", "value")
+    trainable: ClassVar[bool] = True
 
     def __init__(self, name: str, value: Array, decay: bool = True) -> None:
         self.name = name
-        self.value = np.ascontiguousarray(value, np.float32)
+        self.value = aligned(np.shape(value))
+        self.value[...] = value
         self.decay = decay
 
+    def read(self) -> Variable:
+        """What primitives outside a tape compute with."""
+        return Variable(self.value)
 
-class Variable:
+    def tensors(self) -> dict[str, Array]:
+        """What a model file keeps, under the parameter's name with these endings."""
+        return {"": self.value}
+
+
+class Variable(Readable):
     """A value on the tape. ``gradient`` is None until something is added to it."""
 
     __slots__ = ("disposable", "gradient", "taken", "value")
@@ -137,12 +181,14 @@ class Tape:
         count = int(np.prod(shape))
         key = max(6, (count - 1).bit_length())   # powers of two, so that ragged batches share buffers
         free = self._free.get(key)
-        buffer = free.pop() if free else _aligned(1 << key)
+        buffer = free.pop() if free else aligned((1 << key,))
         self._lent.append((key, buffer))
         return buffer[:count].reshape(shape)
 
     def leaf(self, parameter: Parameter) -> Leaf:
         """The parameter as this tape sees it."""
+        if not parameter.trainable:
+            raise ValueError(f"parameter {parameter.name} is int8, for prediction; float32 was expected for training")
         leaf = self.leaves.get(parameter.name)
         if leaf is None:
             leaf = self.leaves[parameter.name] = Leaf(parameter)
@@ -161,10 +207,12 @@ def active() -> Tape | None:
     return getattr(_active, "tape", None)
 
 
-def _aligned(count: int) -> Array:
+def aligned(shape: tuple[int, ...]) -> Array:
+    """A float32 array of unknown contents on a 64-byte line, where vectors load fastest, and equally every time."""
+    count = math.prod(shape)
     raw = np.empty(count + 16, np.float32)
-    skip = (-raw.ctypes.data // 4) % 16   # 64-byte lines, so that results do not depend on where memory fell
-    return raw[skip: skip + count]
+    skip = (-raw.ctypes.data // 4) % 16
+    return raw[skip: skip + count].reshape(shape)
 
 
 def empty(shape: tuple[int, ...]) -> Array:
@@ -177,7 +225,7 @@ def variable(x: Any) -> Variable:
     """A Variable, Parameter or array as a Variable that is about to be read."""
     if isinstance(x, Parameter):
         tape = active()
-        return Variable(x.value) if tape is None or not tape.record else tape.leaf(x)
+        return x.read() if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
         if x.taken:
             raise RuntimeError("this value was spent by the loss that read it; read it before")

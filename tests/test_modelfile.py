@@ -101,6 +101,13 @@ def test_every_dtype_shape_and_string_comes_back(path):
     assert card == metadata
 
 
+def test_signed_bytes_come_back(path):
+    save(path, {"rounded": np.array([[-128, 127, 0]], np.int8)}, {})
+    assert b'"dtype":"I8","shape":[1,3],"data_offsets":[0,3]' in path.read_bytes()
+    found = load(path)[0]["rounded"]
+    assert found.dtype == np.int8 and found.tolist() == [[-128, 127, 0]]
+
+
 def test_larger_items_come_first_so_that_each_tensor_is_aligned(path):
     tensors, metadata = everything()
     save(path, tensors, metadata)
@@ -156,7 +163,7 @@ def test_the_safetensors_library_reads_the_same(path):
 
 # What save refuses, with the old file intact
 
-AN_ARRAY = "expected an array of float64, int64, float32, int32 or uint8"
+AN_ARRAY = "expected an array of float64, int64, float32, int32, int8 or uint8"
 STRINGS = "expected strings under names other than format, version, sha256"
 
 @pytest.mark.parametrize("tensors, metadata, sentence", [
@@ -372,8 +379,8 @@ HOLES = "tensors follow each other without holes or overlaps"
      "has shape [4611686018427387906] for tensor 'a', expected fewer than 2^63 bytes"),
     ({"a": tensor(shape=[2**32, 2**32, 0], end=0)}, 0,
      "has shape [4294967296, 4294967296, 0] for tensor 'a', expected fewer than 2^63 bytes"),
-    ({"a": tensor("BF16")}, 8, "has dtype 'BF16' for tensor 'a', expected one of F64, I64, F32, I32, U8"),
-    ({"a": tensor(["F32"])}, 8, "has dtype ['F32'] for tensor 'a', expected one of F64, I64, F32, I32, U8"),
+    ({"a": tensor("BF16")}, 8, "has dtype 'BF16' for tensor 'a', expected one of F64, I64, F32, I32, I8, U8"),
+    ({"a": tensor(["F32"])}, 8, "has dtype ['F32'] for tensor 'a', expected one of F64, I64, F32, I32, I8, U8"),
     ({"a": tensor() | {"more": 1}}, 8, None),
     ({"a": {"dtype": "F32", "shape": [2]}}, 8,
      "has {'dtype': 'F32', 'shape': [2]} for tensor 'a', expected dtype, shape and data_offsets"),

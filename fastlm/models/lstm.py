@@ -9,7 +9,11 @@ import numpy as np
 from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable, variable
 from fastlm.batch import Batch, State
+from fastlm.models.lstm_stepper import LSTMStepper
 from fastlm.models.prefix import PrefixModel, named, uniform
+from fastlm.models.stepper import Stepper
+
+Array = np.ndarray
 
 
 class LSTM(PrefixModel):
@@ -64,3 +68,14 @@ class LSTM(PrefixModel):
                 x, weight, bias, recurrent, batch, state[f"hidden{layer}"], state[f"cell{layer}"],
                 None if layer else rows)
         return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)
+
+    def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
+        stepper = self.stepper(state)
+        if not isinstance(stepper, LSTMStepper):
+            return super().step(state, ids)
+        return stepper.step(ids), stepper.end()
+
+    def stepper(self, state: State) -> Stepper:
+        """In buffers of its own, unless a subclass changes what is computed."""
+        plain = type(self).features is LSTM.features and not self._ends_in_logits
+        return LSTMStepper(self, state) if plain else Stepper(self, state)

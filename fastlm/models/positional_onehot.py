@@ -38,3 +38,6 @@ class PositionalOneHot(PrefixModel):
         logits, sums, position = recurrence.prefix_sum(self.table, self.output_bias, batch, self.max_length,
                                                        state["sums"], state["position"])
         return logits, State(batch.sequences, sums=sums, position=position)
+
+    def units(self, name: str) -> str | None:
+        return None   # running sums of the table's rows, not products with it

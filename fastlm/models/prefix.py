@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +12,8 @@ import numpy as np
 from fastlm import _core, autodiff
 from fastlm.autodiff import Parameter, Variable
 from fastlm.batch import Batch, State
+from fastlm.int8 import Int8Parameter
+from fastlm.models.stepper import Stepper
 from fastlm.outputs import OutputLayer
 
 Array = np.ndarray
@@ -114,40 +119,87 @@ class PrefixModel:
 
     def tensors(self) -> dict[str, Array]:
         """The arrays that the model file keeps, by name."""
-        return {name: parameter.value for name, parameter in self.parameters.items()}
+        return {name + ending: array for name, parameter in self.parameters.items()
+                for ending, array in parameter.tensors().items()}
 
     def restore(self, tensors: dict[str, Array]) -> None:
-        """Takes what `tensors` gave, from a file that nobody has checked; ValueError where it does not fit."""
+        """Takes what `tensors` gave, from a file that nobody has checked; ValueError where it does not fit.
+
+        A matrix in int8, with its scale, takes the place of the float32 one.
+        """
+        rounded: dict[str, Int8Parameter] = {}
         for name, parameter in self.parameters.items():
-            if name not in tensors or tensors[name].shape != parameter.value.shape:
-                found = tensors[name].shape if name in tensors else "nothing"
-                raise ValueError(f"parameter {name} is {found}; shape {parameter.value.shape} was expected")
-            parameter.value[:] = tensors[name]
-        if tensors.keys() != self.parameters.keys():
-            raise ValueError(f"it holds parameters {sorted(tensors.keys() - self.parameters.keys())} of no use")
+            found = tensors.get(name)
+            if found is None or found.shape != parameter.shape:
+                raise ValueError(f"parameter {name} is {'nothing' if found is None else found.shape}; shape "
+                                 f"{parameter.shape} was expected")
+            if found.dtype == np.int8 and (units := self.units(name)) and f"{name}/scale" in tensors:
+                rounded[name] = Int8Parameter(name, found, tensors[f"{name}/scale"], units == "rows")
+            elif found.dtype == np.float32:
+                parameter.value[:] = found
+            else:
+                raise ValueError(f"parameter {name} is {found.dtype}; float32, or int8 with a scale, was expected")
+        if extra := tensors.keys() - self.parameters.keys() - {f"{name}/scale" for name in rounded}:
+            raise ValueError(f"it holds parameters {sorted(extra)} of no use")
+        if rounded:
+            vars(self).update(vars(self.with_parameters(rounded)))
 
     def check(self, ids: Array) -> Array:
         """The ids as int32; IndexError names the first that is outside the vocabulary."""
         array = np.asarray(ids)
-        if array.size and not np.issubdtype(array.dtype, np.integer):
+        if array.size and array.dtype.kind not in "iu":
             raise TypeError(f"ids of dtype {array.dtype} were given; whole numbers were expected")
-        array = array.astype(np.int64, copy=False)
-        outside = np.flatnonzero((array.reshape(-1) < 0) | (array.reshape(-1) >= self.vocab_size))
-        if len(outside):
-            first, value = outside[0], array.reshape(-1)[outside[0]]
-            raise IndexError(f"ids[{first}] = {value} is outside the vocabulary of {self.vocab_size}")
+        flat = array.reshape(-1)
+        outside = (flat < 0) | (flat >= self.vocab_size)
+        if outside.any():
+            first = int(outside.argmax())
+            raise IndexError(f"ids[{first}] = {flat[first]} is outside the vocabulary of {self.vocab_size}")
         return np.ascontiguousarray(array, np.int32)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
         """`forward` of length one: reads one more token a sequence; logits (S, V) and the new state.
 
-        ids (S,) or one int. The state given is not changed. Costs the same however long the prefix is.
+        ids (S,) or one int. The state given is not changed. Costs the same however long the prefix is; `stepper` saves
+        what making the new state and logits costs.
         """
-        array = self.check(np.atleast_1d(np.asarray(ids)))
-        if len(array) != len(state):
-            raise ValueError(f"{len(array)} ids were given for {len(state)} sequences; one a sequence was expected")
+        array = self.check_step(ids, len(state))
         logits, state = self.forward(Batch(array, np.array([len(array)], np.uintp), len(array)), state)
         return logits.value, state
+
+    def check_step(self, ids: Array | int, sequences: int) -> Array:
+        """The ids of one step, int32 (S,), or what is wrong with them."""
+        array = self.check(np.atleast_1d(np.asarray(ids)))
+        if len(array) != sequences:
+            raise ValueError(f"{len(array)} ids were given for {sequences} sequences; one a sequence was expected")
+        return array
+
+    def stepper(self, state: State) -> Stepper:
+        """What reads on from a state token by token, in place; the state given is not changed."""
+        return Stepper(self, state)
+
+    def quantized(self) -> PrefixModel:
+        """The same model with its matrices in one byte a weight, for prediction; biases stay as they are.
+
+        A quarter of the memory. ValueError where there is no matrix that the model multiplies by.
+        """
+        rounded = {name: Int8Parameter.of(parameter, units == "rows") for name, parameter in self.parameters.items()
+                   if parameter.trainable and (units := self.units(name))}
+        if not rounded:
+            raise ValueError(f"{self!r} has no float32 matrices to multiply by, so there is nothing to quantize")
+        return self.with_parameters(rounded)
+
+    def units(self, name: str) -> str | None:
+        """Which lines of a parameter have a scale each in int8: "columns" of what is multiplied by, "rows" of what is
+        looked up or multiplied by transposed, None where it has to stay float32."""
+        if len(self.parameters[name].shape) != 2:
+            return None
+        by_rows = name == "embedding" or self.output_layer.by_rows(self.parameters[name])
+        return "rows" if by_rows else "columns"
+
+    def with_parameters(self, replaced: Mapping[str, Parameter]) -> PrefixModel:
+        """A copy with some parameters replaced by others of their shapes, wherever the model holds them."""
+        memo: dict[int, Any] = {id(self.parameters[name]): parameter for name, parameter in replaced.items()}
+        return copy.deepcopy(self, memo)
 
     def log_probabilities(self, ids: Array, state: State | None = None) -> Array:
         """log p of every next token (len(ids), V) float32 in nats, after each prefix of one sequence of ids."""
@@ -160,7 +212,7 @@ class PrefixModel:
         return out
 
     def __repr__(self) -> str:
-        count = sum(parameter.value.size for parameter in self.parameters.values())
+        count = sum(math.prod(parameter.shape) for parameter in self.parameters.values())
         options = ", ".join(f"{name}={value!r}" for name, value in self.config().items() if name != "name")
         return f"<{type(self).__name__}({options}), {count:,} parameters>"
 

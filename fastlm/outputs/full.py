@@ -29,6 +29,12 @@ class Full(OutputLayer):
     def logits(self, x: Any) -> Variable:
         return autodiff.linear(x, self.weight, self.bias, self.transpose)
 
+    def write(self, out: Array, x: Array) -> None:
+        self.weight.multiply(out, x, self.transpose, self.bias.value)
+
+    def by_rows(self, parameter: Parameter) -> bool:
+        return self.transpose and parameter is self.weight
+
     def loss(self, x: Any, targets: Array, scale: float = 1.0, kind: str = "cross_entropy") -> float:
         self.check_loss(kind)
         tape = active()

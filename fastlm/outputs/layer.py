@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core, autodiff
-from fastlm.tape import Variable, empty
+from fastlm.tape import Parameter, Variable, empty
 
 Array = np.ndarray
 _READ = 1 << 22    # logits in memory together where a network ends in them: 16 MB
@@ -32,6 +32,14 @@ class OutputLayer:
     def logits(self, x: Any) -> Variable:
         """Rows (N, V) whose softmax is the exact distribution, differentiable."""
         return x if isinstance(x, Variable) else Variable(np.ascontiguousarray(x, np.float32))
+
+    def write(self, out: Array, x: Array) -> None:
+        """out (N, V) = the logits of x (N, D), outside a tape."""
+        np.copyto(out, self.logits(x).value)
+
+    def by_rows(self, parameter: Parameter) -> bool:
+        """Whether rows are multiplied by a parameter of this layer transposed: a class is a row of it."""
+        return False
 
     def loss(self, x: Any, targets: Array, scale: float = 1.0, kind: str = "cross_entropy") -> float:
         """The summed loss of targets (N,) int32, -1 counting nothing, as `autodiff.cross_entropy`.

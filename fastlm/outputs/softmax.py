@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from fastlm import _core
+from fastlm.int8 import Int8Parameter
 from fastlm.outputs.layer import blocks
 from fastlm.tape import Parameter, empty, variable
 
@@ -29,6 +30,19 @@ class Weights:
     def value(self) -> Array:
         """The weights as (D, classes)."""
         return self.parameter.value[self.span].T if self.transpose else self.parameter.value[:, self.span]
+
+    def multiply(self, out: Array, x: Array) -> None:
+        """out (N, classes) = x (N, D) @ value; out may be some columns of an array."""
+        parameter = self.parameter
+        if isinstance(parameter, Int8Parameter):
+            parameter = parameter.part(self.span)
+        elif self.span != slice(None):
+            np.matmul(x, self.value, out=out)
+            return
+        whole = out if out.flags.c_contiguous else empty(out.shape)
+        parameter.multiply(whole, x, self.transpose)
+        if whole is not out:
+            out[:] = whole
 
 
 def open_gradients(parameters: Iterable[Parameter]) -> Gradients:
@@ -89,7 +103,7 @@ class Softmax:
     def write_logits(self, out: Array, x: Array) -> None:
         """out (N, C) = x W + b."""
         for part, columns in zip(self.weights, self.columns, strict=True):
-            np.matmul(x, part.value, out=out[:, columns])
+            part.multiply(out[:, columns], x)
         biases = [parameter.value[span] for parameter, span in self.biases]
         _core.add_bias(out, biases[0] if len(biases) == 1 else np.concatenate(biases))
 

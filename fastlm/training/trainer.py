@@ -43,6 +43,8 @@ class Trainer:
         for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
+        if fixed := [name for name, parameter in model.parameters.items() if not parameter.trainable]:
+            raise ValueError(f"{', '.join(fixed)} are int8, for prediction; training expects a float32 model")
         self.model, self.optimizer = model, optimizer or AdamW()
         self.loss, self.clip, self.seed = loss, clip, seed
         self.lanes, self.chunk, self.shards = lanes, chunk, shards

@@ -102,6 +102,37 @@ static void lstm(const flm_kernels *k, outputs *kept, size_t B, size_t H)
     free(dh);
 }
 
+/* S rows times (K,N), as floats either way round and as bytes, and a step of a layer of H = N units on K inputs. */
+static void few_rows(const flm_kernels *k, outputs *kept, size_t S, size_t K, size_t N)
+{
+    float *x = random_floats(S * K, 31), *w = random_floats(K * N, 32), *scale = random_floats(N, 33);
+    float *out = random_floats(S * N, 34), *rows = exactly(2 * N, sizeof *rows);
+    int8_t *bytes = exactly(K * N, 1), *packed = exactly(k->int8_bytes(K, N), 1);
+    for (size_t i = 0; i < K * N; i++) bytes[i] = (int8_t)(i * 7 % 255) - 127;
+    k->int8_pack(packed, bytes, K, N);
+    const flm_matrix dense = {.dense = w, .K = K, .N = N}, turned = {.dense = w, .K = K, .N = N, .transposed = 1};
+    const flm_matrix small = {.packed = packed, .scale = scale, .K = K, .N = N};
+    k->add_product(out, x, &dense, S);
+    k->add_product(out, x, &turned, S);
+    k->add_product(out, x, &small, S);
+    const int64_t row[2] = {K ? (int64_t)(K - 1) : -1, -1};
+    float *units = random_floats(K, 35);
+    k->int8_rows(rows, bytes, units, row, 2, N);
+    for (size_t n = 0; n < N; n++) CHECK(rows[N + n] == 0.0f);
+    keep(kept, rows, 2 * N * sizeof *rows);
+    float *u = random_floats(4 * N * N, 36), *v = random_floats(4 * K * N, 37), *bias = random_floats(4 * N, 38);
+    float *h = random_floats(S * N, 39), *gates = exactly(4 * S * N, sizeof *gates);
+    const flm_matrix input = {.dense = v, .K = K, .N = 4 * N}, recurrent = {.dense = u, .K = N, .N = 4 * N};
+    k->lstm_step(h, out, gates, x, &input, &recurrent, bias, h, out, S, N);
+    for (size_t i = 0; i < S * N; i++) CHECK(fabsf(h[i]) <= 1.0f);
+    keep(kept, out, S * N * sizeof *out);
+    keep(kept, h, S * N * sizeof *h);
+    float *floats[] = {x, w, scale, units, u, v, bias, gates};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) free(floats[i]);
+    free(bytes);
+    free(packed);
+}
+
 /* A layer both ways in arrays of their exact sizes; the sanitizers look on. Bytes differ between instruction sets. */
 static void layer(const flm_kernels *k, size_t H)
 {
@@ -208,6 +239,8 @@ static outputs everything(const flm_kernels *k, size_t width)
         lstm(k, &kept, N, width);
     }
     layer(k, width);
+    few_rows(k, &kept, 3, 13, width);
+    few_rows(k, &kept, 1, width, 9);
     optimisers(k, &kept, width);
     packed(k, &kept, width);
     return kept;

@@ -1,0 +1,53 @@
+"""Reading token by token in place: a model, the state of its sequences, and what it predicts after them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastlm.batch import Batch, State
+
+if TYPE_CHECKING:
+    from fastlm.models.prefix import PrefixModel
+
+Array = np.ndarray
+
+
+class Stepper:
+    """S sequences under a prefix model, read one token a step. Made by ``model.stepper(state)``.
+
+    ``read`` moves it on and gives the rows that ``model.predictor`` reads, ``step`` their logits. What they return
+    lies in buffers of the stepper's own, which the next call writes over. This class calls ``model.read``; a model may
+    offer one that allocates nothing. It belongs to one thread at a time. Weights changed in place are seen.
+
+    >>> stepper = model.stepper(model.start())               # doctest: +SKIP
+    >>> logits = stepper.step(5)                             # doctest: +SKIP
+    """
+
+    def __init__(self, model: PrefixModel, state: State) -> None:
+        self.model = model
+        self._state = state
+        self._logits: Array | None = None
+
+    def read(self, ids: Array | int) -> Array:
+        """Reads one more token of every sequence, ids (S,) or one int -> rows (S, D) for `model.predictor`.
+
+        Raises what `PrefixModel.step` raises; the state is then as it was.
+        """
+        array = self.model.check_step(ids, len(self._state))
+        rows, self._state = self.model.read(Batch(array, np.array([len(array)], np.uintp), len(array)), self._state)
+        return rows.value
+
+    def step(self, ids: Array | int) -> Array:
+        """`read`, and the logits (S, V) of what follows."""
+        rows = self.read(ids)
+        if self._logits is None:
+            self._logits = np.empty((len(self._state), self.model.vocab_size), np.float32)
+        self.model.predictor.write(self._logits, rows)
+        return self._logits
+
+    @property
+    def state(self) -> State:
+        """The state reached, which later steps do not change."""
+        return self._state
