@@ -3,17 +3,20 @@ PyTorch.
 
 Claim: at least twice PyTorch's tokens/s, and 65 % (LSTM) or 80 % (feed-forward) of the sgemm peak of the same
 run, with the same model, batches and initial weights, 1 and 2 threads, and the same losses step for step: to
-1e-4 over 50 steps (with --full; otherwise as many as fit the time). Steps are taken in turn. First both train for a
-few steps by SGD, where fastlm's moves of only the touched rows of an embedding equal dense ones, and every loss
-must agree to 1e-4; then the largest difference of the losses under AdamW is shown (its dense moments also move rows
-a batch does not touch, which concerns the feed-forward model alone: the LSTMs' embeddings are all read or tied). Peak: the faster of NumPy's and PyTorch's product of two
-(1024, 1024) matrices. Share of peak: the multiply-adds of the model's matrix products, twice over for the way
-back, divided by the step's time and the peak. Where two threads do not reach 1.5 times the peak of one, or a
-share exceeds the peak, something else had the cores: no verdict is given then.
+1e-4 over 50 steps (with --full; otherwise as many as fit the time). Steps are taken in turn. First both train
+for a few steps by SGD, where fastlm's moves of only the touched rows of an embedding equal dense ones, and
+every loss must agree to 1e-4; then the largest difference of the losses under AdamW is shown (its dense moments
+also move rows a batch does not touch, which concerns the feed-forward model alone: the LSTMs' embeddings are
+all read or tied). Peak: the faster of NumPy's and PyTorch's product of two (1024, 1024) matrices. Share of
+peak: the multiply-adds of the model's matrix products, twice over for the way back, divided by the step's time
+and the peak. Faults: memory pages a step of fastlm's takes from the system, 0 where all buffers are reused. Where two
+threads do not reach 1.5 times the peak of one, or a share exceeds the peak, something else had the cores: no
+verdict is given then.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -58,7 +61,7 @@ def run(options: Options) -> None:
     """Prints the table."""
     torch = torch_or_skip()
     table = Table("model", "threads", "fastlm", "PyTorch", "ratio", "sgemm peak", "fastlm of peak", "PyTorch of peak",
-                  "loss difference", "goal")
+                  "loss difference", "faults", "goal")
     for case in CASES:
         sgd = max(abs(a / b - 1) for a, b in zip(*losses_and_times(torch, case, 1, 4, SGD(lr=0.5))[:2], strict=True))
         if not sgd <= 1e-4:
@@ -66,7 +69,7 @@ def run(options: Options) -> None:
         alone = 0.0
         for threads in (1, 2):
             peak = sgemm_peak(torch, threads)
-            ours, theirs, our_times, their_times = losses_and_times(
+            ours, theirs, our_times, their_times, faults = losses_and_times(
                 torch, case, threads, STEPS, AdamW(lr=RATE), 300.0 if options.full else 6.0)
             peak = max(peak, sgemm_peak(torch, threads))   # the machine's, not that of its busiest moment
             alone = alone or peak
@@ -83,7 +86,7 @@ def run(options: Options) -> None:
                 goal = f"no verdict: the cores were taken (peak {peak / alone:.1f}× that of one thread)"
             table.add(case.name, threads, f"{tokens / mine:,.0f} tokens/s", f"{tokens / other:,.0f} tokens/s",
                       times(other / mine), f"{peak / 1e9:.0f} GFLOP/s", f"{share:.0%}", f"{work / other / peak:.0%}",
-                      f"SGD {sgd:.0e}, AdamW {gap:.0e}", goal)
+                      f"SGD {sgd:.0e}, AdamW {gap:.0e}", f"{faults:.0f}", goal)
     table.print()
     print(f"A batch is {LANES} lanes of {CASES[0].chunk} characters or {CASES[-1].chunk} words, the state carried on; "
           f"median step of those in turn.\n")
@@ -114,8 +117,9 @@ def sgemm_peak(torch: Any, threads: int) -> float:
 
 
 def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer: Optimizer,
-                     limit: float = 60.0) -> tuple[list[float], list[float], list[float], list[float]]:
-    """Of each step within `limit` seconds, five at least: (our losses a token, PyTorch's, our seconds, PyTorch's)."""
+                     limit: float = 60.0) -> tuple[list[float], list[float], list[float], list[float], float]:
+    """Of each step within `limit` seconds, five at least: our losses a token, PyTorch's, our seconds, PyTorch's; and
+    the median of the pages that a step of ours takes from the system."""
     from benchmarks.torch_models import TorchTrainer, from_fastlm
     model = case.build()
     words = np.minimum(np.random.default_rng(3).zipf(1.2, LANES * case.chunk * steps) - 1, model.vocab_size - 1)
@@ -130,15 +134,17 @@ def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer
     training = Run(model, optimizer, plan, batches, None, Clock(), steps, None)
     losses: tuple[list[float], list[float]] = ([], [])
     seconds: tuple[list[float], list[float]] = ([], [])
+    faults: list[int] = []
     with threadpool_limits(1, user_api="blas"), Workers(threads) as workers:
         started = time.perf_counter()
         for step in range(steps):
             if step >= 5 and time.perf_counter() - started > limit:
                 break
-            begin = time.perf_counter()
+            pages, begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
             loss, count, _ = training.one_step(optimizer.lr, workers)
             training.step += 1
             seconds[0].append(time.perf_counter() - begin)
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - pages)
             losses[0].append(loss / count)
             time.sleep(SETTLE)
             begin = time.perf_counter()
@@ -148,4 +154,4 @@ def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer
             losses[1].append(rival.step(ids, targets, optimizer.lr, step == 0))
             seconds[1].append(time.perf_counter() - begin)
             time.sleep(SETTLE)   # OpenMP's threads spin for a while after their work
-    return *losses, *seconds
+    return *losses, *seconds, statistics.median(faults)

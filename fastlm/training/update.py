@@ -75,9 +75,10 @@ class Update:
                   if leaf is leaves[0] or leaf.status == "dense"]
 
         def join(piece: slice) -> float:
-            for other in arrays[1:]:
-                _core.add(arrays[0][piece], other[piece])
-            return _core.sum_squares(arrays[0][piece])
+            total = arrays[0][piece]
+            for other in arrays[1:-1]:
+                _core.add(total, other[piece])
+            return _core.add_sum_squares(total, arrays[-1][piece]) if arrays[1:] else _core.sum_squares(total)
         return [lambda first=first: join(slice(first, first + _PIECE))  # type: ignore[misc]
                 for first in range(0, len(arrays[0]), _PIECE)]
 
