@@ -215,7 +215,7 @@ typedef struct flm_ngrams {
     const int32_t *child;            /* (contexts+1)                                                                  */
     const float *logp;               /* (nodes) log p(word | the words before it in the n-gram)                       */
     const float *backoff;            /* (contexts) log of the factor of p(w | a word less) where hw is no node        */
-    size_t nodes, contexts, V;
+    size_t nodes, contexts, V, order;
 } flm_ngrams;
 
 enum { FLM_NGRAM_LENGTH = 127, FLM_NGRAM_BEGINS = 128 };
@@ -258,7 +258,8 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
                         size_t origin, size_t above);
 
 /* FLM_NGRAM_SOUND, or what is wrong with tables from a file, at node *where: the order of the children, a word, a link,
- * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words). Nothing below looks again. */
+ * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words). Nothing below looks
+ * again. */
 int flm_ngram_check(const flm_ngrams *g, size_t *where);
 /* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a node with children, or -1: nothing read. */
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n);
@@ -271,7 +272,7 @@ void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, cons
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N);
 
 /* ngram_left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
- * n-gram has one less; where that was the last it vanishes, and counts one less in the n-gram a word shorter; and so on. */
+ * n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less; and so on. */
 typedef struct flm_ngram_counts {
     const int32_t *count;            /* (nodes) a                                                                     */
     const double *discount;          /* (order,4)                                                                     */
@@ -279,8 +280,8 @@ typedef struct flm_ngram_counts {
 } flm_ngram_counts;
 
 enum { FLM_NGRAM_NEVER = 128 };
-/* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v, as it
- * is where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V). */
+/* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v,
+ * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V). */
 size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
                           const int32_t *node, const int32_t *target, size_t N);
 

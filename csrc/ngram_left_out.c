@@ -6,9 +6,9 @@
 
 /* One context of a row, its target left out. */
 typedef struct without {
-    int32_t context, target;        /* nodes; context -1 stands for no context at all                                  */
-    double total, mass;             /* S and the sum of the discounts                                                  */
-    double own;                     /* (a - D(a)) / S of the target                                                    */
+    int32_t context, target;        /* nodes; context -1 stands for no context at all                                 */
+    double total, mass;             /* S and the sum of the discounts                                                 */
+    double own;                     /* (a - D(a)) / S of the target                                                   */
 } without;
 
 static inline const double *discount_of(const flm_ngram_counts *n, size_t words)
@@ -42,7 +42,7 @@ static size_t leave_out(without *path, const flm_ngrams *g, const flm_ngram_coun
             return FLM_NGRAM_NEVER;
         c = (int32_t)from;
     }
-    int32_t gone = 1;               /* what the n-gram loses: it vanishes with its last, and is then missed below      */
+    int32_t gone = 1;               /* what the n-gram loses: it vanishes with its last, and is then missed below     */
     for (size_t i = 0; i <= m; i++, c = g->link[c]) {
         const double *d = discount_of(n, m + 1 - i);
         const size_t h = path[i].context < 0 ? g->contexts : (size_t)path[i].context;

@@ -40,16 +40,86 @@ static inline int32_t settle(const flm_ngrams *g, int32_t c)
     return c;
 }
 
+/* One part of a text, read in turns with the others: what a turn needs was asked for in the turn before it, so that the
+ * waits for memory overlap. */
+typedef struct lane {
+    const int32_t *id, *end;
+    double *nats, cost;
+    int32_t h;                      /* where to look for id[0]: a node, perhaps without children, or -1               */
+    const int32_t *from;            /* the words of its children, or NULL: not yet known                              */
+    size_t n;
+} lane;
+
+static inline void expect(const flm_ngrams *g, int32_t h)
+{
+    if (h < 0)
+        return;
+    __builtin_prefetch(g->link + h);
+    if ((size_t)h < g->contexts) {
+        __builtin_prefetch(g->child + h);
+        __builtin_prefetch(g->backoff + h);
+    }
+}
+
+static inline void take_turn(lane *l, const flm_ngrams *g)
+{
+    int32_t c = l->id[0];
+    if (l->from) {
+        const int32_t *at = l->from;
+        for (size_t n = l->n; n > 1;) {
+            const size_t half = n / 2;
+            at = at[half] <= c ? at + half : at;
+            n -= half;
+        }
+        l->from = NULL;
+        if (*at != c) {
+            l->cost -= (double)g->backoff[l->h];
+            expect(g, l->h = g->link[l->h]);
+            return;
+        }
+        c = (int32_t)(at - g->word);
+    } else if (l->h >= 0) {
+        const size_t h = (size_t)l->h;
+        if (h >= g->contexts || g->child[h] == g->child[h + 1]) {
+            expect(g, l->h = g->link[h]);
+            return;
+        }
+        l->from = g->word + g->child[h];
+        l->n = (size_t)(g->child[h + 1] - g->child[h]);
+        __builtin_prefetch(l->from + l->n / 2);
+        return;
+    }
+    *l->nats++ = l->cost - (double)g->logp[c];
+    l->cost = 0;
+    l->id++;
+    expect(g, l->h = c);
+}
+
+#define PARTS 8u
+#define SHORT 1000u                 /* tokens that are not worth cutting up */
+
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n)
 {
-    int32_t h = *state;
-    for (size_t i = 0; i < n; i++) {
-        double cost = 0;
-        const int32_t c = seek(g, h, id[i], &cost);
-        nats[i] = cost - (double)g->logp[c];
-        h = settle(g, c);
+    const size_t parts = n < SHORT || n < PARTS * g->order ? 1 : PARTS;
+    lane lanes[PARTS];
+    for (size_t p = 0; p < parts; p++) {
+        const size_t first = n * p / parts;
+        double unused = 0;
+        int32_t h = p ? -1 : *state;        /* no context is longer than the order - 1 tokens before it */
+        for (size_t i = p ? first - (g->order - 1) : first; i < first; i++)
+            h = settle(g, seek(g, h, id[i], &unused));
+        lanes[p] = (lane){.id = id + first, .end = id + n * (p + 1) / parts, .nats = nats + first, .h = h};
     }
-    *state = h;
+    size_t live = n ? parts : 0;
+    while (live)
+        for (size_t p = 0; p < live; p++) {
+            take_turn(&lanes[p], g);
+            if (lanes[p].id == lanes[p].end) {
+                if (lanes[p].end == id + n)
+                    *state = settle(g, lanes[p].h);
+                lanes[p--] = lanes[--live];
+            }
+        }
 }
 
 void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const int32_t *id, const uint8_t *starts,

@@ -103,7 +103,7 @@ cdef extern from "fastlm.h" nogil:
         const int32_t *child
         const float *logp
         const float *backoff
-        size_t nodes, contexts, V
+        size_t nodes, contexts, V, order
 
     enum:
         FLM_NGRAM_LENGTH

@@ -140,7 +140,6 @@ cdef class NGrams:
 
     cdef flm_ngrams grams
     cdef object _tables
-    cdef Py_ssize_t order
 
     def __init__(self, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
@@ -154,9 +153,9 @@ cdef class NGrams:
         extent("link", link.shape[0], nodes)
         extent("logp", logp.shape[0], nodes)
         extent("backoff", backoff.shape[0], contexts)
-        self._tables, self.order = (word, link, child, logp, backoff), order
+        self._tables = (word, link, child, logp, backoff)
         self.grams = flm_ngrams(word=&word[0], link=&link[0], child=&child[0], logp=&logp[0], backoff=&backoff[0],
-                                nodes=nodes, contexts=contexts, V=vocab_size)
+                                nodes=nodes, contexts=contexts, V=vocab_size, order=order)
         if <size_t> nodes < vocab_size:
             raise ValueError(f"there are {nodes} n-grams, expected at least the {vocab_size} words")
         with nogil:
@@ -230,7 +229,7 @@ cdef class NGrams:
         extent("count", count.shape[0], <Py_ssize_t> self.grams.nodes)
         extent("total", total.shape[0], <Py_ssize_t> self.grams.contexts + 1)
         extent("mass", mass.shape[0], total.shape[0])
-        shape("discount", discount.shape[0], discount.shape[1], self.order, 4)
+        shape("discount", discount.shape[0], discount.shape[1], <Py_ssize_t> self.grams.order, 4)
         if out is not None:
             shape("out", out.shape[0], out.shape[1], node.shape[0], <Py_ssize_t> self.grams.V)
             rows = &out[0, 0]

@@ -52,7 +52,7 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
         flm_ngram_estimate(logp, backoff, p, shorter, child, link, t.count, discount, t.levels[k - 2], t.levels[k - 1],
                            t.levels[k - 1], t.levels[k - 2]);
     }
-    t.g = (flm_ngrams){word, link, child, logp, backoff, nodes, contexts, V};
+    t.g = (flm_ngrams){word, link, child, logp, backoff, nodes, contexts, V, order};
     void *done[] = {span, shared, reach, position, rank, node, above, spare, begin, size, key, p, shorter};
     for (size_t i = 0; i < sizeof done / sizeof *done; i++)
         free(done[i]);
@@ -133,7 +133,8 @@ static void read_and_leave_out(const trie *t, const int32_t *id, const uint8_t *
 int main(void)
 {
     for (unsigned seed = 0; seed < 60; seed++) {
-        const size_t n = 1 + 7 * seed, V = (size_t[]){1, 2, 5, 70}[seed % 4], order = (size_t[]){1, 2, 3, 6, 40}[seed % 5];
+        const size_t n = 1 + 7 * seed + (seed % 10 == 9 ? 2000 : 0), V = (size_t[]){1, 2, 5, 70}[seed % 4];
+        const size_t order = (size_t[]){1, 2, 3, 6, 40}[seed % 5];
         float *draw = random_floats(2 * n, seed);
         int32_t *id = exactly(n, sizeof *id);
         uint8_t *starts = exactly(n, 1);
