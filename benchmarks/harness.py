@@ -176,30 +176,6 @@ class Table:
         print()
 
 
-KERNEL_HEADERS = ("kernel", "sizes", "fastlm", "NumPy", "SciPy", "PyTorch", "goal")
-
-
-def kernel_row(table: Table, name: str, sizes: str, rivals: dict[str, Rival], tolerance: float = 2e-5,
-               goals: dict[str, float] | None = None, seconds: float = 0.4) -> None:
-    """Validates and times one kernel; a row of a table with KERNEL_HEADERS. A rival may have a second entry, such as
-    "PyTorch by hand": the fastest of those that begin with the same word is the one shown.
-    """
-    validate(f"{name} {sizes}", rivals, tolerance)
-    median = interleave(rivals, seconds)
-    ours = median["fastlm"]
-    cells, met = [], []
-    for column in KERNEL_HEADERS[3:6]:
-        entries = {label: value for label, value in median.items() if label.startswith(column)}
-        if not entries:
-            cells.append("")
-            continue
-        best = min(entries, key=lambda label: entries[label])
-        cells.append(f"{duration(entries[best])} ({times(entries[best] / ours)}){best.removeprefix(column)}")
-        if goals and column in goals:
-            met.append((f"≥ {goals[column]:g}× {column}", entries[best] / ours, goals[column]))
-    table.add(name, sizes, duration(ours), *cells, verdict(met))
-
-
 def environment() -> str:
     """Machine, versions, commit, date and load, one line each."""
     import fastlm

@@ -1,4 +1,4 @@
-"""Kernels on dense rows: softmax and its losses, activations, LSTM gates, AdamW, sampling.
+"""Kernels on dense arrays: softmax and its losses, activations, LSTM gates, optimisers, sums, sampling.
 
 Claim: the fused softmax + cross-entropy + gradient at least 4 times as fast as NumPy and 1.5 times as fast as
 PyTorch at 65, 10,000 and 50,000 words. One thread each; every rival computes in place or into a buffer it
@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from benchmarks.harness import KERNEL_HEADERS, Options, Rival, Table, kernel_row, one_thread, torch_or_none
+from benchmarks.flat_kernels import activation, adagrad, adamw, biases, dropout, squares
+from benchmarks.harness import Options, Rival, Table, one_thread, torch_or_none
+from benchmarks.kernel_table import KERNEL_HEADERS, Work, kernel_row, sgemm_peak
 from fastlm import _core
+
+_EXPONENTIAL = 21   # operations of an exponential of a shifted logit, its sum and its scaling
 
 
 def run(options: Options) -> None:
@@ -25,13 +29,20 @@ def run(options: Options) -> None:
     with one_thread():
         for count, vocab_size in ((4096, 65), (512, 10_000), (128, 50_000)):
             fused_loss(table, torch, count, vocab_size)
-        log_softmax(table, torch, 512, 10_000)
+        for rows_of in (log_softmax, cross_entropy, squared_loss):
+            rows_of(table, torch, 512, 10_000)
         for name in ("tanh", "sigmoid"):
             activation(table, torch, name, 1 << 18)
+        dropout(table, torch, 1 << 18)
         gates(table, torch, 64, 256)
-        adamw(table, torch, 1 << 20)
+        for optimizer in (adamw, adagrad):
+            optimizer(table, torch, 1 << 20)
+        squares(table, torch, 1 << 20)
+        biases(table, torch, 4096, 256)
         sampling(table, torch, 10_000)
+        peak = sgemm_peak()
     table.print()
+    print(f"sgemm peak of this run: {peak * 1e-9:.0f} GFLOP/s on one thread.")
 
 
 def fused_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
@@ -89,7 +100,7 @@ def fused_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
                 return total[:, 0].log() - shifted, t_x
         rivals |= {"PyTorch autograd": Rival(autograd, forget), "PyTorch by hand": Rival(by_hand, restore)}
     kernel_row(table, "softmax + cross-entropy + gradient", f"({count:,}, {vocab_size:,})", rivals, 2e-5,
-               {"NumPy": 4, "PyTorch": 1.5}, 1.0)
+               {"NumPy": 4, "PyTorch": 1.5}, 1.0, Work(2 * x.nbytes, x.nbytes, _EXPONENTIAL * x.size))
 
 
 def log_softmax(table: Table, torch: Any, count: int, vocab_size: int) -> None:
@@ -111,31 +122,70 @@ def log_softmax(table: Table, torch: Any, count: int, vocab_size: int) -> None:
     if torch is not None:
         t_x, t_out = torch.from_numpy(x), torch.empty(x.shape)
         rivals["PyTorch"] = Rival(lambda: torch._log_softmax(t_x, 1, False, out=t_out))
-    kernel_row(table, "log_softmax", f"({count:,}, {vocab_size:,})", rivals)
+    kernel_row(table, "log_softmax", f"({count:,}, {vocab_size:,})", rivals,
+               work=Work(2 * x.nbytes, 2 * x.nbytes, (_EXPONENTIAL + 1) * x.size))
 
 
-def activation(table: Table, torch: Any, name: str, size: int) -> None:
-    """tanh or sigmoid of a flat array."""
-    x = 3 * np.random.default_rng(3).standard_normal(size, np.float32)
-    out, other = np.empty_like(x), np.empty_like(x)
-    kernel = getattr(_core, name)
+def cross_entropy(table: Table, torch: Any, count: int, vocab_size: int) -> None:
+    """Losses alone."""
+    rng = np.random.default_rng(7)
+    x, other = 3 * rng.standard_normal((count, vocab_size), np.float32), np.empty((count, vocab_size), np.float32)
+    target, losses, every = rng.integers(0, vocab_size, count).astype(np.int32), np.empty(count), np.arange(count)
 
     def ours() -> np.ndarray:
-        kernel(out, x)
-        return out
+        _core.cross_entropy(losses, x, target)
+        return losses
 
     def by_numpy() -> np.ndarray:
-        if name == "tanh":
-            return np.tanh(x, out=other)
-        np.exp(np.negative(x, out=other), out=other)
-        return np.reciprocal(np.add(other, 1, out=other), out=other)
-    rivals = {"fastlm": Rival(ours), "NumPy": Rival(by_numpy)}
-    if name == "sigmoid":
-        rivals["SciPy"] = Rival(lambda: special.expit(x, out=other))
+        top = x.max(1, keepdims=True)
+        np.exp(np.subtract(x, top, out=other), out=other)
+        return np.log(other.sum(1)) + (top[:, 0] - x[every, target])
+    rivals = {"fastlm": Rival(ours), "NumPy": Rival(by_numpy),
+              "SciPy": Rival(lambda: special.logsumexp(x, 1) - x[every, target])}
     if torch is not None:
-        t_x, t_out, method = torch.from_numpy(x), torch.empty(size), getattr(torch, name)
-        rivals["PyTorch"] = Rival(lambda: method(t_x, out=t_out))
-    kernel_row(table, name, f"{size:,}", rivals)
+        t_x, t_target = torch.from_numpy(x), torch.from_numpy(target.astype(np.int64))
+        rivals["PyTorch"] = Rival(lambda: torch.nn.functional.cross_entropy(t_x, t_target, reduction="none"))
+    kernel_row(table, "cross_entropy", f"({count:,}, {vocab_size:,})", rivals,
+               work=Work(x.nbytes, x.nbytes, (_EXPONENTIAL - 1) * x.size))
+
+
+def squared_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
+    """|softmax - onehot|^2, and its gradient in place of the logits."""
+    rng = np.random.default_rng(8)
+    given, target = 3 * rng.standard_normal((count, vocab_size), np.float32), rng.integers(0, vocab_size, count)
+    x, losses, every, ids = np.empty_like(given), np.empty(count), np.arange(count), target.astype(np.int32)
+
+    def restore() -> None:
+        np.copyto(x, given)
+
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        _core.softmax_squared(x, losses, ids, 1.0)
+        return losses, x
+    kept = np.empty_like(given)
+
+    def by_numpy() -> tuple[np.ndarray, np.ndarray]:
+        p = np.exp(np.subtract(x, x.max(1, keepdims=True), out=x), out=x)
+        np.multiply(p, 1 / p.sum(1, keepdims=True), out=p)
+        np.copyto(kept, p)
+        kept[every, target] -= 1
+        loss = np.einsum("nv,nv->n", kept, kept)
+        np.subtract(kept, np.einsum("nv,nv->n", kept, p)[:, None], out=kept)
+        return loss, np.multiply(np.multiply(kept, 2, out=kept), p, out=kept)
+    rivals = {"fastlm": Rival(ours, restore), "NumPy": Rival(by_numpy, restore)}
+    if torch is not None:
+        leaf = torch.from_numpy(given.copy()).requires_grad_()
+        onehot = torch.nn.functional.one_hot(torch.from_numpy(target), vocab_size).float()
+
+        def forget() -> None:
+            leaf.grad = None
+
+        def autograd() -> Any:
+            loss = (leaf.softmax(1) - onehot).square().sum(1)
+            loss.sum().backward()
+            return loss, leaf.grad
+        rivals["PyTorch"] = Rival(autograd, forget)
+    kernel_row(table, "softmax_squared", f"({count:,}, {vocab_size:,})", rivals, 1e-4,
+               work=Work(2 * x.nbytes, x.nbytes, (_EXPONENTIAL + 5) * x.size))
 
 
 def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
@@ -167,55 +217,8 @@ def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
             with torch.inference_mode():
                 return by_hand(t_x, t_recurrent, t_before, torch.sigmoid, torch.tanh)
         rivals["PyTorch"] = Rival(by_torch, restore)
-    kernel_row(table, "lstm_gates", f"{lanes} lanes, H = {hidden}", rivals)
-
-
-def adamw(table: Table, torch: Any, size: int) -> None:
-    """One step of AdamW on a flat array; only ours also zeroes the gradient."""
-    rng = np.random.default_rng(5)
-    first, gradient = (rng.standard_normal(size, np.float32) for _ in range(2))
-    p, m, v, g = first.copy(), np.zeros_like(first), np.zeros_like(first), gradient.copy()
-    q, n, w = first.copy(), np.zeros_like(first), np.zeros_like(first)
-    one, two = np.empty_like(first), np.empty_like(first)
-    rate = _core.Rate(lr=1e-3, decay=0.01, beta1=0.9, beta2=0.99, epsilon=1e-8, correct1=1 - 0.9, correct2=1 - 0.99)
-
-    def ours() -> np.ndarray:
-        _core.adamw(p, m, v, g, rate)
-        return p
-
-    def start(p: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
-        np.copyto(p, first)
-        m.fill(0)
-        v.fill(0)
-        np.copyto(g, gradient)
-
-    def by_numpy() -> np.ndarray:
-        np.multiply(n, np.float32(0.9), out=n)
-        np.add(n, np.multiply(g, np.float32(0.1), out=one), out=n)
-        np.multiply(w, np.float32(0.99), out=w)
-        np.add(w, np.multiply(np.multiply(g, g, out=one), np.float32(0.01), out=one), out=w)
-        np.sqrt(np.divide(w, np.float32(1 - 0.99), out=one), out=one)
-        np.divide(n, np.add(one, np.float32(1e-8), out=one), out=two)
-        np.multiply(q, np.float32(1 - 1e-3 * 0.01), out=q)
-        return np.subtract(q, np.multiply(two, np.float32(1e-3 / 0.1), out=two), out=q)
-    rivals = {"fastlm": Rival(ours, lambda: start(p, m, v)), "NumPy": Rival(by_numpy, lambda: start(q, n, w))}
-    if torch is not None:
-        for kind in ("fused", "foreach"):
-            parameter = torch.nn.Parameter(torch.from_numpy(first.copy()))
-            parameter.grad = torch.from_numpy(gradient.copy())
-            method = torch.optim.AdamW([parameter], lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, **{kind: True})
-
-            def reset(parameter: Any = parameter, method: Any = method) -> None:
-                with torch.no_grad():
-                    parameter.copy_(torch.from_numpy(first))
-                for memory in method.state.get(parameter, {}).values():
-                    memory.zero_()
-
-            def step(parameter: Any = parameter, method: Any = method) -> Any:
-                method.step()
-                return parameter
-            rivals[f"PyTorch {kind}"] = Rival(step, reset)
-    kernel_row(table, "adamw", f"{size:,}", rivals, 1e-5)
+    kernel_row(table, "lstm_gates", f"{lanes} lanes, H = {hidden}", rivals,
+               work=Work(2 * x.nbytes + recurrent.nbytes + 3 * h.nbytes, 2 * x.nbytes + 3 * h.nbytes, 122 * h.size))
 
 
 def sampling(table: Table, torch: Any, vocab_size: int, temperature: float = 0.8, k: int = 40) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.sparse import csr_array
 
-from benchmarks.harness import KERNEL_HEADERS, Options, Rival, Table, kernel_row, one_thread, torch_or_none
+from benchmarks.harness import Options, Rival, Table, one_thread, torch_or_none
+from benchmarks.kernel_table import KERNEL_HEADERS, Work, kernel_row
 from fastlm import _core
 
 
@@ -52,7 +53,8 @@ def gather_and_scatter(table: Table, torch: Any, size: int = 10_000, width: int 
         t_weights, t_row, t_out = torch.from_numpy(weights), torch.from_numpy(row), torch.empty(count, width)
         rivals["PyTorch"] = Rival(lambda: torch.index_select(t_weights, 0, t_row, out=t_out))
     sizes = f"{count:,} of ({size:,}, {width})"
-    kernel_row(table, "gather", sizes, rivals)
+    distinct = len(np.unique(row)) * width * 4
+    kernel_row(table, "gather", sizes, rivals, work=Work(2 * out.nbytes, distinct + out.nbytes, 0, True))
 
     into = np.zeros_like(weights)
 
@@ -74,7 +76,8 @@ def gather_and_scatter(table: Table, torch: Any, size: int = 10_000, width: int 
     if torch is not None:
         t_given, t_into = torch.from_numpy(given), torch.from_numpy(into)
         rivals["PyTorch"] = Rival(lambda: t_into.index_add_(0, t_row, t_given), clear)
-    kernel_row(table, "scatter_add", sizes, rivals, 1e-4)
+    kernel_row(table, "scatter_add", sizes, rivals, 1e-4,
+               work=Work(3 * given.nbytes, distinct + given.nbytes, given.size, True))
 
 
 def positional(table: Table, torch: Any, length: int, vocab_size: int, max_length: int) -> None:
@@ -122,8 +125,9 @@ def positional(table: Table, torch: Any, length: int, vocab_size: int, max_lengt
                     total = torch.cat([total, total[-1:].expand(length - kept, -1)])
                 return total.add_(t_bias)
         rivals["PyTorch"] = Rival(torch_forward)
-    sizes = f"T = {length:,}, V = {vocab_size}, P = {max_length:,}"
-    kernel_row(table, "positional one-hot, all prefixes", sizes, rivals, 1e-4, {"SciPy": 50, "PyTorch": 2})
+    sizes, read = f"T = {length:,}, V = {vocab_size}, P = {max_length:,}", kept * vocab_size * 4
+    kernel_row(table, "positional one-hot, all prefixes", sizes, rivals, 1e-4, {"SciPy": 50, "PyTorch": 2},
+               work=Work(read + out.nbytes, read + out.nbytes, out.size + read // 4, True))
 
     given = rng.standard_normal(out.shape, np.float32)
     gradient, running = np.zeros_like(weights), np.zeros_like(carry)
@@ -152,7 +156,8 @@ def positional(table: Table, torch: Any, length: int, vocab_size: int, max_lengt
                 t_gradient.index_add_(0, t_rows, t_given[:kept].flip(0).cumsum_(0).flip(0).add_(later))
                 return t_gradient[t_rows[::97]]
         rivals["PyTorch"] = Rival(torch_backward, clear)
-    kernel_row(table, "its gradient", sizes, rivals, 1e-4)
+    kernel_row(table, "its gradient", sizes, rivals, 1e-4,
+               work=Work(2 * read + out.nbytes, read + out.nbytes, out.size + read // 4, True))
 
 
 def decayed(table: Table, torch: Any, steps: int = 64, lanes: int = 32, count: int = 5, width: int = 64) -> None:
@@ -195,4 +200,5 @@ def decayed(table: Table, torch: Any, steps: int = 64, lanes: int = 32, count: i
                     state = t_out[step]
                 return t_out.reshape(out.shape)
         rivals["PyTorch"] = Rival(torch_loop)
-    kernel_row(table, "decayed_sum", f"T = {steps}, {lanes} lanes, {count} rates, D = {width}", rivals, 1e-4)
+    kernel_row(table, "decayed_sum", f"T = {steps}, {lanes} lanes, {count} rates, D = {width}", rivals, 1e-4,
+               work=Work(x.nbytes + out.nbytes, x.nbytes + out.nbytes, 2 * out.size, True))

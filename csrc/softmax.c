@@ -142,25 +142,27 @@ static void softmax_cross_entropy(float *x, double *loss, const int32_t *target,
 {
     double sum[ROWS];
     beside b = {0};
-    float top = N ? row_max(x, V) : 0.0f;
+    float top = N ? row_max(x, V) : 0.0f, at_aim = 0.0f;              /* at_aim: the entry of b.done that is not scaled */
     for (size_t n = 0; n < N; n++, x += V) {
         const int32_t aim = target[n];
         loss[n] = aim < 0 ? 0.0 : (double)top - (double)x[aim];
         b.next = n + 1 < N ? x + V : NULL;
         const double total = row_exp(x, x, top, &top, &b, V);
+        if (n && target[n - 1] >= 0) b.done[target[n - 1]] = at_aim;
         b.from = b.done = x;
         if (aim < 0) {
             memset(x, 0, V * sizeof *x);
             b.factor = 0.0f;
             sum[n % ROWS] = 1.0;
         } else {
-            x[aim] = (float)((double)x[aim] - total);              /* so that the factor makes scale * (p - 1) of it */
+            at_aim = (float)((double)scale * ((double)x[aim] / total - 1.0));
             b.factor = (float)((double)scale / total);
             sum[n % ROWS] = total;
         }
         add_logs(loss, sum, n, N);
     }
     if (N) row_scale(b.done, b.factor, V);
+    if (N && target[N - 1] >= 0) b.done[target[N - 1]] = at_aim;
 }
 #undef ROWS
 

@@ -155,30 +155,29 @@ INLINE double lanes_total(const lanes *sum)
     return lane[0] + lane[1];
 }
 
-/* x = n log 2 + r with n the nearest integer and |r| <= log(2) / 2. Adding 1.5 * 2^23 rounds, and leaves n + bias in the
- * low bits of the sum. log 2 is split so that n times its first part is exact. */
+/* x = n log 2 + r with n the nearest integer and |r| <= log(2) / 2. Adding 1.5 * 2^23 rounds, and leaves n in the low
+ * bits of the sum, with 127 the exponent field of 2^n. log 2 is split so that n times its first part is exact. */
 typedef struct reduced { vf shifted, r; } reduced;
 
-INLINE reduced reduce(vf x, float bias)
+INLINE reduced reduce(vf x)
 {
-    const vf shift = splat(12582912.0f + bias), shifted = x * 1.44269504f + shift, n = shifted - shift;
+    const vf shift = splat(12582912.0f + 127.0f), shifted = x * 1.44269504f + shift, n = shifted - shift;
     return (reduced){shifted, (x - n * 0.693359375f) - n * -2.12194440e-4f};
 }
 
-/* exp(x) of some vectors, in place, for x in [-inf, 0]: 0 below 2^-126; NaN stays NaN. As 2^(n-1) * 2 exp(r): the
- * exponent's field of 2^(n-1) is n + 126, and where that is not positive it is 0 and so is the result. The polynomial is
- * minimax on |r| <= log(2)/2, relative error 9.2e-8, three quarters of a unit in the last place. Every step is written
- * for all vectors before the next step: a processor looks about four vectors ahead, and each step waits for the last. */
+/* exp(x) of some vectors, in place, for x in [-inf, 0]; NaN stays NaN. 2^n is 0 where its exponent field would not be
+ * positive, and so is the result, below about 2^-126. The polynomial is that of exp_parts. Every step is written for all
+ * vectors before the next step: a processor looks about four vectors ahead, and each step waits for the last. */
 INLINE void exp_negative(vf *x, int count)
 {
     reduced e[GROUP];
     vf y[GROUP];
-    UNROLL for (int g = 0; g < count; g++) e[g] = reduce(max(splat(-104.0f), x[g]), 126.0f);
-    UNROLL for (int g = 0; g < count; g++) y[g] = 0.08379568f + e[g].r * 0.01657943f;
-    UNROLL for (int g = 0; g < count; g++) y[g] = 0.33335295f + e[g].r * y[g];
-    UNROLL for (int g = 0; g < count; g++) y[g] = 0.999983012f + e[g].r * y[g];
-    UNROLL for (int g = 0; g < count; g++) y[g] = 1.99999940f + e[g].r * y[g];
-    UNROLL for (int g = 0; g < count; g++) y[g] = 2.0f + e[g].r * y[g];
+    UNROLL for (int g = 0; g < count; g++) e[g] = reduce(max(splat(-104.0f), x[g]));
+    UNROLL for (int g = 0; g < count; g++) y[g] = 0.00836885f + e[g].r * 0.001381432f;
+    UNROLL for (int g = 0; g < count; g++) y[g] = 0.0416684f + e[g].r * y[g];
+    UNROLL for (int g = 0; g < count; g++) y[g] = 0.1666652f + e[g].r * y[g];
+    UNROLL for (int g = 0; g < count; g++) y[g] = 0.49999994f + e[g].r * y[g];
+    UNROLL for (int g = 0; g < count; g++) y[g] = 1.0f + (e[g].r + e[g].r * e[g].r * y[g]);
     UNROLL for (int g = 0; g < count; g++) x[g] = (vf)positive((vi)((vu)e[g].shifted << 23)) * y[g];
 }
 
@@ -188,7 +187,7 @@ typedef struct exponential { vf scale, q; } exponential;
 
 INLINE exponential exp_parts(vf x)
 {
-    const reduced e = reduce(x, 127.0f);
+    const reduced e = reduce(x);
     const vf r = e.r, r2 = r * r;
     const vf p = (0.49999994f + r * 0.1666652f) + r2 * ((0.0416684f + r * 0.00836885f) + r2 * 0.001381432f);
     return (exponential){(vf)((vu)e.shifted << 23), r + r2 * p};
