@@ -52,8 +52,8 @@ def compare(loss: Callable[[Arrays], np.ndarray], values: Arrays, gradients: Arr
 
 
 def error(tape: np.ndarray, wanted: np.ndarray) -> float:
-    """The relative error of a tensor, beyond one rounding of the numbers of size 1 whose difference it may be; where its
-    gradient is nothing but rounding, whether the tape's is too."""
+    """The relative error of a tensor, beyond one rounding of the numbers of size 1 whose difference it may be; where
+    its gradient is nothing but rounding, whether the tape's is too."""
     scale = np.abs(wanted).max(initial=0)
     if scale < 1e-7:
         return 0.0 if np.abs(tape).max(initial=0) < 1e-6 else np.inf
