@@ -62,7 +62,7 @@ class LanguageModel:
         [('machine', 0.61), ('man', 0.07)]
         """
         state = self.start()
-        state.read(context)
+        state.advance_ids(self.vocabulary.encode(context))
         return state.next_tokens(k)
 
     def predict_all(self, text: str, k: int | None = 5) -> Any:
@@ -70,21 +70,20 @@ class LanguageModel:
 
         Returns a list of n lists as in `next_tokens`, or with k=None the probabilities (n, V) float32.
         """
-        rows = (row for part in self._rows(self.vocabulary.encode(text)) for row in part)
-        if k is None:
-            return np.exp(np.array([*rows], np.float32).reshape(-1, len(self.vocabulary)))
-        return [self.top(row, k) for row in rows]
-
-    def _rows(self, ids: Array) -> Iterator[Array]:
-        """log p after every prefix, a few megabytes at a time."""
-        state = self.start().state
-        together = max(1, (1 << 22) // len(self.vocabulary))
+        if k is not None and k < 1:
+            raise ValueError(f"k = {k}; at least 1 was expected")
+        ids, predictor, state = self.vocabulary.encode(text), self.model.predictor, self.start().state
+        together = predictor.rows_together(len(self.vocabulary)) if k else max(1, (1 << 22) // len(self.vocabulary))
+        likeliest: list[list[tuple[str, float]]] = []
+        p = np.empty((0 if k else len(ids), len(self.vocabulary)), np.float32)
         for first in range(0, len(ids), together):
             part = ids[first: first + together]
-            logits, state = self.model.forward(Batch(part, np.ones(len(part), np.uintp), 1), state)
-            out = np.empty_like(logits.value)
-            _core.log_softmax(out, logits.value)
-            yield out
+            x, state = self.model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            if k:
+                likeliest += map(self._named, *predictor.top(x.value, k))
+            else:
+                _core.log_softmax(p[first: first + together], predictor.logits(x).value)
+        return likeliest if k else np.exp(p, out=p)
 
     def top(self, log_probabilities: Array, k: int) -> list[tuple[str, float]]:
         """The k likeliest of log-probabilities (V,) as (token, probability), likeliest first."""

@@ -63,7 +63,12 @@ class PrefixState:
         return self.read_ids(self._language_model.vocabulary.encode(text))
 
     def read_ids(self, ids: Array) -> Array:
-        """Reads ids (n,) in one pass."""
+        """Reads ids (n,) in one pass; returns `log_probabilities()` of what follows them."""
+        self.advance_ids(ids)
+        return self.log_probabilities()
+
+    def advance_ids(self, ids: Array) -> None:
+        """`read_ids` without the distribution."""
         model = self._language_model.model
         ids = model.check(ids)
         state = self._stepper.state
@@ -73,7 +78,6 @@ class PrefixState:
             self._row = rows.value[-1:].copy()
         self._stepper = model.stepper(state)
         self.tokens += len(ids)
-        return self.log_probabilities()
 
     def log_probabilities(self, out: Array | None = None) -> Array:
         """log p of every next token (V,) float32, in nats; written to `out` where one is given."""

@@ -270,3 +270,19 @@ def test_no_other_cuts_cost_less(size: int) -> None:
         others = sorted(rng.choice(places, min(len(places), int(rng.integers(0, 5))), replace=False).tolist())
         assert least <= cost_of(counts, 128, 256, others) * (1 + 1e-9)
     assert (chosen == []) == (size < 100)
+
+
+@pytest.mark.parametrize("options", OUTPUTS[:2], ids=lambda options: "-".join(options))
+def test_the_top_after_every_prefix_and_scores_do_without_all_logits(options, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = fastlm.train(["a b c d e f g h i j k l\n" * 30], epochs=3, threads=1,
+                      model=lambda size: DecayedBag(size, width=4, hidden=8, output=options))
+    text = "a b c d e f q a a"
+    whole, ids = lm.predict_all(text, k=None), lm.vocabulary.encode(text)
+    nats = -np.log(whole[np.arange(len(ids) - 1), ids[1:]])
+    monkeypatch.setattr(Adaptive, "logits", None)
+    for found, p in zip(lm.predict_all(text, k=3), whole, strict=True):
+        best = np.argsort(-p, kind="stable")[:3]
+        assert [token for token, _ in found] == [lm.vocabulary.tokens[i] for i in best]
+        np.testing.assert_allclose([p for _, p in found], p[best], rtol=1e-5)
+    assert [token for token, _ in lm.next_tokens(text, k=3)] == [token for token, _ in found]
+    np.testing.assert_allclose(lm.score(text).per_token[1:-1], nats, rtol=1e-4)
