@@ -239,9 +239,15 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
 def _check_size(config: Any, weights: dict[str, Array], vocab_size: int) -> None:
     if not isinstance(config, dict) or config.get("vocab_size") != vocab_size:
         raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
-    held = sum(array.size for array in weights.values())
+    _check_numbers(config, sum(array.size for array in weights.values()))
+
+
+def _check_numbers(config: dict[str, Any], held: int) -> None:
+    """No number of a configuration, those of its parts included, may ask for more than the file's weights."""
     for name, value in config.items():
         costs_nothing = isinstance(value, bool) or name in ("seed", "order")
         if isinstance(value, int) and not costs_nothing and value > max(held, 1):
             raise ValueError(f"{name} = {value}, with {held} weights in the file")
-
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                _check_numbers(inner, held)

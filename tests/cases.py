@@ -43,6 +43,17 @@ def adaptive(vocab_size: int, widths: list[int] | None = None) -> dict[str, Any]
     return options if widths is None else options | {"widths": widths}
 
 
+def mixture(model, p, ids, steps, starts, state):
+    """The log of the parts' weighted probabilities, each part by its own form."""
+    forms = [ngram_oracle.kneser_ney, oracle.lstm_model, oracle.decayed_bag]
+    total = 0.0
+    for index, (part, weight, form) in enumerate(zip(model.parts, model.weights, forms, strict=True)):
+        values = {name: parameter.value.astype(float) for name, parameter in part.parameters.items()}
+        own = {name[2:]: array for name, array in state.items() if name.startswith(f"{index}/")}
+        total = total + weight * np.exp(oracle.log_softmax(form(part, values, ids, steps, starts, own)))
+    return np.log(total)
+
+
 # name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
@@ -69,31 +80,44 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
 ALL_MODELS = NETWORKS | {
     "KneserNey": (lambda v: models.KneserNey(v, order=3), ngram_oracle.kneser_ney),
     "KneserNey of lines": (lambda v: models.KneserNey(v, order=5, boundary=4), ngram_oracle.kneser_ney),
+    "Mixture": (lambda v: models.Mixture(v, [
+        models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3),
+        models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3]))]), mixture),
 }
 
 
 def model_of(name: str, vocab_size: int, seed: int = 0) -> PrefixModel:
     """The model with random, unequal parameters, none of them zero."""
     model = ALL_MODELS[name][0](vocab_size)
-    rng = np.random.default_rng(seed)
+    randomise(model, np.random.default_rng(seed))
+    return model
+
+
+def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
+    """Random, unequal parameters, none of them zero; counts of a random text; unequal weights."""
     for parameter in model.parameters.values():
         parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
     if isinstance(model, models.KneserNey):
-        model.text = [rng.integers(0, vocab_size, 90), rng.integers(0, vocab_size, 50)]
+        model.text = [rng.integers(0, model.vocab_size, 90), rng.integers(0, model.vocab_size, 50)]
         model.fit(model.text)
-    return model
+    if isinstance(model, models.Mixture):
+        for part in model.parts:
+            randomise(part, rng)
+        model.weights = rng.dirichlet(np.ones(len(model.parts)))
 
 
 def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -> State:
     """A state such as some prefix may have left behind."""
     state = model.start(sequences)
     for name, array in state.arrays.items():
+        index, _, name = name.rpartition("/")
+        owner = model.parts[int(index)] if index else model
         if name == "ids":
             array[:] = rng.integers(0, model.vocab_size, array.shape)
             for row in array:   # documents that began a few tokens ago
                 row[int(rng.integers(0, array.shape[1] + 1)):] = -1
         elif name == "context":
-            array[:] = rng.integers(-1, len(model.tables["backoff"]), array.shape)
+            array[:] = rng.integers(-1, len(owner.tables["backoff"]), array.shape)
         elif name == "position":
             array[:] = rng.integers(0, 7, array.shape)
         else:

@@ -4,7 +4,9 @@ from fastlm.models.decayed_bag import DecayedBag
 from fastlm.models.feed_forward import FeedForward
 from fastlm.models.kneser_ney import KneserNey
 from fastlm.models.lstm import LSTM
+from fastlm.models.mixture import Mixture
 from fastlm.models.positional_onehot import PositionalOneHot
 from fastlm.models.prefix import Batch, PrefixModel, State
 
-__all__ = ["LSTM", "Batch", "DecayedBag", "FeedForward", "KneserNey", "PositionalOneHot", "PrefixModel", "State"]
+__all__ = ["LSTM", "Batch", "DecayedBag", "FeedForward", "KneserNey", "Mixture", "PositionalOneHot", "PrefixModel",
+           "State"]
