@@ -156,7 +156,8 @@ def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed:
             return LSTM(vocab_size, hidden=hidden, width=64, seed=seed, dropout=0.0 if time < 200 else 0.2,
                         output=output_of(softmax, vocab_size, counts, hidden))
         hidden = 64 if time < 15 or tokens < 50_000 else 128 if time < 100 else 200 if time < 900 else 400
-        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=0.0 if time < 100 else 0.2 if time < 200 else 0.3,
+        dropout = 0.0 if time < 100 else 0.2 if time < 200 else 0.3
+        return LSTM(vocab_size, hidden=hidden, seed=seed, tied=True, dropout=dropout,
                     output=output_of(softmax, vocab_size, counts, hidden))
     if model == "feed-forward":
         return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed,

@@ -19,9 +19,9 @@ Array = np.ndarray
 class Mixture(PrefixModel):
     """p(w|h) = sum over the parts of weight_i p_i(w|h), the weights positive and of sum 1. Jelinek & Mercer 1980.
 
-    `parts`: prefix models of one vocabulary, or their configurations. Counts and a network err on different tokens: mixed
-    they are better than either. The parts are fitted by themselves; `fit` then chooses the weights on text that none of
-    them has seen. Before that they are equal.
+    `parts`: prefix models of one vocabulary, or their configurations. Counts and a network err on different tokens:
+    mixed they are better than either. The parts are fitted by themselves; `fit` then chooses the weights on text that
+    none of them has seen. Before that they are equal.
 
     >>> from fastlm.models import DecayedBag, KneserNey
     >>> Mixture(5, [KneserNey(5, order=2), DecayedBag(5, width=3)]).log_probabilities([4, 0]).shape
