@@ -126,10 +126,6 @@ typedef struct flm_kernels {
      * c = f*c_prev + i*g; h = o*tanh(c).  c_prev (B,H) or NULL for zeros; c may be c_prev */
     void (*lstm_gates)(float *h, float *c, float *gates, const float *recurrent, const float *c_prev,
                        size_t B, size_t H);
-    /* dgates (B,4H), assigned: the gradient before the nonlinearities; may be gates itself. dc (B,H) in: gradient of c
-     * from later steps; out: gradient of c_prev. dh (B,H): whole gradient of h */
-    void (*lstm_gates_back)(float *dgates, float *dc, const float *dh, const float *gates, const float *c,
-                            const float *c_prev, size_t B, size_t H);
     /* A layer along packed sequences of N rows. gates: panels, assigned; inputs: panels of R rows, bias included, of
      * which row n reads row[n], or its own where row is NULL (R = N; gates may be inputs then). h, c (N,H), assigned.
      * h_prev, c_prev (N,H): the same before each row; their first size[0] rows are given. packed: the recurrent matrix

@@ -49,7 +49,6 @@ const flm_kernels FLM_TABLE = {
     .panel_sum = panel_sum,
     .panel_scatter = panel_scatter,
     .lstm_gates = lstm_gates,
-    .lstm_gates_back = lstm_gates_back,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
     .lstm_step = lstm_step,

@@ -96,23 +96,6 @@ static void lstm_forward(float *h, float *c, float *gates, float *h_prev, float 
     }
 }
 
-/* dc += dh o (1 - tanh(c)^2), then through c = f c_prev + i g to the gates; dc leaves as the gradient of c_prev. The
- * gates lie `apart` floats from one another, `stored` lanes of their gradients are written. */
-INLINE void lstm_cell_back(float *dgate, float *dc, const float *dh, const float *gate, size_t apart, const float *c,
-                           const float *c_prev, size_t left, size_t stored)
-{
-    const vf i = load_up_to(gate, left, 0.0f), f = load_up_to(gate + apart, left, 0.0f);
-    const vf g = load_up_to(gate + 2 * apart, left, 0.0f), o = load_up_to(gate + 3 * apart, left, 0.0f);
-    const vf squashed = tanh_of(load_up_to(c, left, 0.0f)), out = load_up_to(dh, left, 0.0f);
-    const vf before = c_prev ? load_up_to(c_prev, left, 0.0f) : splat(0.0f);
-    const vf cell = load_up_to(dc, left, 0.0f) + out * o * (1.0f - squashed * squashed);
-    store_up_to(dgate, cell * g * (i * (1.0f - i)), stored);
-    store_up_to(dgate + apart, cell * before * (f * (1.0f - f)), stored);
-    store_up_to(dgate + 2 * apart, cell * i * (1.0f - g * g), stored);
-    store_up_to(dgate + 3 * apart, out * squashed * (o * (1.0f - o)), stored);
-    store_up_to(dc, cell * f, left);
-}
-
 static void lstm_step(float *h, float *c, float *gates, const float *x, const flm_matrix *input,
                       const flm_matrix *recurrent, const float *bias, const float *h_prev, const float *c_prev,
                       size_t S, size_t H)
@@ -123,15 +106,19 @@ static void lstm_step(float *h, float *c, float *gates, const float *x, const fl
     lstm_gates(h, c, gates, NULL, c_prev, S, H);
 }
 
-static void lstm_gates_back(float *dgates, float *dc, const float *dh, const float *gates, const float *c,
-                            const float *c_prev, size_t B, size_t H)
+/* W units of a panel: dc += dh o (1 - tanh(c)^2), then through c = f c_prev + i g to the gates, whose gradients take
+ * their places; dc leaves as the gradient of c_prev. The first `left` units are real. */
+INLINE void lstm_cell_back(float *gate, float *dc, const float *dh, const float *c, const float *c_prev, size_t left)
 {
-    for (size_t b = 0; b < B; b++)
-        for (size_t j = 0; j < H; j += W) {
-            const size_t at = b * H + j;
-            lstm_cell_back(dgates + b * 4 * H + j, dc + at, dh + at, gates + b * 4 * H + j, H, c + at,
-                           c_prev ? c_prev + at : NULL, H - j, H - j);
-        }
+    const vf i = load_up_to(gate, left, 0.0f), f = load_up_to(gate + LANES, left, 0.0f);
+    const vf g = load_up_to(gate + 2 * LANES, left, 0.0f), o = load_up_to(gate + 3 * LANES, left, 0.0f);
+    const vf squashed = tanh_of(load_up_to(c, left, 0.0f)), out = load_up_to(dh, left, 0.0f);
+    const vf cell = load_up_to(dc, left, 0.0f) + out * o * (1.0f - squashed * squashed);
+    store(gate, cell * g * (i * (1.0f - i)));
+    store(gate + LANES, cell * load_up_to(c_prev, left, 0.0f) * (f * (1.0f - f)));
+    store(gate + 2 * LANES, cell * i * (1.0f - g * g));
+    store(gate + 3 * LANES, out * squashed * (o * (1.0f - o)));
+    store_up_to(dc, cell * f, left);
 }
 
 static void lstm_backward(float *gates, float *dh, float *dc, const float *c, const float *c_prev, const float *packed,
@@ -144,7 +131,7 @@ static void lstm_backward(float *gates, float *dh, float *dc, const float *c, co
             for (size_t s = 0; s < size[t]; s++) {
                 float *gate = gates + (j / LANES * N + n + s) * WIDTH + j % LANES;
                 const size_t at = (n + s) * H + j;
-                lstm_cell_back(gate, dc + s * H + j, dh + at, gate, LANES, c + at, c_prev + at, H - j, W);
+                lstm_cell_back(gate, dc + s * H + j, dh + at, c + at, c_prev + at, H - j);
             }
         if (t == 0) break;
         panel_rows_back(dh + (n - size[t - 1]) * H, gates + n * WIDTH, N, packed, starts ? starts + n : NULL, size[t],

@@ -45,8 +45,6 @@ cdef extern from "fastlm.h" nogil:
         void (*sum_rows)(float *, const float *, size_t, size_t) noexcept nogil
         void (*dropout)(float *, const float *, float, uint64_t, int, size_t) noexcept nogil
         void (*lstm_gates)(float *, float *, float *, const float *, const float *, size_t, size_t) noexcept nogil
-        void (*lstm_gates_back)(float *, float *, const float *, const float *, const float *, const float *,
-                                size_t, size_t) noexcept nogil
         void (*panel_pack)(float *, const float *, size_t, size_t) noexcept nogil
         void (*panel_pack_back)(float *, const float *, size_t, size_t) noexcept nogil
         void (*panel_product)(float *, const float *, const float *, const float *, size_t, size_t,

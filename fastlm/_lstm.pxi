@@ -102,23 +102,6 @@ def lstm_gates(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1]
         kernels.lstm_gates(&h[0, 0], &c[0, 0], &gates[0, 0], from_h, from_c, <size_t> B, <size_t> H)
 
 
-def lstm_gates_back(float[:, ::1] dgates not None, float[:, ::1] dc not None, const float[:, ::1] dh not None,
-                    const float[:, ::1] gates not None, const float[:, ::1] c not None, const float[:, ::1] c_prev):
-    """dgates (B,4H) assigned, may be gates; dc (B,H) becomes the gradient of c_prev (B,H) or None."""
-    cdef Py_ssize_t B = dh.shape[0], H = dh.shape[1]
-    cdef const float *from_c = NULL
-    shape("dgates", dgates.shape[0], dgates.shape[1], B, 4 * H)
-    shape("dc", dc.shape[0], dc.shape[1], B, H)
-    shape("gates", gates.shape[0], gates.shape[1], B, 4 * H)
-    shape("c", c.shape[0], c.shape[1], B, H)
-    if c_prev is not None:
-        shape("c_prev", c_prev.shape[0], c_prev.shape[1], B, H)
-        from_c = &c_prev[0, 0]
-    with nogil:
-        kernels.lstm_gates_back(&dgates[0, 0], &dc[0, 0], &dh[0, 0], &gates[0, 0], &c[0, 0], from_c, <size_t> B,
-                                <size_t> H)
-
-
 def lstm_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, :, ::1] gates not None,
                  float[:, ::1] h_prev not None, float[:, ::1] c_prev not None, const float[:, :, ::1] packed not None,
                  const float[:, :, ::1] inputs not None, const int64_t[::1] row, const uint8_t[::1] starts,

@@ -11,7 +11,7 @@ import numpy as np
 
 import fastlm
 from fastlm.language_model import LanguageModel, boundary_of
-from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel
+from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot, PrefixModel
 from fastlm.outputs.cost import cutoffs
 from fastlm.progress import ProgressLine
 from fastlm.scoring import score_sequences
@@ -22,15 +22,17 @@ from fastlm.training.batches import read_and_predict
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.held_out import hold_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
-from fastlm.workers import Workers
+from fastlm.workers import Workers, one_thread_products
 
 Array = np.ndarray
-MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "kneser-ney")
+MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "kneser-ney", "mixture")
 SOFTMAXES = ("auto", "full", "adaptive", "sampled")
 _HELD_OUT = 0.05          # share of the text held out where none is given
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 _FULL = 2000              # words up to which the full softmax costs little
 _SAMPLES = 1024           # words drawn a step for the sampled softmax
+_WEIGHED = 1 << 14        # held-out tokens that a mixture's weights are fitted on, and
+_WEIGHED_LOGITS = 1 << 27   # logits that a network may make for it
 
 
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
@@ -48,10 +50,11 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
     ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
     are predicted sensibly. order: tokens of the longest n-grams of "kneser-ney", by default 5, and 8 of vocabularies of
-    up to 512; it is counted and takes no budget, and no text is held out for it. softmax: how a network chosen by
-    name predicts many words, one of SOFTMAXES; see `output_of`. progress: True for a line on standard
-    error, or a function called about twice a second with the figures. checkpoint: see `Trainer.fit`. Ctrl-C returns the
-    best model so far. Raises ValueError or OSError, one sentence, before training.
+    up to 512; it is counted and takes no budget, and no text is held out for it. "mixture" is those n-grams and an
+    LSTM, mixed by weights fitted on the held-out text, which the n-grams then count too unless it is `valid`. softmax:
+    how a network chosen by name predicts many words, one of SOFTMAXES; see `output_of`. progress: True for a line on
+    standard error, or a function called about twice a second with the figures. checkpoint: see `Trainer.fit`. Ctrl-C
+    returns the best model so far. Raises ValueError or OSError, one sentence, before training.
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
@@ -63,6 +66,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     corpus = replace(corpus, boundary=boundary_of(vocabulary))
     text_bytes, tokens = corpus.bytes, len(corpus.ids)
+    whole = corpus
     network = (PrefixModel.build(plan.model) if plan
                else build(model, len(vocabulary), len(corpus.ids), seconds, seed, order, softmax, vocabulary.counts))
     if valid is not None:
@@ -80,6 +84,15 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
             if value is not None:
                 raise ValueError(f"{name} = {value!r} was given; a kneser-ney model is counted in one pass")
         return LanguageModel(vocabulary, network, count(network, corpus, held_out, threads, clock), None, card)
+    mixture = network if isinstance(network, Mixture) and (plan is not None or model == "mixture") else None
+    if mixture is not None:
+        counts, network = mixture.parts
+        assert isinstance(counts, KneserNey)
+        counts.fit(corpus, threads)
+        before = clock.seconds()
+        held_out_nats(network, held_out, threads)
+        seconds = None if seconds is None else max(0.5 * seconds, seconds - 2 * (clock.seconds() - before))
+        plan = plan and replace(plan, model=network.config())
     network.initialise(np.bincount(corpus.ids, minlength=len(vocabulary)).astype(np.float64))
     trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(lr=1e-2),
                       seed=plan.seed if plan else seed, threads=threads)
@@ -89,7 +102,28 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
                           checkpoint=checkpoint, checkpoint_every=checkpoint_every)
     if line is not None:
         line.close()
-    return LanguageModel(vocabulary, network, history, trainer.plan, card)
+    if mixture is None:
+        return LanguageModel(vocabulary, network, history, trainer.plan, card)
+    assert isinstance(counts, KneserNey) and trainer.plan is not None
+    mixture.fit([held_out_nats(part, held_out, threads) for part in mixture.parts])
+    if valid is None and held_out is not None:
+        counts.fit(whole, threads)
+    history.ended += f"; mixed with n-grams of up to {counts.order} tokens, which weigh {mixture.weights[0]:.2f}"
+    return LanguageModel(vocabulary, mixture, history, replace(trainer.plan, model=mixture.config()), card)
+
+
+def held_out_nats(model: PrefixModel, corpus: Corpus | None, threads: int | None) -> Array:
+    """-log p (N,) float64 of the first tokens of every held-out document, some 16,000 in all, fewer of many words."""
+    if corpus is None:
+        return np.zeros(0)
+    inputs, targets, _ = read_and_predict(corpus)
+    spans = list(zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True))
+    most = min(_WEIGHED, _WEIGHED_LOGITS // model.vocab_size)
+    share = min(1.0, most / max(1, len(corpus.ids)))
+    parts = [slice(first, first + int(np.ceil(share * (last - first)))) for first, last in spans]
+    with one_thread_products(), Workers(threads) as workers:
+        nats = score_sequences(model, [inputs[part] for part in parts], [targets[part] for part in parts], workers)
+    return np.concatenate([*nats, np.zeros(0)])
 
 
 def count(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None, clock: Clock) -> History:
@@ -139,11 +173,11 @@ def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed:
     """The model a name stands for, sized by the vocabulary, the text and the time; ValueError for an unknown name."""
     if softmax not in SOFTMAXES:
         raise ValueError(f"softmax = {softmax!r}; one of {', '.join(SOFTMAXES)} was expected")
-    if softmax != "auto" and model not in ("auto", "lstm", "feed-forward", "decayed-bag"):
-        raise ValueError(f"softmax = {softmax!r} was given; only the models lstm, feed-forward and decayed-bag have a "
-                         "choice of it by name")
-    if order is not None and model != "kneser-ney":
-        raise ValueError(f"order = {order} was given; only the model kneser-ney has one")
+    if softmax != "auto" and model not in ("auto", "lstm", "feed-forward", "decayed-bag", "mixture"):
+        raise ValueError(f"softmax = {softmax!r} was given; only the models lstm, feed-forward, decayed-bag and "
+                         "mixture have a choice of it by name")
+    if order is not None and model not in ("kneser-ney", "mixture"):
+        raise ValueError(f"order = {order} was given; only the models kneser-ney and mixture have one")
     if isinstance(model, PrefixModel):
         return model
     if callable(model):
@@ -169,6 +203,9 @@ def build(model: Any, vocab_size: int, tokens: int, seconds: float | None, seed:
         return PositionalOneHot(vocab_size, max_length=max(1, min(64, 20_000_000 // vocab_size**2)), seed=seed)
     if model == "kneser-ney":
         return KneserNey(vocab_size, order=(8 if small else 5) if order is None else order)
+    if model == "mixture":
+        return Mixture(vocab_size, [build("kneser-ney", vocab_size, tokens, seconds, seed, order),
+                                    build("lstm", vocab_size, tokens, seconds, seed, None, softmax, counts)])
     raise ValueError(f"model = {model!r}; one of {', '.join(MODELS)}, a PrefixModel or a function was expected")
 
 

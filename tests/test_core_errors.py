@@ -117,21 +117,6 @@ SHAPES: dict[str, Callable[[], object]] = {
     "c_prev has shape (1, 1), expected (1, 2)": lambda: _core.lstm_gates(
         f(1, 2), f(1, 2), f(1, 8), None, f(1, 1)
     ),
-    "dgates has shape (1, 4), expected (1, 8)": lambda: _core.lstm_gates_back(
-        f(1, 4), f(1, 2), f(1, 2), f(1, 8), f(1, 2), None
-    ),
-    "dc has shape (2, 2), expected (1, 2)": lambda: _core.lstm_gates_back(
-        f(1, 8), f(2, 2), f(1, 2), f(1, 8), f(1, 2), None
-    ),
-    "gates has shape (1, 4), expected (1, 8)": lambda: _core.lstm_gates_back(
-        f(1, 8), f(1, 2), f(1, 2), f(1, 4), f(1, 2), None
-    ),
-    "c has shape (1, 4), expected (1, 2)": lambda: _core.lstm_gates_back(
-        f(1, 8), f(1, 2), f(1, 2), f(1, 8), f(1, 4), None
-    ),
-    "c_prev has shape (3, 2), expected (1, 2)": lambda: _core.lstm_gates_back(
-        f(1, 8), f(1, 2), f(1, 2), f(1, 8), f(1, 2), f(3, 2)
-    ),
     "g has 2 elements, expected 3": lambda: _core.sgd(f(3), f(2), RATE),
     "v has 2 elements, expected 3": lambda: _core.momentum(f(3), f(2), f(3), RATE),
     "a has 2 elements, expected 3 ": lambda: _core.adagrad(f(3), f(2), f(3), RATE),

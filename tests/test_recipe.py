@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot
+from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot
 from fastlm.recipe import build, fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -61,11 +61,47 @@ def test_an_ngram_model_of_held_out_text_and_of_any_order():
     assert own.model.order == 3 and own.card["held_out"] == 0
 
 
+def random_text(seed, words=6000):
+    """Words that follow each other by rules that change, so that neither counts nor a network know it all."""
+    rng = np.random.default_rng(seed)
+    out, word = [], 0
+    for _ in range(words):
+        word = int((3 * word + rng.integers(0, 4)) % 40)
+        out.append(f"w{word}")
+        if rng.random() < 0.1:
+            out.append("\n")
+    return " ".join(out)
+
+
+def test_a_mixture_of_counts_and_a_network():
+    text, other = random_text(1), random_text(2, 3000)
+    lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3)
+    counts, network = lm.model.parts
+    assert isinstance(lm.model, Mixture) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
+    assert counts.order == 3 and lm.model.weights.sum() == pytest.approx(1) and lm.card["held_out"] > 0
+    alone = [fastlm.LanguageModel(lm.vocabulary, part).perplexity([other]) for part in lm.model.parts]
+    assert lm.perplexity([other]) < 1.01 * min(alone) < max(alone)   # no worse than the better part, whichever it is
+    # the weights are fitted before the n-grams count the held-out text as well
+    everything = fastlm.train([text], model="kneser-ney", order=3)
+    np.testing.assert_array_equal(counts.tables["logp"], everything.model.tables["logp"])
+    assert f"n-grams of up to 3 tokens, which weigh {lm.model.weights[0]:.2f}" in lm.history.ended
+    again = fastlm.train([text], plan=lm.plan, threads=1)
+    assert again.digest() == lm.digest() and again.plan == lm.plan
+
+
+def test_a_mixture_keeps_its_budget_and_does_not_count_what_judges_it():
+    lm = fastlm.train([random_text(3)], model="mixture", budget=1.0, valid=[random_text(4, 500)], threads=2)
+    everything = fastlm.train([random_text(3)], model="kneser-ney")
+    np.testing.assert_array_equal(lm.model.parts[0].tables["logp"], everything.model.tables["logp"])
+    tiny = fastlm.train(["a b a\n"], model="mixture", epochs=1)   # too little to hold anything out
+    assert tiny.model.weights.tolist() == [0.5, 0.5] and tiny.card["held_out"] == 0
+
+
 @pytest.mark.parametrize("options, message", [
     ({"epochs": 2}, "epochs = 2 was given; a kneser-ney model is counted in one pass"),
     ({"checkpoint": "x"}, "checkpoint = 'x' was given; a kneser-ney model is counted in one pass"),
     ({"order": 200}, "order = 200; a whole number of 1 to 127 tokens was expected"),
-    ({"model": "lstm", "order": 3}, "order = 3 was given; only the model kneser-ney has one"),
+    ({"model": "lstm", "order": 3}, "order = 3 was given; only the models kneser-ney and mixture have one"),
 ])
 def test_what_an_ngram_model_cannot_take(options, message):
     with pytest.raises(ValueError) as caught:
@@ -115,10 +151,10 @@ def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
     ({"softmax": "hierarchical"}, "softmax = 'hierarchical'; one of auto, full, adaptive, sampled was expected"),
     ({"softmax": "sampled", "unit": "byte"},
      "softmax = 'sampled' needs ids in the order of their counts; these are not"),
-    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models lstm, feed-forward and "
-                                                 "decayed-bag have a choice of it by name"),
-    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models lstm, feed-forward and "
-                                                "decayed-bag have a choice of it by name"),
+    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models lstm, feed-forward, "
+                                                 "decayed-bag and mixture have a choice of it by name"),
+    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models lstm, feed-forward, "
+                                                "decayed-bag and mixture have a choice of it by name"),
 ])
 def test_what_softmax_cannot_be(options, message):
     with pytest.raises(ValueError) as caught:
