@@ -248,7 +248,8 @@ void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n);
 void flm_ngram_unigrams(float *logp, double *p, const int32_t *count, const double *discount, size_t V);
 /* For the contexts h in [first, last), all of one level, S(h) the sum of a(hw):
  * gamma(h) = sum_w D(a(hw)) / S(h); p(w|h) = (a(hw) - D(a(hw))) / S(h) + gamma(h) p(w|h without its oldest word).
- * p, shorter: linear probabilities of the level of hw and of the one above, whose first nodes are origin and above. */
+ * p, shorter: linear probabilities of the level of hw (NULL: not wanted) and of the one above, whose first nodes are
+ * origin and above. */
 void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *shorter, const int32_t *child,
                         const int32_t *link, const int32_t *count, const double *discount, size_t first, size_t last,
                         size_t origin, size_t above);

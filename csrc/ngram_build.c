@@ -71,7 +71,8 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
         for (size_t c = from; c < to; c++) {
             const double own = (count[c] - discount[count[c] < 3 ? count[c] : 3]) / total;
             const double q = own + gamma * shorter[(size_t)link[c] - origin_shorter];
-            p[c - origin] = q;
+            if (p)
+                p[c - origin] = q;
             logp[c] = q < 1 ? (float)log_of(q) : 0;
         }
     }

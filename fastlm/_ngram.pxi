@@ -92,6 +92,7 @@ cdef class NGramBuilder:
         """Frees what only counting needed. Returns the counts (nodes,) int32, and where each level begins and ends."""
         self.position = self.rank = self.node = self.above = None
         self.shared = self.reach = None
+        self.id = self.starts = None
         self.logp = numpy.empty(self.word.shape[0], numpy.float32)
         self.backoff = numpy.zeros(self.child.shape[0] - 1, numpy.float32)
         return self.counts.base, self.origin
@@ -105,7 +106,8 @@ cdef class NGramBuilder:
 
     def longer(self, size_t level):
         """Goes on to the n-grams of `level` words, to be estimated."""
-        self.shorter, self.p = self.p, numpy.empty(self.origin[level] - self.origin[level - 1])
+        self.shorter = self.p                             # the longest n-grams' are nobody's shorter ones
+        self.p = numpy.empty(self.origin[level] - self.origin[level - 1]) if level < self.order else None
 
     def estimate(self, size_t task, size_t level, const double[::1] discount not None):
         """Estimates the n-grams of `level` words, 2 or more, after the task's share of their contexts."""
@@ -113,8 +115,9 @@ cdef class NGramBuilder:
         cdef size_t first = above + (here - above) * task // self.tasks
         cdef size_t last = above + (here - above) * (task + 1) // self.tasks
         extent("discount", discount.shape[0], 4)
+        cdef double *p = NULL if self.p is None else &self.p[0]
         with nogil:
-            flm_ngram_estimate(&self.logp[0], &self.backoff[0], &self.p[0], &self.shorter[0], &self.child[0],
+            flm_ngram_estimate(&self.logp[0], &self.backoff[0], p, &self.shorter[0], &self.child[0],
                                &self.link[0], &self.counts[0], &discount[0], first, last, here, above)
 
     def tables(self):

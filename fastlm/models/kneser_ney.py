@@ -73,6 +73,7 @@ class KneserNey(PrefixModel):
         ids, starts = stream(corpus)
         builder = _core.NGramBuilder(ids, starts, -1 if self.boundary is None else self.boundary, self.order,
                                      self.vocab_size, _TASKS)
+        del ids, starts                 # the builder lets go of them before it needs the most memory
         with Workers(threads) as workers:
             def share(step: Callable[..., None], *arguments: Any) -> None:
                 workers.run([lambda task=task: step(task, *arguments) for task in range(_TASKS)])  # type: ignore[misc]
