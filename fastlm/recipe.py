@@ -91,7 +91,9 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         counts.fit(corpus, threads)
         before = clock.seconds()
         held_out_nats(network, held_out, threads)
-        seconds = None if seconds is None else max(0.5 * seconds, seconds - 2 * (clock.seconds() - before))
+        now = clock.seconds()
+        if seconds is not None:   # fitting the weights will take as long again: spent in advance, the budget being kept
+            clock.spent(max(now, min(now + 2 * (now - before), seconds / 2)))
         plan = plan and replace(plan, model=network.config())
     network.initialise(np.bincount(corpus.ids, minlength=len(vocabulary)).astype(np.float64))
     trainer = Trainer(network, from_config(plan.optimizer) if plan else optimizer or AdamW(lr=1e-2),

@@ -89,7 +89,16 @@ def test_a_mixture_of_counts_and_a_network():
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
 
-def test_a_mixture_keeps_its_budget_and_does_not_count_what_judges_it():
+def test_a_mixture_goes_on_from_its_checkpoint(tmp_path):
+    def again(**length):
+        return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", **length)
+    first = again(budget=1.0)
+    assert again(budget=1.0).digest() == first.digest()   # the run is over: there is nothing left to do
+    (tmp_path / "run").unlink()
+    assert again(epochs=1).digest() == again(epochs=1).digest()
+
+
+def test_a_mixture_does_not_count_what_judges_it():
     lm = fastlm.train([random_text(3)], model="mixture", budget=1.0, valid=[random_text(4, 500)], threads=2)
     everything = fastlm.train([random_text(3)], model="kneser-ney")
     np.testing.assert_array_equal(lm.model.parts[0].tables["logp"], everything.model.tables["logp"])
