@@ -13,8 +13,9 @@ from typing import Any
 
 import fastlm
 from fastlm import atomic
+from fastlm.architectures import MODELS, SOFTMAXES
 from fastlm.progress import ProgressLine
-from fastlm.recipe import MODELS, SOFTMAXES
+from fastlm.training.budget import Clock
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one sub-command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     options = parser().parse_args(arguments)
+    # of a command of its own, what it took to start is a part of the time
+    options.clock = Clock(time.process_time() if arguments is None else 0.0)
     try:
         return VERBS[options.verb](options)
     except KeyboardInterrupt:
@@ -97,7 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     atomic.check_writable(options.output)
-    begin = time.perf_counter()
     line = None if options.quiet else ProgressLine(sys.stderr)
     plan = fastlm.load(options.plan).plan if options.plan else None
     if options.plan and plan is None:
@@ -107,12 +109,12 @@ def _train(options: argparse.Namespace) -> int:
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
         max_size=options.vocab_size, order=options.order, softmax=options.softmax, progress=line or False,
-        checkpoint=options.checkpoint)
+        checkpoint=options.checkpoint, clock=options.clock)
     if line is not None:
         line.close()
     lm.save(options.output)
     if not options.quiet:
-        print(f"{lm.history.ended}\n{lm!r} saved to {options.output} after {time.perf_counter() - begin:.1f} s",
+        print(f"{lm.history.ended}\n{lm!r} saved to {options.output} after {options.clock.seconds():.1f} s",
               file=sys.stderr)
     return 130 if lm.history.ended.startswith("interrupted") else 0
 

@@ -30,6 +30,11 @@ class ProgressLine:
             self.stream.write(text + "\n")
         self.stream.flush()
 
+    def say(self, sentence: str) -> None:
+        """A line of its own."""
+        self.stream.write(sentence + "\n")
+        self.stream.flush()
+
     def close(self) -> None:
         """Leaves the cursor on a fresh line."""
         if self.terminal and self._width:

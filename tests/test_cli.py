@@ -113,7 +113,8 @@ def test_info_shows_the_history_and_the_plan(folder, capsys):
 
 
 def test_a_recorded_plan_gives_the_same_bytes(folder):
-    assert main(["train", str(folder / "text.txt"), "-o", str(folder / "b.fastlm"), "--budget", "1", "--quiet"]) == 0
+    assert main(["train", str(folder / "text.txt"), "-o", str(folder / "b.fastlm"), "--budget", "1",
+                 "--model", "lstm", "--quiet"]) == 0
     assert main(["train", str(folder / "text.txt"), "-o", str(folder / "r.fastlm"), "--plan", str(folder / "b.fastlm"),
                  "--threads", "1", "--quiet"]) == 0
     assert fastlm.load(folder / "b.fastlm").digest() == fastlm.load(folder / "r.fastlm").digest()
@@ -147,7 +148,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(folder, capsys, arguments,
 
 def test_ctrl_c_saves_the_best_model_so_far(folder):
     command = [sys.executable, "-m", "fastlm", "train", str(folder / "text.txt"), "-o", str(folder / "i.fastlm"),
-               "--budget", "300"]
+               "--budget", "300", "--model", "lstm"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=os.getcwd())
     assert "tokens/s" in process.stderr.readline()   # it is training
     time.sleep(0.5)

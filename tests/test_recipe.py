@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import fastlm
+from fastlm.architectures import build
 from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot
-from fastlm.recipe import build, fold_singletons
+from fastlm.text.folding import fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
 
@@ -31,7 +32,7 @@ def test_min_count_one_keeps_every_word():
 
 
 @pytest.mark.parametrize(("name", "kind"), [
-    ("auto", LSTM), ("lstm", LSTM), ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
+    ("auto", Mixture), ("mixture", Mixture), ("lstm", LSTM), ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
     ("positional-onehot", PositionalOneHot)])
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
 def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
@@ -44,7 +45,7 @@ def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
 def test_an_ngram_model_is_counted_and_needs_no_budget(unit):
     lm = fastlm.train(["to be or not to be\n" * 200], unit=unit, model="kneser-ney", threads=2)
     assert isinstance(lm.model, KneserNey) and lm.model.order == 8 and lm.model.boundary is None
-    assert build("kneser-ney", 513, 9, None, 0).order == 5
+    assert build("kneser-ney", 513).order == 5
     assert lm.card["held_out"] == 0 and lm.card["trained_on"] == lm.card["tokens"]
     assert abs(sum(p for _, p in lm.next_tokens("to", k=300)) - 1) < 1e-5
     assert lm.perplexity(["to be or not to be\n" * 9]) < 1.5
@@ -110,7 +111,7 @@ def test_a_mixture_does_not_count_what_judges_it():
     ({"epochs": 2}, "epochs = 2 was given; a kneser-ney model is counted in one pass"),
     ({"checkpoint": "x"}, "checkpoint = 'x' was given; a kneser-ney model is counted in one pass"),
     ({"order": 200}, "order = 200; a whole number of 1 to 127 tokens was expected"),
-    ({"model": "lstm", "order": 3}, "order = 3 was given; only the models kneser-ney and mixture have one"),
+    ({"model": "lstm", "order": 3}, "order = 3 was given; only the models auto, mixture and kneser-ney have one"),
 ])
 def test_what_an_ngram_model_cannot_take(options, message):
     with pytest.raises(ValueError) as caught:
@@ -122,7 +123,9 @@ def test_a_model_of_the_users_choice():
     lm = fastlm.train(["x y z\n" * 5], model=lambda size: FeedForward(size, context=2, hidden=7), epochs=1)
     assert lm.model.options["hidden"] == 7
     with pytest.raises(ValueError, match=r"model = 'gpt'; one of auto, lstm, .* was expected"):
-        build("gpt", 9, 9, None, 0)
+        fastlm.train(["x y z\n"], model="gpt")
+    with pytest.raises(ValueError, match=r"model = 3; one of auto, lstm, .* was expected"):
+        fastlm.train(["x y z\n"], model=3)
     with pytest.raises(ValueError, match=r"the model is for 3 ids and the text has \d+"):
         fastlm.train(["x y z\n"], model=FeedForward(3), epochs=1)
 
@@ -136,7 +139,7 @@ def test_a_twentieth_is_held_out_of_a_longer_text_and_nothing_of_a_short_one():
 
 
 def test_a_budget_ends_annealed_and_records_its_plan():
-    lm = fastlm.train(["a b c\n" * 50], budget=1.5, threads=1)
+    lm = fastlm.train(["a b c\n" * 50], model="lstm", budget=1.5, threads=1)
     rates = lm.plan.rates
     assert len(rates) == lm.plan.steps > 10 and rates[-1] < 0.1 * rates.max()
     again = fastlm.train(["a b c\n" * 50], plan=lm.plan, threads=2)
@@ -145,24 +148,24 @@ def test_a_budget_ends_annealed_and_records_its_plan():
 
 def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
     falling, rising = np.arange(5000, 0, -1), np.arange(5000)
-    assert "output" not in build("lstm", 2000, 9, None, 0, counts=falling[:2000]).options
-    assert "output" not in build("lstm", 5000, 9, None, 0, counts=rising).options
-    assert "output" not in build("lstm", 5000, 9, None, 0, softmax="full", counts=falling).options
+    assert "output" not in build("lstm", 2000, counts=falling[:2000]).options
+    assert "output" not in build("lstm", 5000, counts=rising).options
+    assert "output" not in build("lstm", 5000, softmax="full", counts=falling).options
     sampled = {"name": "sampled", "samples": 1024}
-    for name in ("auto", "lstm", "feed-forward", "decayed-bag"):
-        assert build(name, 5000, 9, None, 0, counts=falling).options["output"] == sampled
-        assert build(name, 5000, 9, None, 0, softmax="adaptive", counts=falling).options["output"]["name"] == "adaptive"
-    assert build("lstm", 9, 9, None, 0, softmax="sampled", counts=falling[:9]).options["output"]["samples"] == 9
-    assert "output" not in build("lstm", 9, 9, None, 0, softmax="adaptive", counts=falling[:9]).options
+    for name in ("lstm", "feed-forward", "decayed-bag"):
+        assert build(name, 5000, counts=falling).options["output"] == sampled
+        assert build(name, 5000, softmax="adaptive", counts=falling).options["output"]["name"] == "adaptive"
+    assert build("lstm", 9, softmax="sampled", counts=falling[:9]).options["output"]["samples"] == 9
+    assert "output" not in build("lstm", 9, softmax="adaptive", counts=falling[:9]).options
 
 
 @pytest.mark.parametrize("options, message", [
     ({"softmax": "hierarchical"}, "softmax = 'hierarchical'; one of auto, full, adaptive, sampled was expected"),
     ({"softmax": "sampled", "unit": "byte"},
      "softmax = 'sampled' needs ids in the order of their counts; these are not"),
-    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models lstm, feed-forward, "
-                                                 "decayed-bag and mixture have a choice of it by name"),
-    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models lstm, feed-forward, "
+    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models auto, lstm, "
+                                                 "feed-forward, decayed-bag and mixture have a choice of it by name"),
+    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models auto, lstm, feed-forward, "
                                                 "decayed-bag and mixture have a choice of it by name"),
 ])
 def test_what_softmax_cannot_be(options, message):

@@ -25,10 +25,10 @@ def parse_budget(budget: float | str) -> float:
 
 
 class Clock:
-    """Seconds since it was made, and those spent before it by a run that is being continued."""
+    """Seconds since it was made, and `spent` ones before it."""
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
+    def __init__(self, spent: float = 0.0) -> None:
+        self._start = time.perf_counter() - spent
 
     def seconds(self) -> float:
         """Seconds spent so far."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fastlm.training.run import Run
 
 Array = np.ndarray
-_COUNTERS = ("step", "tokens", "looks", "best_loss", "kept", "loss", "loss_tokens", "valid", "begun", "look_batches")
+_COUNTERS = ("step", "tokens", "looks", "best_loss", "kept", "loss", "loss_tokens", "valid", "begun", "look_batches",
+             "reserve")
 
 
 def save(path: str | os.PathLike[str], run: Run) -> None:
@@ -72,6 +73,14 @@ def restore(path: str | os.PathLike[str], run: Run) -> None:
     run.clock.spent(counters["seconds"])
     run.history.records[:] = History.from_json(metadata["history"]).records
     run.plan = Plan.from_json(run.plan.to_json(), tensors["rates"])
+
+
+def model_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The configuration of the model whose training a file holds; ValueError where it is no checkpoint."""
+    _, metadata = modelfile.load(path)
+    if metadata.get("kind") != "checkpoint":
+        raise ValueError(f"{path} is no checkpoint but a {metadata.get('kind', 'foreign')} file")
+    return json.loads(metadata["plan"])["model"]
 
 
 def _state(tensors: dict[str, Array], index: int, sequences: int | None) -> State | None:

@@ -26,16 +26,17 @@ Array = np.ndarray
 Batches = LaneBatches | DocumentBatches
 _LOOKS = 10          # times a run looks at the held-out text
 _REPORT = 0.5        # seconds between calls of `report`
-_LOOK_SHARE = 0.015  # of a time budget that one look may take
+_LOOK_SHARE = 0.005  # of a time budget that one look may take
 
 
 class Run:
-    """The loop of `Trainer.fit`. ``total``: steps to take, or None where ``budget`` seconds decide."""
+    """The loop of `Trainer.fit`. ``total``: steps to take, ``budget``: seconds, ``reserve`` of them for what follows;
+    the first two may be None, one at a time."""
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer, plan: Plan, batches: Batches, held_out: Corpus | None,
-                 clock: Clock, total: int | None, budget: float | None) -> None:
+                 clock: Clock, total: int | None, budget: float | None, reserve: float = 0.0) -> None:
         self.model, self.optimizer, self.plan, self.batches, self.clock = model, optimizer, plan, batches, clock
-        self.total, self.budget = total, budget
+        self.total, self.budget, self.reserve = total, budget, reserve
         self.update = Update(model, optimizer, plan.shards, plan.clip or None)
         self.held_out = None if held_out is None else _held_out_batches(held_out, plan)
         self.states: list[State | None] = [None] * plan.shards
@@ -54,12 +55,12 @@ class Run:
 
     def progress(self) -> float:
         """Share of the run that is over, in [0, 1]."""
-        if self.total is not None:
-            return min(1.0, self.step / self.total) if self.total else 1.0
-        assert self.budget is not None
+        share = 0.0 if self.total is None else min(1.0, self.step / self.total) if self.total else 1.0
+        if self.budget is None:
+            return share
         # one more step, one more look at the held-out text and the saving must fit in what remains
-        length = self.budget * 0.985 - self.step_seconds - 1.2 * self.look_seconds - self.begun
-        return 1.0 if length <= 0 else max(0.0, min(1.0, (self.clock.seconds() - self.begun) / length))
+        length = self.budget * 0.985 - self.reserve - self.step_seconds - 1.2 * self.look_seconds - self.begun
+        return 1.0 if length <= 0 else max(share, min(1.0, (self.clock.seconds() - self.begun) / length))
 
     def go(self, replay: Plan | None, workers: Workers, interrupt: Interrupt,
            report: Callable[[dict[str, Any]], None] | None, checkpoint: Any, checkpoint_every: float) -> None:
@@ -175,7 +176,7 @@ class Run:
         seconds = self.clock.seconds()
         done = self.progress()
         spent = seconds - self.begun
-        left = self.budget - seconds if self.budget is not None else spent / done - spent if done else None
+        left = spent / done - spent if done else None
         last = self.history.records[-1]["loss"] if self.history.records else float("nan")
         return {"step": self.step, "seconds": seconds, "tokens": self.tokens, "progress": done,
                 "tokens_per_second": self.tokens / spent if spent else 0.0, "seconds_left": left,

@@ -55,20 +55,23 @@ class Trainer:
     def fit(self, corpus: Corpus | Iterable[Any], valid: Corpus | Iterable[Any] | None = None,
             epochs: float | None = None, budget: float | str | None = None, plan: Plan | None = None,
             progress: Callable[[dict[str, Any]], None] | None = None, checkpoint: str | os.PathLike[str] | None = None,
-            checkpoint_every: float = 60.0, clock: Clock | None = None) -> History:
+            checkpoint_every: float = 60.0, clock: Clock | None = None, reserve: float = 0.0) -> History:
         """Trains for a number of epochs, for a time, or as a recorded plan says; returns the history.
 
+        Of epochs and a budget both, what is over first ends the run.
+
         corpus, valid: a Corpus, or id sequences, one a document. budget: seconds, counted from `clock` where one is
-        given. The learning rate falls to zero by the end of whichever it is. Where valid is given, the weights with
-        the lowest held-out loss of those looked at are kept. progress: called about twice a second with the figures.
-        checkpoint: a file written every `checkpoint_every` seconds; where it exists the run goes on from it and
-        ends with the bytes of one that was never stopped. Ctrl-C ends the run with the best weights so far.
-        Raises ValueError for an empty corpus, one shorter than a batch, or when not exactly one of epochs, budget and
-        plan says how long; IndexError for ids outside the vocabulary.
+        given; `reserve` of them are left to what the caller does next. The learning rate falls to zero by the end
+        of whichever it is. Where valid is given, the weights with the lowest held-out loss of those looked at are
+        kept. progress: called about twice a second with the figures. checkpoint: a file written every
+        `checkpoint_every` seconds; where it exists the run goes on from it and ends with the bytes of one that was
+        never stopped. Ctrl-C ends the run with the best weights so far. Raises ValueError for an empty corpus, one
+        shorter than a batch, or when nothing, or a plan and something else, says how long; IndexError for ids
+        outside the vocabulary.
         """
         clock = clock or Clock()
-        if sum(length is not None for length in (epochs, budget, plan)) != 1:
-            raise ValueError("exactly one of epochs, budget and plan must say how long to train")
+        if (epochs is None and budget is None) == (plan is None):
+            raise ValueError("epochs, a budget or both, or a plan alone, must say how long to train")
         if epochs is not None and not 0 < epochs < float("inf"):
             raise ValueError(f"epochs = {epochs}; a number above 0 was expected")
         seconds = None if budget is None else parse_budget(budget)
@@ -76,7 +79,7 @@ class Trainer:
         held_out = None if valid is None else self._checked(valid, "valid")
         batches, self.plan = self._prepare(text, plan)
         total = plan.kept if plan else None if epochs is None else max(1, round(epochs * batches.per_epoch))
-        run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds)
+        run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds, reserve)
         self.history = run.history
         if checkpoint is not None:
             atomic.check_writable(checkpoint)

@@ -1,0 +1,131 @@
+"""n-grams counted and a network trained on one text, and the two mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastlm.models import KneserNey, Mixture, PrefixModel
+from fastlm.planner import PASSES
+from fastlm.scoring import score_sequences
+from fastlm.text.corpus import Corpus
+from fastlm.training import History, Plan, Trainer
+from fastlm.training.batches import read_and_predict
+from fastlm.training.budget import Clock
+from fastlm.training.optim import AdamW, Optimizer, from_config
+from fastlm.workers import Workers, one_thread_products
+
+Array = np.ndarray
+_WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitted on, but no more than
+_WEIGHED_A_SECOND = 2000    # of the budget
+_PIECES = 64
+_TIMED = 4                  # share of them scored before training, to know how long all will take
+_SAVING = 0.06              # seconds that writing the model and leaving may take, and
+_WRITTEN = 8e8              # bytes of it a second
+
+
+@dataclass(frozen=True)
+class Text:
+    """What to train on, what to judge by (or None), and ``whole``: all of it, where both came from one source."""
+
+    corpus: Corpus
+    held_out: Corpus | None
+    whole: Corpus | None
+
+
+@dataclass
+class Fitting:
+    """How a network is to be trained, and for how long."""
+
+    seconds: float | None
+    epochs: float | None
+    plan: Plan | None
+    seed: int
+    threads: int | None
+    optimizer: Optimizer | None
+    clock: Clock
+    report: dict[str, Any]                            # the arguments of `Trainer.fit` for progress and checkpoints
+
+    def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
+            passes: float | None = None) -> tuple[History, Plan | None]:
+        """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
+        plan = self.plan and replace(self.plan, model=network.config())
+        network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
+        trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
+                          seed=plan.seed if plan else self.seed, threads=self.threads)
+        history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
+                              budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
+        return history, trainer.plan
+
+
+def fit_mixture(counts: KneserNey, choose: Callable[[float | None], PrefixModel | None], text: Text,
+                fitting: Fitting) -> tuple[PrefixModel, History, Plan | None]:
+    """Counts, trains, weighs by the held-out text, and counts that as well.
+
+    choose: gives the network for the time until so many seconds, or None where that is too short for one; then the
+    n-grams are all there is.
+    """
+    clock, seconds, held_out = fitting.clock, fitting.seconds, text.held_out
+    weighed = _WEIGHED if seconds is None else int(min(_WEIGHED, max(1.0, seconds) * _WEIGHED_A_SECOND))
+    begun = clock.seconds()
+    counts.fit(text.corpus, fitting.threads)
+    whole = text.whole if held_out is not None else None   # what is counted in the end
+    reserved = _SAVING + sum(table.nbytes for table in counts.tables.values()) / _WRITTEN
+    if whole is not None:
+        reserved += 1.1 * (clock.seconds() - begun)
+    network = choose(None if seconds is None else 0.985 * seconds - reserved)
+    if network is None:
+        history = judge(counts, text, fitting.threads, clock)
+        if whole is not None:
+            counts.fit(whole, fitting.threads)
+        return counts, history, None
+    if seconds is not None and held_out is not None:
+        begun = clock.seconds()
+        held_out_nats(network, held_out, fitting.threads, weighed // _TIMED)
+        reserved += _TIMED * (clock.seconds() - begun)
+    history, plan = fitting.fit(network, text, min(reserved, (seconds or 0.0) / 3), PASSES)
+    mixture = Mixture(network.vocab_size, [counts, network])
+    mixture.fit([held_out_nats(part, held_out, fitting.threads, weighed) for part in mixture.parts])
+    if whole is not None:
+        counts.fit(whole, fitting.threads)
+    history.ended += f"; mixed with n-grams of up to {counts.order} tokens, which weigh {mixture.weights[0]:.2f}"
+    return mixture, history, plan and replace(plan, model=mixture.config())
+
+
+def held_out_nats(model: PrefixModel, corpus: Corpus | None, threads: int | None, most: int = _WEIGHED) -> Array:
+    """-log p (N,) float64 of about `most` tokens, the first of every held-out document; none without a text.
+
+    They are read side by side in 64 pieces or more, each from an empty prefix.
+    """
+    if corpus is None or not len(corpus.ids):
+        return np.zeros(0)
+    inputs, targets, _ = read_and_predict(corpus)
+    share, length = min(1.0, most / len(corpus.ids)), max(1, most // _PIECES)
+    parts = []
+    for first, last in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True):
+        last = first + int(np.ceil(share * (last - first)))
+        parts += [slice(begin, min(last, begin + length)) for begin in range(first, last, length)]
+    with one_thread_products(), Workers(threads) as workers:
+        nats = score_sequences(model, [inputs[part] for part in parts], [targets[part] for part in parts], workers)
+    return np.concatenate([*nats, np.zeros(0)])
+
+
+def judge(model: KneserNey, text: Text, threads: int | None, clock: Clock) -> History:
+    """The history of a count model that was just fitted: how long it took, and what it makes of the held-out text."""
+    seconds = clock.seconds()
+    history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
+                            f"{seconds:.2f} s")
+    if text.held_out is not None:
+        losses = []
+        for part in (text.corpus, text.held_out):
+            inputs, targets, _ = read_and_predict(part)
+            spans = [slice(a, b) for a, b in zip(part.offsets[:-1].tolist(), part.offsets[1:].tolist(), strict=True)]
+            with Workers(threads) as workers:
+                nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
+            losses.append(float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum())))
+        history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(text.corpus.ids),
+                                "loss": losses[0], "valid": losses[1], "rate": 0.0})
+    return history

@@ -1,0 +1,96 @@
+"""A network's size and dropout, from the text, the time there is and this machine's speed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastlm.workers import Workers, one_thread_products
+
+SMALL = 512              # the largest vocabulary that is treated as characters or bytes
+FULL = 2000              # words up to which the full softmax costs little
+SAMPLES = 1024           # words drawn a step for a sampled softmax
+WIDTH = 64               # of the embedding of a small vocabulary
+SIZES = (48, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
+_READ_PER_WEIGHT = {True: 7.0, False: 30.0}   # tokens to have read for each recurrent weight; small vocabulary or not
+_LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
+_NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
+PASSES = 60.0           # over the text, more than which only teach it by heart
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network: ``hidden`` units, ``dropout``, and how many ``passes`` over the text are expected of the time."""
+
+    hidden: int
+    dropout: float
+    passes: float
+
+
+NARROWEST = Choice(SIZES[0], 0.0, 0.0)
+
+
+def choose(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choice | None:
+    """The widest LSTM that will have read enough for its weights; None where even the narrowest reads too little.
+
+    tokens: of the text; read: how many tokens, passes over the text included, a network of so many hidden units gets
+    through. A wider network learns more from each token and takes longer over it. Its weights are also kept below
+    twice the tokens of the text, and dropout grows with the passes.
+
+    >>> choose(65, 1_000_000, lambda hidden: 4e11 / hidden**2)
+    Choice(hidden=320, dropout=0.05, passes=3.90625)
+    """
+    small = vocab_size <= SMALL
+    chosen = None
+    for hidden in SIZES:
+        weights = 4 * hidden * (hidden + (WIDTH if small else hidden))
+        enough = _LEAST_READ if chosen is None else _READ_PER_WEIGHT[small] * weights
+        if read(hidden) < enough or (chosen is not None and weights > 2 * tokens):
+            break
+        chosen = hidden
+    if chosen is None:
+        return None
+    passes = min(PASSES, read(chosen) / max(1, tokens))
+    return Choice(chosen, dropout(small, passes), passes)
+
+
+def dropout(small: bool, passes: float) -> float:
+    """More of it the oftener a text is read; small: a vocabulary of characters."""
+    rates = (0.0, 0.1, 0.25, 0.4) if small else (0.0, 0.1, 0.3, 0.5)
+    return round(float(np.interp(passes, (2, 6, 12, 40), rates)), 2)
+
+
+def pace(vocab_size: int, seconds: float, speed: float) -> Callable[[int], float]:
+    """How many tokens an LSTM of so many units reads in training in `seconds`; speed: see `measure_speed`.
+
+    Forward, and twice as much backward: of characters 4 H^2 multiply-adds for the recurrence and V H for the softmax
+    (the input's products are shared by all tokens alike); of words 8 H^2, and H for each word drawn.
+    """
+    def read(hidden: int) -> float:
+        classes = vocab_size if vocab_size <= FULL else SAMPLES
+        once = hidden * ((4 if vocab_size <= SMALL else 8) * hidden + classes)
+        return seconds * speed * (1 - math.exp(-hidden / _NARROW)) / (3 * once)
+    return read
+
+
+def measure_speed(threads: int | None, seconds: float = 0.03) -> float:
+    """Multiply-adds a second of all threads together in products of the shapes an LSTM has: the best of some.
+
+    Takes twice `seconds` or a little more.
+    """
+    a, b = np.ones((64, 256), np.float32), np.ones((256, 1024), np.float32)
+
+    def run() -> float:
+        out, best = np.empty((64, 1024), np.float32), float("inf")
+        end = time.perf_counter() + seconds
+        while (begin := time.perf_counter()) < end:
+            np.matmul(a, b, out=out)
+            best = min(best, time.perf_counter() - begin)
+        return a.size * b.shape[1] / best
+    with one_thread_products(), Workers(threads) as workers:
+        workers.run([run] * workers.threads)   # wakes the cores
+        return sum(workers.run([run] * workers.threads))
