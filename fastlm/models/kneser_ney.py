@@ -130,6 +130,10 @@ class KneserNey(PrefixModel):
             self.ngrams.score(out, targets, first)
         return out
 
+    def quantized(self) -> KneserNey:
+        """The model itself: counts have no matrices, and it is read-only."""
+        return self
+
     # keeping ------------------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Array]:
