@@ -11,14 +11,14 @@ from setuptools import Extension, setup
 
 SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample.c", "words.c",
            "ngram_sort.c", "ngram_build.c", "ngram_score.c", "ngram_left_out.c"]
-HEADERS = ["fastlm.h", "vec.h", "log.h", "kernels.h", "rows.c", "softmax.c", "activation.c", "product.c", "lstm.c",
-           "optimizer.c", "int8.c", "matrix.c"]
+HEADERS = ["fastlm.h", "vec.h", "log.h", "kernels.h", "checks.c", "rows.c", "softmax.c", "activation.c", "product.c",
+           "lstm.c", "optimizer.c", "int8.c", "matrix.c"]
 
 # No contraction into fused multiply-adds: every instruction set gives the same bytes (products fuse by intrinsics).
 compile_flags = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 compile_flags += ["-fvisibility=hidden"]
 link_flags = []
-compile_flags += ["-O0", "-g", "-UNDEBUG"] if os.environ.get("FASTLM_DEBUG") else ["-O3"]
+compile_flags += ["-O0", "-g", "-UNDEBUG"] if os.environ.get("FASTLM_DEBUG") else ["-O3", "-g0"]
 if sanitizers := os.environ.get("FASTLM_SANITIZE"):
     compile_flags += [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"]
     link_flags += [f"-fsanitize={sanitizers}"]

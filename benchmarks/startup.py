@@ -1,6 +1,8 @@
-"""What it costs to have fastlm: the time of `import fastlm` beside `import numpy`, and its size on disk.
+"""What it costs to have fastlm: the time of its imports beside `import numpy`, and its size on disk.
 
-Claim: at most 1.3 times `import numpy`. Fresh interpreters, turn by turn; the import statement alone is timed
+Claim: at most 1.3 times `import numpy`, NumPy's own import included. `import fastlm` imports names when they are first
+used, so what is compared is `from fastlm import load`, all that predicting with a saved model needs; with `*` come
+training, ARPA files and every other public name. Fresh interpreters, turn by turn; the import statement alone is timed
 inside each, so that the interpreter's own start does not flatter the ratio; medians of both are shown. fastlm
 is a copy laid out as pip lays it out, bytecode included: in a checkout under PYTHONDONTWRITEBYTECODE every
 import would compile fastlm's sources anew while NumPy's are ready.
@@ -24,14 +26,14 @@ import fastlm
 from benchmarks.harness import Options, Skipped, Table, duration, times
 
 ROUNDS = 21
-_CHILD = "import time; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
+_STATEMENTS = ("import numpy", "import fastlm", "from fastlm import load", "from fastlm import *")
+_CHILD = "import time; begin = time.perf_counter(); {}; print(time.perf_counter() - begin)"
 
 
 def run(options: Options) -> None:
     """Prints both tables."""
-    names = ("fastlm", "numpy")
-    inside: dict[str, list[float]] = {name: [] for name in names}
-    whole: dict[str, list[float]] = {name: [] for name in names}
+    inside: dict[str, list[float]] = {statement: [] for statement in _STATEMENTS}
+    whole: dict[str, list[float]] = {statement: [] for statement in _STATEMENTS}
     with tempfile.TemporaryDirectory() as elsewhere:
         folder = Path(elsewhere) / "fastlm"
         shutil.copytree(fastlm.__path__[0], folder,
@@ -45,20 +47,20 @@ def run(options: Options) -> None:
             raise Skipped("NumPy has no bytecode beside it here, so its import would be compiled anew every time")
         environment = dict(os.environ, PYTHONPATH=elsewhere)
         for round_ in range(ROUNDS + 1):
-            for name in names:
+            for statement in _STATEMENTS:
                 begin = time.perf_counter()
-                child = subprocess.run((sys.executable, "-c", _CHILD.format(name)), env=environment, cwd=elsewhere,
+                child = subprocess.run((sys.executable, "-c", _CHILD.format(statement)), env=environment, cwd=elsewhere,
                                        capture_output=True, text=True, check=True)
                 if round_:   # the first round brings the files into memory
-                    whole[name].append(time.perf_counter() - begin)
-                    inside[name].append(float(child.stdout))
-    table = Table("import", "statement", "whole process", "goal")
-    ratio = statistics.median(inside["fastlm"]) / statistics.median(inside["numpy"])
-    for name in names:
-        table.add(name, duration(statistics.median(inside[name])), duration(statistics.median(whole[name])), "")
-    table.add("fastlm / numpy", times(ratio),
-              times(statistics.median(whole["fastlm"]) / statistics.median(whole["numpy"])),
-              f"≤ 1.3×: {'met' if ratio <= 1.3 else 'MISSED'}")
+                    whole[statement].append(time.perf_counter() - begin)
+                    inside[statement].append(float(child.stdout))
+    table = Table("statement", "time", "of NumPy's", "whole process", "of NumPy's", "goal")
+    numpy_inside, numpy_whole = (statistics.median(taken[_STATEMENTS[0]]) for taken in (inside, whole))
+    for statement in _STATEMENTS:
+        took, process = statistics.median(inside[statement]), statistics.median(whole[statement])
+        goal = f"≤ 1.3×: {'met' if took <= 1.3 * numpy_inside else 'MISSED'}" if statement.endswith("load") else ""
+        table.add(statement, duration(took), times(took / numpy_inside), duration(process),
+                  times(process / numpy_whole), goal)
     table.print()
     sizes = Table("installed", "size")
     sizes.add("fastlm, as a wheel unpacks it", f"{total / 1e6:.2f} MB")

@@ -40,11 +40,16 @@ typedef struct flm_matrix {
 typedef struct flm_kernels {
     const char *name;                /* "portable", "avx2" or "avx512"                                                */
 
+    /* checks.c -------------------------------------------------------------------------------------------------- */
+    /* The first n with id[n] outside [lowest, V), or N where there is none; lowest 0, or -1 where an id may be absent. */
+    size_t (*first_bad_id)(const int32_t *id, int32_t lowest, size_t N, size_t V);
+    size_t (*first_bad_row)(const int64_t *row, int64_t lowest, size_t N, size_t R);
+    /* The first t with size[t] > size[t-1], for t = 0 > S; or T, and *rows = the sum of size. */
+    size_t (*first_bad_size)(size_t *rows, const size_t *size, size_t T, size_t S);
+
     /* rows.c ---------------------------------------------------------------------------------------------------- */
     /* out[n,:] = table[row[n],:], zeros where row[n] < 0.  table (R,D), row (N), out (N,D) */
     void (*gather)(float *out, const float *table, const int64_t *row, size_t N, size_t D);
-    /* out[n,:] += table[row[n],:], nothing where row[n] < 0 */
-    void (*gather_add)(float *out, const float *table, const int64_t *row, size_t N, size_t D);
     /* dtable[row[n],:] += dout[n,:], nothing where row[n] < 0; in the order of n */
     void (*scatter_add)(float *dtable, const float *dout, const int64_t *row, size_t N, size_t D);
     /* Rows of the table of a positional one-hot product: row[n] = p*V + id[n] with p the position of row n in its
@@ -87,7 +92,6 @@ typedef struct flm_kernels {
 
     /* activation.c ---------------------------------------------------------------------------------------------- */
     void (*add)(float *out, const float *x, size_t n);                                     /* out += x             */
-    void (*scale_add)(float *out, const float *x, float a, size_t n);                      /* out += a*x           */
     void (*add_bias)(float *x, const float *bias, size_t N, size_t D);                     /* x[n,:] += bias       */
     void (*sum_rows)(float *dbias, const float *dx, size_t N, size_t D);                   /* dbias += sum_n dx    */
     void (*multiply)(float *out, const float *a, const float *b, size_t n);                /* out = a*b; may alias */
@@ -174,8 +178,6 @@ int32_t flm_sample(double *p, int32_t *order, const float *x, double temperature
                    size_t V);
 /* The k largest of x, largest first, ties to the lower id. order (V) is scratch, its first k entries the answer. */
 void flm_top_k(int32_t *order, const float *x, size_t k, size_t V);
-/* The first n with id[n] outside [0, V), or N where there is none. */
-size_t flm_first_bad_id(const int32_t *id, size_t N, size_t V);
 
 /* words.c: the words of UTF-8 text between ASCII whitespace (space, \t \n \v \f \r), numbered in order of appearance.
  * Whoever owns the table fills it in, sets offset[0] = 0 and calls flm_words_index; any number of threads may then

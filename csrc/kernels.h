@@ -2,6 +2,7 @@
  * includes this file, which compiles all the kernels again as static functions and fills the table with them. */
 #include "fastlm.h"
 #include "vec.h"
+#include "checks.c"
 #include "rows.c"
 #include "softmax.c"
 #include "activation.c"
@@ -14,8 +15,10 @@
 extern const flm_kernels FLM_TABLE;
 const flm_kernels FLM_TABLE = {
     .name = FLM_NAME,
+    .first_bad_id = first_bad_id,
+    .first_bad_row = first_bad_row,
+    .first_bad_size = first_bad_size,
     .gather = gather,
-    .gather_add = gather_add,
     .scatter_add = scatter_add,
     .position_rows = position_rows,
     .prefix_sum = prefix_sum,
@@ -29,7 +32,6 @@ const flm_kernels FLM_TABLE = {
     .softmax_cross_entropy = softmax_cross_entropy,
     .softmax_squared = softmax_squared,
     .add = add,
-    .scale_add = scale_add,
     .add_bias = add_bias,
     .sum_rows = sum_rows,
     .multiply = multiply,

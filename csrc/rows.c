@@ -16,12 +16,6 @@ INLINE void add_to(float *out, const float *x, size_t n)
     if (i < n) store_part(out + i, load_part(out + i, n - i, 0.0f) + load_part(x + i, n - i, 0.0f), n - i);
 }
 
-static void gather_add(float *out, const float *table, const int64_t *row, size_t N, size_t D)
-{
-    for (size_t n = 0; n < N; n++)
-        if (row[n] >= 0) add_to(out + n * D, table + (size_t)row[n] * D, D);
-}
-
 static void scatter_add(float *dtable, const float *dout, const int64_t *row, size_t N, size_t D)
 {
     for (size_t n = 0; n < N; n++)
@@ -91,20 +85,31 @@ static void suffix_sum(float *dtable, float *running, const float *dout, const i
         }
 }
 
-INLINE void decay_row(float *restrict out, float *restrict carry, const float *restrict x, float rate, size_t D)
+/* out (K,D) = rate * before (K,D) + x (D). */
+INLINE void decay_row(float *out, const float *before, const float *x, const float *rate, size_t K, size_t D)
 {
-    for (size_t d = 0; d < D; d++) out[d] = carry[d] = rate * carry[d] + x[d];
+    size_t d = 0;
+    for (; d + W <= D; d += W) {
+        const vf added = load(x + d);
+        for (size_t k = 0; k < K; k++) store(out + k * D + d, rate[k] * load(before + k * D + d) + added);
+    }
+    for (size_t k = 0; d < D && k < K; k++) {
+        const vf left = load_part(before + k * D + d, D - d, 0.0f), added = load_part(x + d, D - d, 0.0f);
+        store_part(out + k * D + d, rate[k] * left + added, D - d);
+    }
 }
 
 static void decayed_sum(float *out, float *carry, const float *x, const float *rate, const uint8_t *starts,
                         const size_t *size, size_t T, size_t K, size_t D)
 {
-    size_t n = 0;
+    size_t n = 0;                             /* what a row decays from is the row a step before it: only the last is copied */
     for (size_t t = 0; t < T; t++)
         for (size_t s = 0; s < size[t]; s++, n++) {
-            if (starts && starts[n]) memset(carry + s * K * D, 0, K * D * sizeof *carry);
-            for (size_t k = 0; k < K; k++)
-                decay_row(out + (n * K + k) * D, carry + (s * K + k) * D, x + n * D, rate[k], D);
+            float *lane = carry + s * K * D, *sums = out + n * K * D;
+            const float *before = t ? sums - size[t - 1] * K * D : lane;
+            if (starts && starts[n]) before = memset(lane, 0, K * D * sizeof *lane);
+            decay_row(sums, before, x + n * D, rate, K, D);
+            if (t + 1 == T || s >= size[t + 1]) memcpy(lane, sums, K * D * sizeof *lane);
         }
 }
 

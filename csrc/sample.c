@@ -113,10 +113,3 @@ int32_t flm_sample(double *p, int32_t *order, const float *x, double temperature
         }
     }
 }
-
-size_t flm_first_bad_id(const int32_t *id, size_t N, size_t V)
-{
-    size_t n = 0;
-    while (n < N && id[n] >= 0 && (size_t)id[n] < V) n++;
-    return n;
-}

@@ -36,6 +36,20 @@ INLINE vf load(const float *x) { return *(const vf_unaligned *)x; }
 INLINE void store(float *out, vf v) { *(vf_unaligned *)out = v; }
 INLINE vf splat(float a) { return a - (vf){0}; }
 
+/* The next W / 2 floats in double. */
+INLINE vd widen(const float *x)
+{
+#if defined FLM_AVX512
+    return (vd)_mm512_cvtps_pd(_mm256_loadu_ps(x));
+#elif defined FLM_AVX2
+    return (vd)_mm256_cvtps_pd(_mm_loadu_ps(x));
+#elif defined __SSE2__
+    return (vd)_mm_cvtps_pd((__m128)_mm_loadl_epi64((const __m128i *)x));
+#else
+    return (vd){(double)x[0], (double)x[1]};
+#endif
+}
+
 /* max(a, b) is a > b ? a : b, so b where either is NaN; positive(a) is a, or 0 where it is negative. lower and upper
  * give half of the lanes in double. load_part reads the first n < W floats and fills the other lanes; store_part writes
  * the first n. */
@@ -130,10 +144,22 @@ INLINE void lanes_add(lanes *sum, int part, vf v)
     sum->part[2 * part + 1] += upper(v);
 }
 
+/* a * a + sum for a that was a float: its square is exact in double, so the bytes are the same fused or not. */
+INLINE vd add_square(vd a, vd sum)
+{
+#if defined FLM_AVX512
+    return (vd)_mm512_fmadd_pd((__m512d)a, (__m512d)a, (__m512d)sum);
+#elif defined FLM_AVX2
+    return (vd)_mm256_fmadd_pd((__m256d)a, (__m256d)a, (__m256d)sum);
+#else
+    return a * a + sum;
+#endif
+}
+
 INLINE void lanes_add_square(lanes *sum, int part, vf v)
 {
-    sum->part[2 * part] += lower(v) * lower(v);
-    sum->part[2 * part + 1] += upper(v) * upper(v);
+    sum->part[2 * part] = add_square(lower(v), sum->part[2 * part]);
+    sum->part[2 * part + 1] = add_square(upper(v), sum->part[2 * part + 1]);
 }
 
 /* Lane i + lane i+8, then i+4, i+2, i+1: written out, since a loop over the halves stays a loop. */

@@ -1,4 +1,9 @@
-"""fastlm: language models trained on CPU cores, from documents to next-token predictions."""
+"""fastlm: language models trained on CPU cores, from documents to next-token predictions.
+
+Names are imported when they are first used: `import fastlm` by itself takes about a millisecond.
+"""
+
+from typing import TYPE_CHECKING
 
 from fastlm import _checkout
 
@@ -6,18 +11,31 @@ __version__ = "0.1.0"
 
 _checkout.redirect(__path__)
 
-from fastlm import arpa, autodiff, models, recurrence  # noqa: E402
-from fastlm.batch import Batch, State  # noqa: E402
-from fastlm.language_model import LanguageModel, load  # noqa: E402
-from fastlm.models import PrefixModel  # noqa: E402
-from fastlm.prefix_state import PrefixState  # noqa: E402
-from fastlm.recipe import train  # noqa: E402
-from fastlm.scoring import Score  # noqa: E402
-from fastlm.text import onehot  # noqa: E402
-from fastlm.text.corpus import Corpus  # noqa: E402
-from fastlm.text.pairs import pairs  # noqa: E402
-from fastlm.text.vocabulary import Vocabulary  # noqa: E402
-from fastlm.training import History, Plan, Trainer, optim  # noqa: E402
+if TYPE_CHECKING:   # what type checkers read; the other branch says the same at run time
+    from fastlm import arpa, autodiff, models, recurrence
+    from fastlm.batch import Batch, State
+    from fastlm.language_model import LanguageModel, load
+    from fastlm.models import PrefixModel
+    from fastlm.prefix_state import PrefixState
+    from fastlm.recipe import train
+    from fastlm.scoring import Score
+    from fastlm.text import onehot
+    from fastlm.text.corpus import Corpus
+    from fastlm.text.pairs import pairs
+    from fastlm.text.vocabulary import Vocabulary
+    from fastlm.training import History, Plan, Trainer, optim
+else:
+    from fastlm import _lazy
+
+    __getattr__, __dir__ = _lazy.names(
+        globals(),
+        ["fastlm.arpa", "fastlm.autodiff", "fastlm.models", "fastlm.recurrence", "fastlm.text.onehot",
+         "fastlm.training.optim"],
+        {"Batch": "fastlm.batch", "Corpus": "fastlm.text.corpus", "History": "fastlm.training.history",
+         "LanguageModel": "fastlm.language_model", "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models",
+         "PrefixState": "fastlm.prefix_state", "Score": "fastlm.scoring", "State": "fastlm.batch",
+         "Trainer": "fastlm.training.trainer", "Vocabulary": "fastlm.text.vocabulary",
+         "load": "fastlm.language_model", "pairs": "fastlm.text.pairs", "train": "fastlm.recipe"})
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",
            "Trainer", "Vocabulary", "arpa", "autodiff", "load", "models", "onehot", "optim", "pairs", "recurrence",

@@ -20,7 +20,10 @@ cdef extern from "fastlm.h" nogil:
 
     ctypedef struct flm_kernels:
         const char *name
-        of_rows gather, gather_add, scatter_add
+        size_t (*first_bad_id)(const int32_t *, int32_t, size_t, size_t) noexcept nogil
+        size_t (*first_bad_row)(const int64_t *, int64_t, size_t, size_t) noexcept nogil
+        size_t (*first_bad_size)(size_t *, const size_t *, size_t, size_t) noexcept nogil
+        of_rows gather, scatter_add
         void (*position_rows)(int64_t *, int64_t *, const int32_t *, const uint8_t *, const size_t *,
                               size_t, size_t, size_t) noexcept nogil
         void (*prefix_sum)(float *, float *, const float *, const float *, const int64_t *, const uint8_t *,
@@ -40,7 +43,6 @@ cdef extern from "fastlm.h" nogil:
         void (*softmax_squared)(float *, double *, const int32_t *, float, size_t, size_t) noexcept nogil
         one_input add, tanh, sigmoid, relu
         two_inputs multiply, multiply_add, tanh_back, sigmoid_back, relu_back
-        void (*scale_add)(float *, const float *, float, size_t) noexcept nogil
         void (*add_bias)(float *, const float *, size_t, size_t) noexcept nogil
         void (*sum_rows)(float *, const float *, size_t, size_t) noexcept nogil
         void (*dropout)(float *, const float *, float, uint64_t, int, size_t) noexcept nogil
@@ -74,7 +76,6 @@ cdef extern from "fastlm.h" nogil:
     const flm_kernels *flm_kernels_for(const char *)
     int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)
     void flm_top_k(int32_t *, const float *, size_t, size_t)
-    size_t flm_first_bad_id(const int32_t *, size_t, size_t)
 
     ctypedef struct flm_words:
         uint8_t *blob

@@ -94,31 +94,25 @@ cdef int cube(str name, Py_ssize_t a, Py_ssize_t b, Py_ssize_t c, Py_ssize_t A, 
 
 cdef int rows_in_table(const int64_t[::1] row, str name, Py_ssize_t lowest, Py_ssize_t R) except -1:
     """lowest is -1 where a row may be absent, else 0."""
-    cdef Py_ssize_t n
-    for n in range(row.shape[0]):
-        if row[n] < lowest or row[n] >= R:
-            raise IndexError(f"{name}[{n}] = {row[n]} is outside the table of {R} rows")
+    cdef size_t N = <size_t> row.shape[0], n = kernels.first_bad_row(&row[0], lowest, N, <size_t> R)
+    if n < N:
+        raise IndexError(f"{name}[{n}] = {row[n]} is outside the table of {R} rows")
     return 0
 
 
 cdef int targets(const int32_t[::1] target, Py_ssize_t N, Py_ssize_t V) except -1:
-    cdef Py_ssize_t n
     extent("target", target.shape[0], N)
-    for n in range(N):
-        if target[n] < -1 or target[n] >= V:
-            raise IndexError(f"target[{n}] = {target[n]} is outside the vocabulary of {V}")
+    cdef size_t n = kernels.first_bad_id(&target[0], -1, <size_t> N, <size_t> V)
+    if n < <size_t> N:
+        raise IndexError(f"target[{n}] = {target[n]} is outside the vocabulary of {V}")
     return 0
 
 
 cdef int packed_sequences(const size_t[::1] size, const uint8_t[::1] starts, Py_ssize_t N, Py_ssize_t S) except -1:
     """N rows of at most S sequences, sizes never growing."""
-    cdef size_t total = 0, last = <size_t> S
-    cdef Py_ssize_t t
-    for t in range(size.shape[0]):
-        if size[t] > last:
-            raise ValueError(f"size[{t}] = {size[t]} is more than the {last} sequences before it")
-        last = size[t]
-        total += last
+    cdef size_t total, T = <size_t> size.shape[0], t = kernels.first_bad_size(&total, &size[0], T, <size_t> S)
+    if t < T:
+        raise ValueError(f"size[{t}] = {size[t]} is more than the {size[t - 1] if t else S} sequences before it")
     if total != <size_t> N:
         raise ValueError(f"size adds up to {total} rows, expected {N}")
     if starts is not None:
@@ -136,7 +130,7 @@ def check_ids(const int32_t[::1] ids not None, size_t vocab_size):
     """Raises IndexError unless every id of ids (N,) lies in [0, vocab_size)."""
     cdef size_t N = <size_t> ids.shape[0], n
     with nogil:
-        n = flm_first_bad_id(&ids[0], N, vocab_size)
+        n = kernels.first_bad_id(&ids[0], 0, N, vocab_size)
     if n < N:
         raise IndexError(f"ids[{n}] = {ids[n]} is outside the vocabulary of {vocab_size}")
 
@@ -156,13 +150,6 @@ def gather(float[:, ::1] out not None, const float[:, ::1] table not None, const
     shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[1])
     rows_in_table(row, "row", -1, table.shape[0])
     by_row(kernels.gather, out, table, row)
-
-
-def gather_add(float[:, ::1] out not None, const float[:, ::1] table not None, const int64_t[::1] row not None):
-    """out (N,D) += table (R,D) at row (N,), nothing where row is -1."""
-    shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[1])
-    rows_in_table(row, "row", -1, table.shape[0])
-    by_row(kernels.gather_add, out, table, row)
 
 
 def scatter_add(float[:, ::1] dtable not None, const float[:, ::1] dout not None, const int64_t[::1] row not None):
@@ -323,14 +310,6 @@ cdef int binary(two_inputs kernel, object out, object a, str a_name, object b, s
 def add(out, x):
     """out += x."""
     unary(kernels.add, out, x)
-
-
-def scale_add(out, x, float a):
-    """out += a * x."""
-    cdef _Flat o = flat(out, "out", True), i = flat(x, "x", False)
-    same(i, "x", o.n)
-    with nogil:
-        kernels.scale_add(o.at, i.at, a, o.n)
 
 
 def add_bias(float[:, ::1] x not None, const float[::1] bias not None):

@@ -36,7 +36,6 @@ def starts(count: int) -> np.ndarray:
 RATE = _core.Rate(lr=0.1)
 SHAPES: dict[str, Callable[[], object]] = {
     "out has shape (2, 3), expected (1, 3)": lambda: _core.gather(f(2, 3), f(4, 3), i64(0)),
-    "out has shape (1, 2), expected (1, 3)": lambda: _core.gather_add(f(1, 2), f(4, 3), i64(0)),
     "dout has shape (2, 2), expected (2, 3)": lambda: _core.scatter_add(f(4, 3), f(2, 2), i64(0, 1)),
     "row has 3 elements, expected 2": lambda: _core.position_rows(
         i64(0, 0, 0), i64(0), i32(0, 0), None, sizes(1, 1), 3, 5
@@ -96,7 +95,6 @@ SHAPES: dict[str, Callable[[], object]] = {
     "loss has 3 elements, expected 2": lambda: _core.softmax_squared(f(2, 3), np.zeros(3), i32(0, 0), 1),
     "x has 2 elements, expected 3": lambda: _core.add(f(3), f(2)),
     "x has 5 elements, expected 3": lambda: _core.add_sum_squares(f(3), f(5)),
-    "x has 4 elements, expected 3": lambda: _core.scale_add(f(3), f(2, 2), 1),
     "a has 2 elements, expected 3": lambda: _core.multiply(f(3), f(2), f(3)),
     "b has 2 elements, expected 3": lambda: _core.multiply_add(f(3), f(3), f(2)),
     "dout has 2 elements, expected 3": lambda: _core.tanh_back(f(3), f(2), f(3)),
@@ -135,7 +133,7 @@ OUTSIDE: dict[str, Callable[[], object]] = {
         i64(0, 0), i64(0), i32(4, 5), None, sizes(1, 1), 3, 5
     ),
     "row[1] = 4 is outside the table of 4 rows": lambda: _core.gather(f(2, 3), f(4, 3), i64(3, 4)),
-    "row[0] = -2 is outside the table of 4 rows": lambda: _core.gather_add(f(1, 3), f(4, 3), i64(-2)),
+    "row[0] = -2 is outside the table of 4 rows": lambda: _core.gather(f(1, 3), f(4, 3), i64(-2)),
     "row[0] = 9 is outside the table of 4 rows": lambda: _core.scatter_add(f(4, 3), f(1, 3), i64(9)),
     "row[0] = 5 is outside the table of 4 rows": lambda: _core.prefix_sum(
         f(1, 2), f(1, 2), f(4, 2), None, i64(5), None, sizes(1)

@@ -46,10 +46,8 @@ def test_gather_and_scatter_by_hand() -> None:
     out = np.full((4, 2), 9, F)
     _core.gather(out, table, row)
     assert out.tolist() == [[5, 6], [0, 0], [1, 2], [5, 6]]
-    _core.gather_add(out, table, np.array([1, 1, -1, 0]))
-    assert out.tolist() == [[8, 10], [3, 4], [1, 2], [6, 8]]
     _core.scatter_add(table, out, row)
-    assert table.tolist() == [[2, 4], [3, 4], [19, 24]]
+    assert table.tolist() == [[2, 4], [3, 4], [15, 18]]
     _core.gather(out[:0], table, row[:0])
     _core.gather(np.empty((1, 0), F), np.empty((3, 0), F), row[:1])
 

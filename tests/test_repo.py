@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up; a file imports from its own floor and from those below. Folders stand for all they hold.
 FLOORS = [
-    ["_checkout", "_core"],
+    ["_checkout", "_core", "_lazy"],
     ["atomic", "batch", "int8", "progress", "tape", "workers"],
     ["modelfile", "text", "autodiff"],
     ["recurrence", "outputs"],

@@ -1,8 +1,17 @@
 """Text to token ids and back: vocabularies, corpora, one-hot inputs; (prefix, target) pairs are in text.pairs."""
 
-from fastlm.text import onehot
-from fastlm.text.corpus import Corpus
-from fastlm.text.reader import read_documents
-from fastlm.text.vocabulary import Vocabulary
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastlm.text import onehot
+    from fastlm.text.corpus import Corpus
+    from fastlm.text.reader import read_documents
+    from fastlm.text.vocabulary import Vocabulary
+else:   # so that a model, which needs a corpus, does not import one-hot inputs
+    from fastlm import _lazy
+
+    __getattr__, __dir__ = _lazy.names(globals(), ["fastlm.text.onehot"], {
+        "Corpus": "fastlm.text.corpus", "Vocabulary": "fastlm.text.vocabulary",
+        "read_documents": "fastlm.text.reader"})
 
 __all__ = ["Corpus", "Vocabulary", "onehot", "read_documents"]

@@ -1,10 +1,8 @@
 """Documents out of whatever the caller has: paths, folders, open files, strings; compressed or not."""
 
 import io
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -71,12 +69,21 @@ def _cut_all(source: Any, documents: str, unit: str) -> Iterator[tuple[str, byte
     for name, text in _texts(source, unit):
         try:
             yield from _cut(name, text, documents, unit)
-        except (EOFError, zlib.error, lzma.LZMAError) as error:
-            raise ValueError(f"{name} cannot be uncompressed: {error}") from error
         except OSError as error:
             if error.errno is not None:
                 raise
             raise ValueError(f"{name} cannot be uncompressed: {error}") from error
+        except Exception as error:
+            if not _is_of_compression(error):
+                raise
+            raise ValueError(f"{name} cannot be uncompressed: {error}") from error
+
+
+def _is_of_compression(error: Exception) -> bool:
+    import lzma  # here and in _uncompressed, since they cost `import fastlm` 3 ms
+    import zlib
+
+    return isinstance(error, EOFError | zlib.error | lzma.LZMAError)
 
 
 def _cut(name: str, text: bytes | BinaryIO, documents: str, unit: str) -> Iterator[tuple[str, bytes]]:
@@ -200,7 +207,7 @@ def _uncompressed(file: Any) -> Any:
     """The stream itself, or what it holds where it begins like .gz, .bz2 or .xz."""
     head = file.peek(16)
     if head[:2] == b"\x1f\x8b":
-        import gzip  # here and below, since they cost `import fastlm` 2 ms
+        import gzip
 
         return gzip.GzipFile(fileobj=file)
     if _BZIP2.match(head):
@@ -208,6 +215,8 @@ def _uncompressed(file: Any) -> Any:
 
         return bz2.BZ2File(file)
     if head[:6] == b"\xfd7zXZ\0":
+        import lzma
+
         return lzma.LZMAFile(file)
     return file
 

@@ -11,9 +11,9 @@ BYTES = tuple(bytes([value]).decode("utf-8", "surrogateescape") for value in ran
 
 # One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it.
 _TOKEN = {
-    "word": re.compile(r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n"),
-    "char": re.compile(r"[^\0\ud800-\udfff]|<unk>"),
-    "byte": re.compile(r"[\0-\x7f\udc80-\udcff]"),
+    "word": r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n",
+    "char": r"[^\0\ud800-\udfff]|<unk>",
+    "byte": r"[\0-\x7f\udc80-\udcff]",
 }
 _EXPECTED = {
     "word": "no word: it is empty, or has whitespace, a NUL or half a surrogate pair in it",
@@ -43,7 +43,7 @@ def by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | 
 def ids_of(tokens: list[str | None], unit: str) -> dict[str, int]:
     """The id of every token, each looked at once."""
     ids: dict[str, int] = {}
-    fits = _TOKEN[unit].fullmatch
+    fits = re.compile(_TOKEN[unit]).fullmatch
     for id, token in enumerate(tokens):
         if token is None:
             continue

@@ -53,7 +53,6 @@ static void elementwise(const flm_kernels *k, outputs *kept, size_t N, size_t D)
     float *x = random_floats(n, 2), *y = random_floats(n, 3), *out = random_floats(n, 4);
     float *bias = random_floats(D, 5);
     k->add(out, x, n);
-    k->scale_add(out, y, 0.3f, n);
     k->add_bias(out, bias, N, D);
     k->multiply(y, y, x, n);
     k->multiply_add(out, x, y, n);
@@ -188,6 +187,46 @@ static void optimisers(const flm_kernels *k, outputs *kept, size_t n)
 }
 
 /* Three sequences of lengths 4, 2 and 1; the first begins again at its third row. */
+/* One wrong entry among many, at both sides of the ends of blocks. */
+static void checks(const flm_kernels *k)
+{
+    enum { N = 1300 };
+    int32_t *id = exactly(N, sizeof *id);
+    int64_t *row = exactly(N, sizeof *row);
+    size_t *size = exactly(N, sizeof *size), total;
+    const size_t places[] = {0, 1, 511, 512, 513, 1023, 1024, N - 1};
+    for (size_t n = 0; n < N; n++) {
+        id[n] = (int32_t)(n % 65);
+        row[n] = (int64_t)(n % 65);
+        size[n] = N - n;
+    }
+    CHECK(k->first_bad_id(id, 0, N, 65) == N && k->first_bad_id(id, 0, N, 64) == 64 && k->first_bad_id(id, 0, N, 0) == 0);
+    CHECK(k->first_bad_id(id, 0, 0, 0) == 0 && k->first_bad_id(id, -1, N, SIZE_MAX) == N);
+    CHECK(k->first_bad_size(&total, size, N, N) == N && total == (size_t)N * (N + 1) / 2);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const size_t n = places[i];
+        const int32_t bad_ids[] = {65, -2, INT32_MAX, INT32_MIN};
+        const int64_t bad_rows[] = {65, -2, INT64_MAX, INT64_MIN};
+        for (size_t b = 0; b < 4; b++) {
+            id[n] = bad_ids[b];
+            row[n] = bad_rows[b];
+            CHECK(k->first_bad_id(id, -1, N, 65) == n && k->first_bad_row(row, -1, N, 65) == n);
+        }
+        id[n] = -1;
+        row[n] = -1;
+        CHECK(k->first_bad_id(id, -1, N, 65) == N && k->first_bad_row(row, -1, N, 65) == N);
+        CHECK(k->first_bad_id(id, 0, N, 65) == n && k->first_bad_row(row, 0, N, 65) == n);
+        id[n] = 0;
+        row[n] = 0;
+        size[n] += 2;
+        CHECK(k->first_bad_size(&total, size, N, N) == n);
+        size[n] -= 2;
+    }
+    free(id);
+    free(row);
+    free(size);
+}
+
 static void packed(const flm_kernels *k, outputs *kept, size_t V)
 {
     enum { T = 4, S = 3, N = 7, R = 5, K = 2, L = 3 };
@@ -203,13 +242,19 @@ static void packed(const flm_kernels *k, outputs *kept, size_t V)
     CHECK(last[4 * L] == 0 && last[4 * L + 1] == 1 && last[4 * L + 2] == -1);
     CHECK(last[5 * L] == 1 && last[5 * L + 1] == -1 && last[6 * L + 1] == 1 && last[6 * L + 2] == -1);
     k->last_ids(last, earlier, id, NULL, size, T, 1);
+    size_t total;
+    CHECK(k->first_bad_size(&total, size, T, S) == T && total == N);
+    CHECK(k->first_bad_size(&total, size, T, S - 1) == 0);
+    CHECK(k->first_bad_size(&total, size, 0, 0) == 0 && total == 0);
+    CHECK(k->first_bad_row(row, 0, N, 4) == N && k->first_bad_row(row, 0, N, 3) == 3);
     row[2] = -1;
+    CHECK(k->first_bad_row(row, -1, N, 4) == N && k->first_bad_row(row, 0, N, 4) == 2);
+    checks(k);
 
     float *table = random_floats(R * V, 13), *out = exactly(N * V, sizeof *out), *bias = random_floats(V, 14);
     float *carry = exactly(S * V, sizeof *carry), *running = exactly(S * V, sizeof *running);
     k->gather(out, table, row, N, V);
     for (size_t v = 0; v < V; v++) CHECK(out[2 * V + v] == 0.0f && out[3 * V + v] == table[3 * V + v]);
-    k->gather_add(out, table, row, N, V);
     k->scatter_add(table, out, row, N, V);
     k->prefix_sum(out, carry, table, bias, row, starts, size, T, V);
     for (size_t v = 0; v < V; v++) CLOSE(out[5 * V + v], bias[v] + table[V + v], 1e-6);

@@ -47,11 +47,5 @@ int main(void)
         free(x);
         free(order);
     }
-
-    const int32_t id[4] = {0, 64, 65, -1};
-    CHECK(flm_first_bad_id(id, 4, 65) == 2);
-    CHECK(flm_first_bad_id(id, 2, 65) == 2);
-    CHECK(flm_first_bad_id(id + 3, 1, 65) == 0);
-    CHECK(flm_first_bad_id(id, 0, 0) == 0);
     return finish("sample");
 }
