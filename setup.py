@@ -10,9 +10,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample.c", "words.c",
-           "ngram_sort.c", "ngram_build.c", "ngram_score.c", "ngram_left_out.c"]
-HEADERS = ["fastlm.h", "vec.h", "log.h", "kernels.h", "checks.c", "rows.c", "softmax.c", "activation.c", "product.c",
-           "lstm.c", "optimizer.c", "int8.c", "matrix.c"]
+           "ngram_sort.c", "ngram_build.c", "ngram_score.c", "ngram_left_out.c",
+           "cache.c", "factor.c"]
+HEADERS = ["fastlm.h", "counts.h", "vec.h", "log.h", "kernels.h", "checks.c", "rows.c", "softmax.c", "activation.c",
+           "product.c", "lstm.c", "optimizer.c", "int8.c", "matrix.c"]
 
 # No contraction into fused multiply-adds: every instruction set gives the same bytes (products fuse by intrinsics).
 compile_flags = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
@@ -27,7 +28,7 @@ core = Extension(
     "fastlm._core",
     ["fastlm/_core.pyx", *(f"csrc/{name}" for name in SOURCES)],
     depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", "fastlm/_lstm.pxi", "fastlm/_ngram.pxi",
-             "fastlm/_matrix.pxi",
+             "fastlm/_matrix.pxi", "fastlm/_cache.pxi", "fastlm/_factor.pxi",
              *(f"csrc/{name}" for name in HEADERS)],
     include_dirs=["csrc"],
     extra_compile_args=compile_flags,

@@ -284,4 +284,6 @@ enum { FLM_NGRAM_NEVER = 128 };
 size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
                           const int32_t *node, const int32_t *target, size_t N);
 
+#include "counts.h"
+
 #endif

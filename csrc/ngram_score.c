@@ -212,3 +212,39 @@ int flm_ngram_check(const flm_ngrams *g, size_t *where)
     }
     return FLM_NGRAM_SOUND;
 }
+
+int flm_factor_check(const flm_ngrams *g, size_t *where)
+{
+    double sum = 0;
+    *where = 0;
+    if (g->nodes < g->V || (size_t)g->child[0] != g->V || (size_t)g->child[g->contexts] != g->nodes)
+        return FLM_NGRAM_CHILD;
+    for (size_t h = 0; h < g->contexts; h++)
+        if (g->child[h + 1] < g->child[h])
+            return FLM_NGRAM_CHILD;
+    for (size_t v = 0; v < g->V; v++)
+        sum += exp((double)g->logp[v]);
+    *where = g->nodes;
+    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS))
+        return FLM_NGRAM_SUM;
+    for (size_t h = 0; h < g->contexts; h++) {
+        double seen = 0, unseen = 1;
+        *where = h;
+        if (g->link[h] < -1 || g->link[h] >= (int32_t)h)
+            return FLM_NGRAM_LINK;
+        for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
+            const int32_t w = g->word[c];
+            *where = (size_t)c;
+            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1]))
+                return FLM_NGRAM_WORD;
+            double cost = 0;
+            const int32_t shorter = seek(g, g->link[h], w, &cost);
+            seen += exp((double)g->logp[c]);
+            unseen -= exp((double)g->logp[shorter] - cost);
+        }
+        *where = h;
+        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS))
+            return FLM_NGRAM_SUM;
+    }
+    return FLM_NGRAM_SOUND;
+}

@@ -100,6 +100,15 @@ static void sort_many(const sorter *s, uint64_t *key, int32_t *position, size_t 
     }
 }
 
+void flm_sort_keys(uint64_t *key, int32_t *value, uint64_t *spare_key, int32_t *spare, size_t n, unsigned bytes)
+{
+    const sorter s = {.spare_key = spare_key, .spare = spare};
+    if (n < FEW)
+        sort_few(key, value, n);
+    else
+        sort_many(&s, key, value, n, bytes);
+}
+
 /* Sorts n-grams that share their first `depth` tokens; shared[0] is the caller's. */
 static void sort_from(const sorter *s, int32_t *position, uint8_t *shared, uint64_t *key, size_t n, size_t depth)
 {

@@ -139,3 +139,38 @@ cdef extern from "fastlm.h" nogil:
 
     size_t flm_ngram_left_out(double *, float *, double *, const flm_ngrams *, const flm_ngram_counts *,
                               const int32_t *, const int32_t *, size_t)
+
+    ctypedef struct flm_cache:
+        const double *decay
+        const double *running
+        size_t window, lowest, orders
+
+    enum:
+        FLM_CACHE_ORDERS
+        FLM_CACHE_SIZES
+        FLM_CACHE_SMALL
+
+    void flm_cache_counts(double *, double *, const flm_cache *, const int32_t *, const uint8_t *, const int32_t *,
+                          int32_t *, int32_t *, size_t, size_t)
+    void flm_cache_rows(int32_t *, float *, float *, size_t, const flm_cache *, const double *, const int32_t *,
+                        const uint8_t *, int32_t *, int32_t *, int32_t *, double *, size_t, size_t)
+
+    ctypedef struct flm_factors:
+        const int32_t *factor
+        const int32_t *letter
+        size_t levels, reach
+
+    enum:
+        FLM_SPELT
+
+    void flm_factor_keys(uint64_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, const uint8_t *,
+                         size_t, size_t)
+    void flm_factor_sort(int32_t *, uint64_t *, int32_t *, uint64_t *, size_t *, const uint64_t *, const int32_t *,
+                         const int32_t *, size_t, size_t)
+    size_t flm_factor_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, int64_t *, int32_t *, int32_t *,
+                             size_t *, const int32_t *, const int32_t *, const uint64_t *, const int32_t *,
+                             const int32_t *, size_t)
+    void flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
+    void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, size_t, const int64_t *,
+                         const int32_t *, const uint8_t *, const size_t *, size_t)
+    int flm_factor_check(const flm_ngrams *, size_t *)

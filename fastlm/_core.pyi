@@ -176,3 +176,64 @@ class NGrams:
         node: Ids,
         target: Ids,
     ) -> None: ...
+
+class Cache:
+    vocab_size: int
+    def __init__(self, vocab_size: int, window: int, memory: float, lowest: int, orders: int) -> None: ...
+    def counts(
+        self,
+        total: NDArray[float64],
+        count: NDArray[float64],
+        ids: Ids,
+        starts: Starts,
+        target: Ids,
+        first: int,
+    ) -> None: ...
+    def rows(
+        self,
+        word: Ids,
+        mass: Floats,
+        left: Floats,
+        weight: NDArray[float64],
+        ids: Ids,
+        starts: Starts,
+        first: int,
+    ) -> None: ...
+
+class Factors:
+    vocab_size: int
+    reach: int
+    def __init__(self, factors: Ids, letter: Ids | None, vocab_size: int) -> None: ...
+    def level(
+        self,
+        ids: Ids,
+        starts: NDArray[uint8],
+        position: Ids,
+        above: Ids | None,
+        above_contexts: int,
+        level: int,
+    ) -> tuple[Ids, Ids, Ids, Ids, Ids, Rows, Ids, Ids]: ...
+
+def estimate_ngrams(
+    logp: Floats,
+    backoff: Floats,
+    p: NDArray[float64],
+    shorter: NDArray[float64],
+    child: Ids,
+    link: Ids,
+    count: Ids,
+    discount: NDArray[float64],
+    first: int,
+    last: int,
+    origin: int,
+    origin_shorter: int,
+) -> None: ...
+def estimate_words(logp: Floats, p: NDArray[float64], count: Ids, discount: NDArray[float64]) -> None: ...
+
+class FactoredNGrams(NGrams):
+    def __init__(
+        self, factors: Factors, word: Ids, link: Ids, child: Ids, logp: Floats, backoff: Floats, key: Rows
+    ) -> None: ...
+    def read_factors(
+        self, node: Ids, last: Ids, spelt: Rows, ids: Ids, starts: Starts, size: Sizes
+    ) -> None: ...

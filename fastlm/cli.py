@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("file", metavar="FILE", help="- is standard input")
     evaluate.add_argument("--documents", choices=("file", "line", "blank-line"), default="file")
     evaluate.add_argument("--threads", type=int, metavar="N")
+    evaluate.add_argument("--adapt", action="store_true", help="let the model learn from each document as it reads it")
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
 
     generate = verbs.add_parser("generate", help="continue a prompt")
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--top-k", type=int, default=40, metavar="K", help="0 is no limit")
     generate.add_argument("--top-p", type=float, default=1.0, metavar="P")
     generate.add_argument("--seed", type=int)
+    generate.add_argument("--adapt", action="store_true", help="let the model learn from what it reads and writes")
 
     following = verbs.add_parser("next", help="the likeliest next tokens after a context")
     following.add_argument("model", metavar="MODEL")
@@ -121,7 +123,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _eval(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
-    score = lm.evaluate(_source(options.file), options.documents, options.threads)
+    score = lm.evaluate(_source(options.file), options.documents, options.threads, options.adapt)
     if options.json:
         figures = {"perplexity": score.perplexity, "nats_per_token": score.nats_per_token,
                    "bits_per_byte": score.bits_per_byte, "tokens": score.tokens, "unknown": score.unknown}
@@ -136,7 +138,7 @@ def _eval(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
     pieces = lm.generate(options.prompt, options.max_tokens, options.temperature, options.top_k, options.top_p,
-                         options.seed)
+                         options.seed, options.adapt)
     write(options.prompt)
     for piece in pieces:
         write(piece)

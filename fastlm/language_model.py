@@ -14,7 +14,8 @@ import numpy as np
 from fastlm import _core, modelfile
 from fastlm.batch import Batch
 from fastlm.generation import sample_ids
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.adaptive import Adaptive
+from fastlm.models.prefix import PrefixModel, check_size
 from fastlm.prefix_state import PrefixState
 from fastlm.scoring import Score, score_sequences
 from fastlm.text.corpus import Corpus
@@ -32,6 +33,7 @@ class LanguageModel:
     ``vocabulary``, ``model``: its two parts; ``history``, ``plan``: how it was trained; ``card``: facts about the text.
     Every document is read after one boundary token (the end of a line, where the vocabulary has it), so that its
     first token is predicted too. Figures are natural logarithms; perplexity is exp of the mean over all targets.
+    With ``adapt=True`` the model goes on learning from each document as it reads it: see `models.Adaptive`.
     """
 
     def __init__(self, vocabulary: Vocabulary, model: PrefixModel, history: History | None = None,
@@ -41,11 +43,14 @@ class LanguageModel:
                              "numbers were expected")
         self.vocabulary, self.model = vocabulary, model
         self.history, self.plan, self.card = History() if history is None else history, plan, card or {}
+        self.adaptive: Adaptive | None = None     # where `fit_adapt` has chosen its weights
 
     # reading ------------------------------------------------------------------------------------------------------
 
-    def start(self) -> PrefixState:
+    def start(self, adapt: bool = False) -> PrefixState:
         """The state at the beginning of a document."""
+        if adapt:
+            return self.adapting().start()
         stepper = self.model.stepper(self.model.start(1))
         row = stepper.read(self.boundary)
         return PrefixState(self, stepper.state, row)
@@ -104,9 +109,26 @@ class LanguageModel:
         named = zip(tokens, np.exp(log_probabilities).tolist(), strict=True)
         return [(token, p) for token, p in named if token is not None]   # a dictionary may have gaps
 
+    # adapting -----------------------------------------------------------------------------------------------------
+
+    def adapting(self) -> LanguageModel:
+        """The same, learning from each document as it reads: what ``adapt=True`` asks. This one stays as it is."""
+        model = self.model if isinstance(self.model, Adaptive) else self.adaptive or Adaptive(len(self.vocabulary),
+                                                                                              self.model)
+        return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card))
+
+    def fit_adapt(self, source: Any, documents: str = "file") -> LanguageModel:
+        """Chooses how much ``adapt=True`` trusts what was just read, on a text that the model has not seen: a Corpus or
+        a source as in `evaluate`. The model file keeps it; nothing else changes. Returns itself."""
+        corpus = source if isinstance(source, Corpus) else Corpus.read(source, self.vocabulary, documents=documents)
+        inputs, targets, starts = read_and_predict(replace(corpus, boundary=self.boundary))
+        with one_thread_products():
+            self.adaptive = Adaptive(len(self.vocabulary), self.model).fit(inputs, targets, starts)
+        return self
+
     # scoring ------------------------------------------------------------------------------------------------------
 
-    def score(self, text: str, threads: int | None = None) -> Score:
+    def score(self, text: str, threads: int | None = None, adapt: bool = False) -> Score:
         """How likely one document is: see `Score`. Word models count the end of its last line too.
 
         >>> lm.score("I am a machine").bits_per_byte            # doctest: +SKIP
@@ -115,17 +137,20 @@ class LanguageModel:
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
-        return self._score(Corpus.read(iter([text]), self.vocabulary), threads)
+        return self._score(Corpus.read(iter([text]), self.vocabulary), threads, adapt)
 
-    def evaluate(self, source: Any, documents: str = "file", threads: int | None = None) -> Score:
+    def evaluate(self, source: Any, documents: str = "file", threads: int | None = None, adapt: bool = False) -> Score:
         """How likely a corpus is: a path, paths, a folder, an open file or an iterable of documents."""
-        return self._score(Corpus.read(source, self.vocabulary, documents=documents), threads)
+        return self._score(Corpus.read(source, self.vocabulary, documents=documents), threads, adapt)
 
-    def perplexity(self, source: Any, documents: str = "file", threads: int | None = None) -> float:
+    def perplexity(self, source: Any, documents: str = "file", threads: int | None = None,
+                   adapt: bool = False) -> float:
         """exp of the mean -log p over all target tokens of a corpus; sources as in `evaluate`."""
-        return self.evaluate(source, documents, threads).perplexity
+        return self.evaluate(source, documents, threads, adapt).perplexity
 
-    def _score(self, corpus: Corpus, threads: int | None) -> Score:
+    def _score(self, corpus: Corpus, threads: int | None, adapt: bool) -> Score:
+        if adapt:
+            return self.adapting()._score(corpus, threads, False)
         inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
         spans = [slice(a, b) for a, b in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True)]
         with one_thread_products(), Workers(threads) as workers:
@@ -136,7 +161,7 @@ class LanguageModel:
     # generation ---------------------------------------------------------------------------------------------------
 
     def generate(self, prompt: str = "", max_tokens: int = 100, temperature: float = 0.8, top_k: int = 40,
-                 top_p: float = 1.0, seed: int | None = None) -> Iterator[str]:
+                 top_p: float = 1.0, seed: int | None = None, adapt: bool = False) -> Iterator[str]:
         """Yields the continuation of `prompt` piece by piece as it is drawn; joined they are the text.
 
         temperature 0 takes the likeliest token; top_k 0 is no limit. ``<unk>`` is never drawn. One seed gives one text.
@@ -144,6 +169,8 @@ class LanguageModel:
         """
         if max_tokens < 0:
             raise ValueError(f"max_tokens = {max_tokens}; at least 0 was expected")
+        if adapt:
+            return self.adapting().generate(prompt, max_tokens, temperature, top_k, top_p, seed)
         state = self.start()
         if prompt:
             state.read(prompt)
@@ -187,7 +214,9 @@ class LanguageModel:
 
         `Trainer` refuses it. ValueError where the model has no such matrices.
         """
-        return LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card))
+        out = LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card))
+        out.adaptive = self.adaptive and self.adaptive.around(out.model)
+        return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole."""
@@ -197,6 +226,9 @@ class LanguageModel:
         if self.plan is not None:
             metadata["plan"] = self.plan.to_json()
             tensors["plan/rates"] = self.plan.rates
+        if self.adaptive is not None:
+            metadata["adaptive"] = json.dumps(self.adaptive.choices())
+            tensors["adaptive/weights"] = self.adaptive.weights
         modelfile.save(path, tensors, metadata)
 
     def __repr__(self) -> str:
@@ -224,30 +256,17 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
                                             tensors["vocabulary/counts"], metadata["unit"])
         config = json.loads(metadata["config"])
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
-        _check_size(config, weights, len(vocabulary))
+        check_size(config, weights, len(vocabulary))
         model = PrefixModel.build(config)
         model.restore(weights)
         plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
-        return LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
-                             json.loads(metadata["card"]))
+        lm = LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
+                           json.loads(metadata["card"]))
+        if "adaptive" in metadata:
+            lm.adaptive = Adaptive(len(vocabulary), model, **json.loads(metadata["adaptive"]))
+            lm.adaptive.use(tensors["adaptive/weights"])
+        return lm
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, modelfile.ModelFileError):
             raise
         raise modelfile.ModelFileError(f"{path} is damaged: {error}") from error
-
-
-def _check_size(config: Any, weights: dict[str, Array], vocab_size: int) -> None:
-    if not isinstance(config, dict) or config.get("vocab_size") != vocab_size:
-        raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
-    _check_numbers(config, sum(array.size for array in weights.values()))
-
-
-def _check_numbers(config: dict[str, Any], held: int) -> None:
-    """No number of a configuration, those of its parts included, may ask for more than the file's weights."""
-    for name, value in config.items():
-        costs_nothing = isinstance(value, bool) or name in ("seed", "order")
-        if isinstance(value, int) and not costs_nothing and value > max(held, 1):
-            raise ValueError(f"{name} = {value}, with {held} weights in the file")
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict):
-                _check_numbers(inner, held)

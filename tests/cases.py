@@ -54,6 +54,30 @@ def mixture(model, p, ids, steps, starts, state):
     return np.log(total)
 
 
+def adapted(model, p, ids, steps, starts, state):
+    """The log of the inner model's probabilities, mixed order by order with what followed in the window."""
+    inner = model.model
+    form = ngram_oracle.kneser_ney if isinstance(inner, models.KneserNey) else oracle.lstm_model
+    values = {name: parameter.value.astype(float) for name, parameter in inner.parameters.items()}
+    own = {name.removeprefix("model/"): array for name, array in state.items() if name != "window"}
+    out = np.exp(oracle.log_softmax(form(inner, values, ids, steps, starts, own)))
+    past = [[int(i) for i in row if i >= 0] for row in state["window"]]
+    for rows, sequences in steps:
+        for row, s in zip(rows, sequences, strict=True):
+            past[s] = [*([] if starts[row] else past[s]), int(ids[row])]
+            text = past[s][-model.window:]
+            last = len(text) - 1
+            for m in range(model.lowest, model.highest + 1):
+                a = np.zeros(model.vocab_size)
+                for j in range(m, last + 1):
+                    if text[j - m: j] == text[last + 1 - m: last + 1]:
+                        a[text[j]] += np.exp(-(last - j) / model.memory)
+                if a.sum() > 0:
+                    size = min(15, max(0, int(np.floor(np.log2(a.sum()))) + 1 + 3))
+                    out[row] = (1 - model.weights[m, size]) * out[row] + model.weights[m, size] * a / a.sum()
+    return np.log(out)
+
+
 # name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
@@ -80,9 +104,18 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
 ALL_MODELS = NETWORKS | {
     "KneserNey": (lambda v: models.KneserNey(v, order=3), ngram_oracle.kneser_ney),
     "KneserNey of lines": (lambda v: models.KneserNey(v, order=5, boundary=4), ngram_oracle.kneser_ney),
+    "Factored": (lambda v: models.Factored(v, [1, 3]), ngram_oracle.factored),
+    "Factored of letters": (
+        lambda v: models.Factored(v, [1, "word", 2, "word-1", "word-2"], [i % 4 for i in range(v)]),
+        ngram_oracle.factored),
     "Mixture": (lambda v: models.Mixture(v, [
         models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3),
         models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3]))]), mixture),
+    "Adaptive": (lambda v: models.Adaptive(v, models.KneserNey(v, order=3), window=5, memory=3.0, lowest=0, highest=2),
+                 adapted),
+    "Adaptive of a network": (
+        lambda v: models.Adaptive(v, models.LSTM(v, hidden=5, width=3), window=20, memory=9.0, lowest=1, highest=3),
+        adapted),
 }
 
 
@@ -97,25 +130,37 @@ def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
     """Random, unequal parameters, none of them zero; counts of a random text; unequal weights."""
     for parameter in model.parameters.values():
         parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
-    if isinstance(model, models.KneserNey):
+    if isinstance(model, models.KneserNey | models.Factored):
         model.text = [rng.integers(0, model.vocab_size, 90), rng.integers(0, model.vocab_size, 50)]
         model.fit(model.text)
     if isinstance(model, models.Mixture):
         for part in model.parts:
             randomise(part, rng)
         model.weights = rng.dirichlet(np.ones(len(model.parts)))
+    if isinstance(model, models.Adaptive):
+        randomise(model.model, rng)
+        model.weights = rng.uniform(0.1, 0.6, model.weights.shape)
 
 
 def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -> State:
     """A state such as some prefix may have left behind."""
     state = model.start(sequences)
+    if isinstance(model, models.Factored):   # whose words cannot be told from a state
+        histories = [rng.integers(0, model.vocab_size, rng.integers(0, 9)) for _ in range(sequences)]
+        state = model.features(Batch.of(histories))[1]
+        model.histories = {(a.tobytes(), b.tobytes()): history.tolist() for a, b, history
+                           in zip(state["ids"], state["spelt"], histories, strict=True)}
+        return state
     for name, array in state.arrays.items():
         index, _, name = name.rpartition("/")
-        owner = model.parts[int(index)] if index else model
-        if name == "ids":
+        owner = model.model if index == "model" else model.parts[int(index)] if index else model
+        if name in ("ids", "window"):
             array[:] = rng.integers(0, model.vocab_size, array.shape)
             for row in array:   # documents that began a few tokens ago
-                row[int(rng.integers(0, array.shape[1] + 1)):] = -1
+                if name == "ids":
+                    row[int(rng.integers(0, array.shape[1] + 1)):] = -1
+                else:
+                    row[:int(rng.integers(0, array.shape[1] + 1))] = -1
         elif name == "context":
             array[:] = rng.integers(-1, len(owner.tables["backoff"]), array.shape)
         elif name == "position":

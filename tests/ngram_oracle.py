@@ -45,9 +45,10 @@ def discounts(counts, order, number=float):
 class KneserNey:
     """p(w|h) of a text; `without` is an event left out of the counts, though not of the discounts."""
 
-    def __init__(self, documents, order, vocab_size, boundary=None, number=float, without=None):
+    def __init__(self, documents, order, vocab_size, boundary=None, number=float, without=None, met=None):
+        """met: the events, in place of documents."""
         self.order, self.vocab_size, self.number = order, vocab_size, number
-        met = events(documents, order, boundary)
+        met = events(documents, order, boundary) if met is None else met
         self.discounts = discounts(adjusted_counts(met, order), order, number)
         if without is not None:
             met.remove(without)
@@ -88,4 +89,40 @@ def kneser_ney(model, p, ids, steps, starts, state):
             past[s] = [] if starts[row] or ids[row] == model.boundary else past[s]
             past[s] = [*past[s], int(ids[row])]
             out[row] = np.log([form.p(word, past[s]) for word in range(model.vocab_size)])
+    return out
+
+
+def factors_of(history, factors, letters):
+    """The factors of a context, the least telling first, as plain values."""
+    words = [()]
+    for token in history:
+        if letters and letters[token]:
+            words[0] = (*words[0], letters[token])
+        elif words[0]:
+            words.insert(0, ())
+    words += [(), ()]
+    spelt = {"word": words[0], "word-1": words[1], "word-2": words[2]}
+    return tuple(spelt[f] if f in spelt else history[-f] if f <= len(history) else None for f in reversed(factors))
+
+
+def factored_form(documents, factors, vocab_size, letters=None, number=float):
+    """KneserNey of the same equations over factors: p(word, factors_of(...))."""
+    met = [(*factors_of(document[:i], factors, letters), document[i]) for document in documents
+           for i in range(1, len(document))]
+    return KneserNey(None, len(factors) + 1, vocab_size, number=number, met=met)
+
+
+def factored(model, p, ids, steps, starts, state):
+    """Log-probabilities of the model of tests/cases.py, fitted to `model.text`; `model.histories` has its states."""
+    text = [list(map(int, document)) for document in model.text]
+    letters = model.options["letters"]
+    form = factored_form(text, model.factors, model.vocab_size, letters)
+    past = [model.histories.get((a.tobytes(), b.tobytes()), [])
+            for a, b in zip(state["ids"], state["spelt"], strict=True)]
+    out = np.zeros((len(ids), model.vocab_size))
+    for rows, sequences in steps:
+        for row, s in zip(rows, sequences, strict=True):
+            past[s] = [*([] if starts[row] else past[s]), int(ids[row])]
+            context = factors_of(past[s], model.factors, letters)
+            out[row] = np.log([form.p(word, context) for word in range(model.vocab_size)])
     return out

@@ -49,7 +49,7 @@ class KneserNey(PrefixModel):
         if boundary is not None and not (isinstance(boundary, int | np.integer) and 0 <= boundary < vocab_size):
             raise ValueError(f"boundary = {boundary!r}; an id below {vocab_size} was expected, or None")
         self.order, self.boundary = int(order), boundary
-        self.output_layer = _Counts(self)
+        self.output_layer = CountedOutput(self)
         self.counts: Counts | None = None
         words = np.arange(vocab_size, dtype=np.int32)
         self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
@@ -177,10 +177,10 @@ class Counts:
         return sums[0], sums[1]
 
 
-class _Counts(OutputLayer):
-    """Reads the numbers of contexts."""
+class CountedOutput(OutputLayer):
+    """Reads the numbers of contexts, of a model that has its n-grams as ``ngrams``."""
 
-    def __init__(self, model: KneserNey) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
 
     def logits(self, x: Any) -> Variable:
@@ -198,7 +198,8 @@ class _Counts(OutputLayer):
         return _ROWS
 
     def check_loss(self, kind: str) -> str:
-        raise ValueError("a KneserNey model is counted and not trained; call its fit() instead of a Trainer's")
+        raise ValueError(f"a {type(self.model).__name__} model is counted and not trained; call its fit() instead of a "
+                         "Trainer's")
 
 
 def _nodes(x: Any) -> Array:

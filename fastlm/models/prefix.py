@@ -230,4 +230,22 @@ def named(output: dict[str, Any] | None) -> dict[str, Any]:
     return {} if output is None else {"output": output}
 
 
-__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "named", "uniform"]
+def check_size(config: Any, weights: Mapping[str, Array], vocab_size: int) -> None:
+    """ValueError where a configuration from a file is not one for the vocabulary and the weights it holds."""
+    if not isinstance(config, dict) or config.get("vocab_size") != vocab_size:
+        raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
+    _check_numbers(config, sum(array.size for array in weights.values()))
+
+
+def _check_numbers(config: dict[str, Any], held: int) -> None:
+    """No number of a configuration, those of its parts included, may ask for more than the file's weights."""
+    for name, value in config.items():
+        costs_nothing = isinstance(value, bool) or name in ("seed", "order", "window")
+        if isinstance(value, int) and not costs_nothing and value > max(held, 1):
+            raise ValueError(f"{name} = {value}, with {held} weights in the file")
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                _check_numbers(inner, held)
+
+
+__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "check_size", "named", "uniform"]

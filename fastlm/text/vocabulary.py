@@ -152,6 +152,21 @@ class Vocabulary:
             return "".join(tokens)
         return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
 
+    def letters(self) -> list[int] | None:
+        """For every id of characters or bytes a number above 0 where it is part of a word, one for both cases, else 0;
+        None for words. Letters and the apostrophe are, and bytes of more than ASCII.
+
+            >>> Vocabulary(["a", " ", "A", "b"], unit="char").letters()
+            [1, 0, 1, 2]
+        """
+        if self.unit == "word":
+            return None
+        number: dict[str, int] = {}
+        part = [token is not None and (token.isalpha() or token == "'" or (self.unit == "byte" and id > 127))
+                for id, token in enumerate(self.tokens)]
+        return [number.setdefault((token or "").lower(), len(number) + 1) if is_part else 0
+                for token, is_part in zip(self.tokens, part, strict=True)]
+
     def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """The vocabulary as (blob uint8, offsets int64 (V+1,), counts int64 (V,), unit).
 

@@ -1,0 +1,165 @@
+"""N-grams over factors of the context, beyond the laws that every model keeps."""
+
+import pickle
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm import _core, modelfile
+from fastlm.models import Factored, KneserNey, Mixture
+from fastlm.models.factored import usual_factors
+from tests import ngram_oracle
+
+LETTERS = [0, 1, 2, 1]     # a space, a, b, A
+
+
+def after(model, ids) -> np.ndarray:
+    return np.exp(model.log_probabilities(ids)[-1])
+
+
+def test_by_hand() -> None:
+    """Five n-grams of the token before the last and the next, each met once. Of the single tokens 0 and 1 are met after
+    two and 2 after one: (2 - 1 + 2.5/5) / 5 = .3, .3, .2, and .1 of the others; after 0 half of that, and 1/4 each of
+    what followed: 0 and 2."""
+    model = Factored(5, [2]).fit([[4, 0, 1, 0, 1, 2]])
+    np.testing.assert_allclose(after(model, [1, 0, 3]), [0.4, 0.15, 0.35, 0.05, 0.05], rtol=1e-6)
+    np.testing.assert_allclose(after(model, [1, 2, 3]), [0.3, 0.3, 0.2, 0.1, 0.1], rtol=1e-6)     # 2 was never such
+    np.testing.assert_allclose(after(model, [3]), [0.65, 0.15, 0.1, 0.05, 0.05], rtol=1e-6)       # as at the beginning
+    np.testing.assert_allclose(after(Factored(5, [2]), [3]), [0.2] * 5, rtol=1e-6)
+
+
+def test_words_by_hand() -> None:
+    """After "ab" comes a space and after "ba" more of the word, whatever the case; a word is remembered."""
+    model = Factored(4, ["word"], LETTERS).fit([[0, 1, 2, 0, 2, 1, 1, 0, 1, 2, 0]])
+    assert after(model, [0, 1, 2]).argmax() == after(model, [1, 0, 3, 2]).argmax() == 0
+    assert (after(model, [0, 3, 2]) == after(model, [2, 0, 1, 2])).all()
+    assert after(model, [0, 2, 1]).argmax() == 1
+    model = Factored(4, ["word-1"], LETTERS).fit([[0, 1, 2, 0, 1, 0, 1, 2, 0, 1, 0]])
+    assert (after(model, [3, 2, 0]) == after(model, [1, 2, 0, 0, 1])).all()    # two spaces end one word
+    assert (after(model, [1, 2, 0]) != after(model, [1, 0])).any()
+
+
+@pytest.mark.parametrize("factors", [[1], [2, 1], [3, 1, 2], [1, "word", "word-1"], ["word-2", 5, "word"]])
+def test_exact_fractions(factors) -> None:
+    """The probabilities of a small text in exact fractions."""
+    rng = np.random.default_rng(len(factors))
+    text = [rng.integers(0, 4, n).tolist() for n in (40, 1, 0, 25)]
+    model = Factored(4, factors, LETTERS).fit([document for document in text if document])
+    form = ngram_oracle.factored_form(text, factors, 4, LETTERS, Fraction)
+    history = rng.integers(0, 4, 30).tolist()
+    rows = np.exp(model.log_probabilities(history).astype(float))
+    for i, row in enumerate(rows):
+        wanted = [float(form.p(w, ngram_oracle.factors_of(history[: i + 1], factors, LETTERS))) for w in range(4)]
+        np.testing.assert_allclose(row, wanted, rtol=1e-5)
+        assert sum(form.p(w, ngram_oracle.factors_of(history[: i + 1], factors, LETTERS)) for w in range(4)) == 1
+
+
+def test_distances_in_order_are_n_grams() -> None:
+    """Where every document begins alike, those of the last tokens are KneserNey's but for the first few."""
+    text = np.random.default_rng(5).integers(0, 7, 4000)
+    plain, factored = KneserNey(7, order=4).fit([text]), Factored(7, [1, 2, 3]).fit([text])
+    ids = np.random.default_rng(6).integers(0, 7, 200)
+    np.testing.assert_allclose(factored.log_probabilities(ids)[3:], plain.log_probabilities(ids)[3:], rtol=0, atol=5e-3)
+
+
+def test_scores_are_rows_and_threads_change_nothing() -> None:
+    rng = np.random.default_rng(7)
+    text = rng.integers(0, 50, 3000).astype(np.int32)
+    one, three = (Factored(50, [2, 1, 3]).fit([text[:2000], text[2000:]], threads=n) for n in (1, 3))
+    assert all(one.tables[name].tobytes() == three.tables[name].tobytes() for name in one.tables)
+    targets = np.append(text[1:], np.int32(-1))
+    rows = one.log_probabilities(text)
+    wanted = np.where(targets < 0, 0, -rows[np.arange(3000), targets])
+    np.testing.assert_allclose(one.score(text, targets), wanted, rtol=0, atol=1e-5)
+    twin = pickle.loads(pickle.dumps(one))
+    assert (twin.log_probabilities(text[:9]) == rows[:9]).all()
+
+
+def test_texts_of_any_size() -> None:
+    for documents in ([[3]], [[3], [1], []], [[1, 1]], [[2] * 40]):
+        p = after(Factored(4, [1, 2]).fit(documents), [2, 2])
+        assert p.sum() == pytest.approx(1, abs=1e-6) and (p > 0).all()
+    assert after(Factored(4, [1, 2]).fit([[2] * 40]), [2, 2])[2] > 0.9
+    assert after(Factored(1, [1]).fit([[0, 0, 0]]), [0]).tolist() == [1]
+
+
+def test_it_is_kept_in_a_file(tmp_path) -> None:
+    vocabulary, corpus = fastlm.Corpus.build(["the cat sat on the mat. the cat was fat.\n" * 3], unit="char")
+    letters = vocabulary.letters()
+    parts = [KneserNey(len(vocabulary), order=4)]
+    parts += [Factored(len(vocabulary), factors, letters) for factors in usual_factors(letters)]
+    lm = fastlm.LanguageModel(vocabulary, Mixture(len(vocabulary), [part.fit(corpus) for part in parts]))
+    lm.save(tmp_path / "it.fastlm")
+    again = fastlm.load(tmp_path / "it.fastlm")
+    assert again.digest() == lm.digest() and again.score("the cat sat").nats == lm.score("the cat sat").nats
+    assert again.next_tokens("the c", 3) == lm.next_tokens("the c", 3)
+
+
+def test_usual_factors() -> None:
+    assert usual_factors(None) == [[2, 3, 4], [1, 3, 4]]
+    assert usual_factors(LETTERS)[0] == [1, 2, 3, "word", "word-1", "word-2"]
+
+
+def damaged(name: str, at: int, value: float, tmp_path) -> str:
+    vocabulary = fastlm.Vocabulary(["a", "b", "\n"], unit="char")
+    fastlm.LanguageModel(vocabulary, Factored(3, [1, 2]).fit([[0, 1, 0, 1, 1, 2, 0]])).save(tmp_path / "it.fastlm")
+    tensors, metadata = modelfile.load(tmp_path / "it.fastlm")
+    table = tensors[f"model/{name}"] = tensors[f"model/{name}"].copy()
+    table[at] = value
+    modelfile.save(tmp_path / "it.fastlm", tensors, metadata)
+    with pytest.raises(modelfile.ModelFileError) as caught:
+        fastlm.load(tmp_path / "it.fastlm")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name, at, value, message", [
+    ("child", 0, 2, "where its contexts begin are not those of n-grams"),
+    ("child", -1, 999, "where its contexts begin"),
+    ("child", 1, 99, "where its contexts begin"), ("word", 3, 3, "its tokens are not those"),
+    ("word", 3, -1, "its tokens are not those"), ("link", 0, 0, "its links are not those"),
+    ("link", 1, -2, "its links are not those"), ("logp", 0, 0.5, "its probabilities are not those"),
+    ("logp", -1, -9.0, "its probabilities are not those"), ("backoff", 1, 1.5, "its probabilities are not those")])
+def test_files_are_checked(name, at, value, message, tmp_path) -> None:
+    assert message in damaged(name, at, value, tmp_path)
+
+
+IDS = np.array([0, 1, 2], np.int32)
+TABLES = [np.arange(3, dtype=np.int32), IDS[:0], np.array([3], np.int32), np.full(3, -np.log(3), np.float32),
+          np.zeros(0, np.float32), np.zeros(0, np.int64)]
+
+
+def level(**changed):
+    arguments = {"ids": IDS, "starts": np.array([1, 0, 0], np.uint8), "position": np.array([1, 2], np.int32),
+                 "above": None, "above_contexts": 0, "level": 1}
+    return _core.Factors(np.array([1], np.int32), None, 3).level(**(arguments | changed))
+
+
+MESSAGES = {
+    "factor 'wrd'; a distance in tokens or one of word, word-1, word-2 was expected": lambda: Factored(4, [1, "wrd"]),
+    "factors = ['word'] need to know which ids are letters, and letters is None": lambda: Factored(4, ["word"]),
+    "factors = [1, 0]; distances of at least 1 token were expected": lambda: Factored(4, [1, 0]),
+    "0 factors of up to 0 tokens back; 1 to 127 of each were expected": lambda: Factored(4, []),
+    "1 factors of up to 128 tokens back; 1 to 127 of each were expected": lambda: Factored(4, [128]),
+    "letter has 3 elements, expected 4": lambda: Factored(4, ["word"], [1, 2, 3]),
+    "factor -3; a distance of at least 1 was expected, or with letters -2 to 0":
+        lambda: _core.Factors(np.array([-3], np.int32), IDS, 3),
+    "a text of 3 tokens was given, 2 of them predicted; at least 1, and the first of a document, were expected":
+        lambda: level(starts=np.zeros(3, np.uint8)),
+    "starts has 2 elements, expected 3": lambda: level(starts=np.ones(2, np.uint8)),
+    "above has 3 elements, expected 2": lambda: level(above=IDS),
+    "child has 2 elements, expected 1": lambda: _core.FactoredNGrams(
+        _core.Factors(np.array([1], np.int32), None, 3), *TABLES[:2], IDS[:2], *TABLES[3:]),
+    "it holds the tables ['word']; ['backoff', 'child', 'key', 'link', 'logp', 'word'] were expected":
+        lambda: Factored(3, [1]).restore({"word": IDS}),
+    "a Factored model is counted and not trained; call its fit() instead of a Trainer's":
+        lambda: fastlm.Trainer(Factored(3, [1])).fit([[1, 2]], epochs=1),
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_messages(message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        MESSAGES[message]()
+    assert str(caught.value) == message
