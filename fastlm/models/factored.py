@@ -138,6 +138,10 @@ class Factored(PrefixModel):
             raise ValueError(f"it holds the tables {sorted(tensors)}; {sorted(TABLES)} were expected")
         self._use(dict(tensors))
 
+    def quantized(self) -> Factored:
+        """The model itself: counts have no matrices, and it is read-only."""
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("ngrams", "_factors")}
 
