@@ -4,6 +4,8 @@
 
 #include "log.h"
 
+enum { FEW = 1024 };               /* words up to which a row of all of them is cheaper than what follows each context */
+
 /* One context of a row, its target left out. */
 typedef struct without {
     int32_t context, target;        /* nodes; context -1 stands for no context at all                                 */
@@ -80,6 +82,25 @@ static double nats_of(const flm_ngrams *g, const flm_ngram_counts *n, const with
     return -log_of(p);
 }
 
+/* Of few words: all of p for ever longer contexts, and its logarithms once. */
+static void dense_row_of(float *out, double *p, const flm_ngrams *g, const flm_ngram_counts *n, const without *path,
+                         size_t m)
+{
+    const size_t V = g->V;
+    for (size_t v = 0; v < V; v++)
+        p[v] = unigram(g, n, &path[m], (int32_t)v);
+    for (size_t i = m; i-- > 0;) {
+        const size_t from = (size_t)g->child[path[i].context], to = (size_t)g->child[path[i].context + 1];
+        const double gamma = gamma_of(&path[i]), *d = discount_of(n, m + 1 - i);
+        for (size_t v = 0; v < V; v++)
+            p[v] *= gamma;
+        for (size_t c = from; c < to; c++)
+            p[g->word[c]] += (int32_t)c == path[i].target ? path[i].own : discounted(n->count[c], d) / path[i].total;
+    }
+    for (size_t v = 0; v < V; v++)
+        out[v] = (float)log_of(p[v]);
+}
+
 static void row_of(float *out, double *here, double *below, const flm_ngrams *g, const flm_ngram_counts *n,
                    const without *path, size_t m)
 {
@@ -122,7 +143,9 @@ size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_n
         if (m == FLM_NGRAM_NEVER)
             return i;
         nats[i] = nats_of(g, n, path, m);
-        if (out)
+        if (out && g->V <= FEW)
+            dense_row_of(out + i * g->V, scratch, g, n, path, m);
+        else if (out)
             row_of(out + i * g->V, scratch, scratch + g->V, g, n, path, m);
     }
     if (out)

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastlm.models import KneserNey, Mixture, PrefixModel
-from fastlm.planner import PASSES
+from fastlm.autodiff import Tape
+from fastlm.batch import Batch
+from fastlm.models import Corrected, KneserNey, Mixture, PrefixModel
+from fastlm.models.mixture import Mixed
+from fastlm.planner import PASSES, SMALL
 from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
 from fastlm.training import History, Plan, Trainer
@@ -21,7 +24,8 @@ from fastlm.workers import Workers, one_thread_products
 Array = np.ndarray
 _WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitted on, but no more than
 _WEIGHED_A_SECOND = 2000    # of the budget
-_PIECES = 64
+_PIECES = 64                # in which they are read,
+_TOGETHER = 16              # so many of them side by side
 _TIMED = 4                  # share of them scored before training, to know how long all will take
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
 _WRITTEN = 8e8              # bytes of it a second
@@ -82,35 +86,53 @@ def fit_mixture(counts: KneserNey, choose: Callable[[float | None], PrefixModel 
         if whole is not None:
             counts.fit(whole, fitting.threads)
         return counts, history, None
+    corrected = network.vocab_size <= SMALL
+    mixture = (Corrected if corrected else Mixture)(network.vocab_size, [counts, network])
     if seconds is not None and held_out is not None:
         begun = clock.seconds()
-        held_out_nats(network, held_out, fitting.threads, weighed // _TIMED)
-        reserved += _TIMED * (clock.seconds() - begun)
-    history, plan = fitting.fit(network, text, min(reserved, (seconds or 0.0) / 3), PASSES)
-    mixture = Mixture(network.vocab_size, [counts, network])
-    mixture.fit([held_out_nats(part, held_out, fitting.threads, weighed) for part in mixture.parts])
+        judged(mixture, held_out, fitting.threads, weighed // _TIMED)
+        reserved += 1.5 * _TIMED * (clock.seconds() - begun)   # and half as long for the gate
+    history, plan = fitting.fit(mixture if corrected else network, text, min(reserved, (seconds or 0.0) / 3), PASSES)
+    if held_out is not None:
+        mixture.fit(*judged(mixture, held_out, fitting.threads, weighed))
     if whole is not None:
         counts.fit(whole, fitting.threads)
-    history.ended += f"; mixed with n-grams of up to {counts.order} tokens, which weigh {mixture.weights[0]:.2f}"
+    weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
+    history.ended += (f"; mixed with n-grams of up to {counts.order} tokens by weights of {weights}, and a gate that "
+                      f"gains {mixture.gain:.4f} nats")
     return mixture, history, plan and replace(plan, model=mixture.config())
 
 
-def held_out_nats(model: PrefixModel, corpus: Corpus | None, threads: int | None, most: int = _WEIGHED) -> Array:
-    """-log p (N,) float64 of about `most` tokens, the first of every held-out document; none without a text.
+def judged(mixture: Mixture, corpus: Corpus, threads: int | None, most: int = _WEIGHED) -> tuple[Any, Array | None]:
+    """-log p (K, N) float64 of about `most` tokens, the first of every document, by each model mixed, and what the gate
+    reads of their contexts (N, 6).
 
     They are read side by side in 64 pieces or more, each from an empty prefix.
     """
-    if corpus is None or not len(corpus.ids):
-        return np.zeros(0)
     inputs, targets, _ = read_and_predict(corpus)
-    share, length = min(1.0, most / len(corpus.ids)), max(1, most // _PIECES)
+    share, length = min(1.0, most / max(1, len(corpus.ids))), max(1, most // _PIECES)
     parts = []
     for first, last in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True):
         last = first + int(np.ceil(share * (last - first)))
         parts += [slice(begin, min(last, begin + length)) for begin in range(first, last, length)]
+    layer = mixture.output_layer
+    assert isinstance(layer, Mixed)
+
+    def read(group: list[slice]) -> tuple[Array, Array | None]:
+        with Tape(record=False):
+            x, _ = mixture.read(Batch.of([inputs[part] for part in group]))
+            wanted = Batch.of([targets[part] for part in group]).ids
+            rows = layer.rows(x)
+            counted = wanted >= 0
+            features = layer.read(rows)
+            return (np.array(layer.each_nats(rows, wanted))[:, counted],
+                    None if features is None else features[counted])
     with one_thread_products(), Workers(threads) as workers:
-        nats = score_sequences(model, [inputs[part] for part in parts], [targets[part] for part in parts], workers)
-    return np.concatenate([*nats, np.zeros(0)])
+        groups = [parts[first: first + _TOGETHER] for first in range(0, len(parts), _TOGETHER)]
+        found = workers.run([lambda group=group: read(group) for group in groups])  # type: ignore[misc]
+    loss = np.concatenate([nats for nats, _ in found], axis=1)
+    features = [features for _, features in found if features is not None]
+    return loss, np.concatenate(features) if features else None
 
 
 def judge(model: KneserNey, text: Text, threads: int | None, clock: Clock) -> History:

@@ -15,9 +15,10 @@ SMALL = 512              # the largest vocabulary that is treated as characters 
 FULL = 2000              # words up to which the full softmax costs little
 SAMPLES = 1024           # words drawn a step for a sampled softmax
 WIDTH = 64               # of the embedding of a small vocabulary
-SIZES = (48, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
-_READ_PER_WEIGHT = {True: 7.0, False: 30.0}   # tokens to have read for each recurrent weight; small vocabulary or not
+SIZES = (48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024)
+_READ_PER_WEIGHT = {True: 7.0, False: 15.0}   # tokens to have read for each recurrent weight; small vocabulary or not
 _LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
+_ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for a row
 _NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
 PASSES = 60.0           # over the text, more than which only teach it by heart
 
@@ -67,13 +68,16 @@ def dropout(small: bool, passes: float) -> float:
 def pace(vocab_size: int, seconds: float, speed: float) -> Callable[[int], float]:
     """How many tokens an LSTM of so many units reads in training in `seconds`; speed: see `measure_speed`.
 
-    Forward, and twice as much backward: of characters 4 H^2 multiply-adds for the recurrence and V H for the softmax
-    (the input's products are shared by all tokens alike); of words 8 H^2, and H for each word drawn.
+    Forward, and twice as much backward: of characters 4 H^2 multiply-adds for the recurrence and V H for each of two
+    softmaxes (the input's products are shared by all tokens alike), and what n-grams say of the row; of words 8 H^2,
+    and H for each word drawn.
     """
     def read(hidden: int) -> float:
-        classes = vocab_size if vocab_size <= FULL else SAMPLES
-        once = hidden * ((4 if vocab_size <= SMALL else 8) * hidden + classes)
-        return seconds * speed * (1 - math.exp(-hidden / _NARROW)) / (3 * once)
+        if vocab_size <= SMALL:
+            cost = 3 * hidden * (4 * hidden + 2 * vocab_size) + _ASKED
+        else:
+            cost = 3 * hidden * (8 * hidden + (vocab_size if vocab_size <= FULL else SAMPLES))
+        return seconds * speed * (1 - math.exp(-hidden / _NARROW)) / cost
     return read
 
 

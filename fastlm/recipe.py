@@ -115,7 +115,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         if isinstance(network, Mixture):
             return network.parts[1]
         if checkpoint is not None and os.path.exists(checkpoint):
-            return PrefixModel.build(checkpoints.model_of(checkpoint))
+            resumed = PrefixModel.build(checkpoints.model_of(checkpoint))
+            return resumed.parts[1] if isinstance(resumed, Mixture) else resumed
         free = model == "auto" and epochs is None
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")

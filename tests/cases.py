@@ -78,6 +78,19 @@ def adapted(model, p, ids, steps, starts, state):
     return np.log(out)
 
 
+def corrected(model, p, ids, steps, starts, state):
+    """n-grams, the network, and the n-grams' log-probabilities moved by what the network's last rows say."""
+    counts, network = model.parts
+    own = [{name[2:]: array for name, array in state.items() if name.startswith(prefix)} for prefix in ("0/", "1/")]
+    values = {name: parameter.value.astype(float) for name, parameter in network.parameters.items()}
+    first = oracle.log_softmax(ngram_oracle.kneser_ney(counts, {}, ids, steps, starts, own[0]))
+    second = oracle.log_softmax(oracle.lstm_model(network, values, ids, steps, starts, own[1]))
+    plain = values | {"output": np.eye(network.hidden), "output_bias": np.zeros(1)}
+    rows = oracle.lstm_model(network, plain, ids, steps, starts, own[1])
+    third = oracle.log_softmax(first + rows @ p["correction"] + p["correction_bias"])
+    return np.log(sum(w * np.exp(x) for w, x in zip(model.weights, (first, second, third), strict=True)))
+
+
 # name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
@@ -116,6 +129,8 @@ ALL_MODELS = NETWORKS | {
     "Adaptive of a network": (
         lambda v: models.Adaptive(v, models.LSTM(v, hidden=5, width=3), window=20, memory=9.0, lowest=1, highest=3),
         adapted),
+    "Corrected": (lambda v: models.Corrected(v, [
+        models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3)]), corrected),
 }
 
 
@@ -136,7 +151,7 @@ def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
     if isinstance(model, models.Mixture):
         for part in model.parts:
             randomise(part, rng)
-        model.weights = rng.dirichlet(np.ones(len(model.parts)))
+        model.weights = rng.dirichlet(np.ones(len(model.weights)))
     if isinstance(model, models.Adaptive):
         randomise(model.model, rng)
         model.weights = rng.uniform(0.1, 0.6, model.weights.shape)

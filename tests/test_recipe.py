@@ -85,7 +85,7 @@ def test_a_mixture_of_counts_and_a_network():
     # the weights are fitted before the n-grams count the held-out text as well
     everything = fastlm.train([text], model="kneser-ney", order=3)
     np.testing.assert_array_equal(counts.tables["logp"], everything.model.tables["logp"])
-    assert f"n-grams of up to 3 tokens, which weigh {lm.model.weights[0]:.2f}" in lm.history.ended
+    assert f"n-grams of up to 3 tokens by weights of {lm.model.weights[0]:.2f}, " in lm.history.ended
     again = fastlm.train([text], plan=lm.plan, threads=1)
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
@@ -104,7 +104,7 @@ def test_a_mixture_does_not_count_what_judges_it():
     everything = fastlm.train([random_text(3)], model="kneser-ney")
     np.testing.assert_array_equal(lm.model.parts[0].tables["logp"], everything.model.tables["logp"])
     tiny = fastlm.train(["a b a\n"], model="mixture", epochs=1)   # too little to hold anything out
-    assert tiny.model.weights.tolist() == [0.5, 0.5] and tiny.card["held_out"] == 0
+    assert tiny.model.weights.tolist() == [1 / 3] * 3 and tiny.card["held_out"] == 0
 
 
 @pytest.mark.parametrize("options, message", [

@@ -1,6 +1,7 @@
 """The architectures: each a short file of primitives behind one contract, ``PrefixModel``."""
 
 from fastlm.models.adaptive import Adaptive
+from fastlm.models.corrected import Corrected
 from fastlm.models.decayed_bag import DecayedBag
 from fastlm.models.factored import Factored
 from fastlm.models.feed_forward import FeedForward
@@ -10,5 +11,5 @@ from fastlm.models.mixture import Mixture
 from fastlm.models.positional_onehot import PositionalOneHot
 from fastlm.models.prefix import Batch, PrefixModel, State
 
-__all__ = ["LSTM", "Adaptive", "Batch", "DecayedBag", "Factored", "FeedForward", "KneserNey", "Mixture",
+__all__ = ["LSTM", "Adaptive", "Batch", "Corrected", "DecayedBag", "Factored", "FeedForward", "KneserNey", "Mixture",
            "PositionalOneHot", "PrefixModel", "State"]

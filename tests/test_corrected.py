@@ -1,0 +1,141 @@
+"""n-grams corrected by a network, beyond the laws that every model keeps."""
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm import modelfile
+from fastlm.autodiff import Tape
+from fastlm.batch import Batch
+from fastlm.models import LSTM, Corrected, DecayedBag, KneserNey, Mixture
+from fastlm.tape import variable
+from tests import oracle
+
+V = 7
+RNG = np.random.default_rng(3)
+TEXT = [RNG.integers(0, V, 40), RNG.integers(0, V, 23)]
+
+
+def fitted(seed: int = 0) -> Corrected:
+    """Counts of TEXT and a network of random, unequal parameters."""
+    model = Corrected(V, [KneserNey(V, order=3).fit(TEXT), LSTM(V, hidden=5, width=3)])
+    rng = np.random.default_rng(seed)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
+    return model
+
+
+def test_it_is_a_third_of_each_and_the_third_begins_as_the_first() -> None:
+    model = Corrected(V, [KneserNey(V, order=3).fit(TEXT), LSTM(V, hidden=5, seed=1)])
+    ids = [3, 1, 4, 1, 5]
+    counts, network = (np.exp(part.log_probabilities(ids).astype(float)) for part in model.parts)
+    np.testing.assert_allclose(np.exp(model.log_probabilities(ids)), (2 * counts + network) / 3, rtol=1e-5)
+
+
+def test_gradients_are_those_of_half_of_each_loss_with_the_token_left_out() -> None:
+    model = fitted()
+    sequences, wanted = [text[:-1] for text in TEXT], [text[1:] for text in TEXT]
+    batch, targets = Batch.of(sequences), Batch.of(wanted).ids.copy()
+    targets[[2, 30]] = -1
+    tape = Tape()
+    with tape:
+        x, _ = model.read(batch)
+        loss = model.predictor.loss(x, targets, 0.1)
+        leaves = {name: variable(parameter) for name, parameter in model.parameters.items()}
+        tape.backward()
+        gradients = {name: leaf.gradient.copy() for name, leaf in leaves.items()}
+    nodes, _ = model.counts.features(batch)
+    _, left_out = model.counts.left_out(nodes.value, targets, logits=True)
+    steps = [(np.arange(a, b), np.arange(b - a)) for a, b in batch.steps()]
+    starts = np.zeros(len(batch), bool)
+    state = {name: array.astype(float) for name, array in model.network.start(2).arrays.items()}
+    rows = np.flatnonzero(targets >= 0)
+
+    def form(values):
+        second = oracle.lstm_model(model.network, values, batch.ids, steps, starts, state)
+        plain = values | {"output": np.eye(5), "output_bias": np.zeros(1)}
+        x = oracle.lstm_model(model.network, plain, batch.ids, steps, starts, state)
+        third = left_out.astype(float) + x @ values["correction"] + values["correction_bias"]
+        return -0.5 * sum(oracle.log_softmax(logits)[rows, targets[rows]].sum() for logits in (second, third))
+    values = {name: parameter.value.astype(float) for name, parameter in model.parameters.items()}
+    assert loss == pytest.approx(form(values), rel=1e-6)
+    for name, gradient in gradients.items():
+        scale = np.abs(gradient).max()
+        assert scale > 1e-4, name
+        for entry in RNG.permutation(gradient.size)[:12]:
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = values[name].copy()
+                moved.reshape(-1)[entry] += step
+                ends.append(form(values | {name: moved}))
+            assert abs(0.1 * (ends[0] - ends[1]) / 2e-5 - gradient.reshape(-1)[entry]) < 2e-5 * scale + 1e-7, name
+
+
+def test_training_beats_the_ngrams_it_starts_from_on_new_text() -> None:
+    """A long-range rule that trigrams cannot see: every ninth token repeats the first of the nine."""
+    rng = np.random.default_rng(8)
+
+    def draw(count):
+        out = []
+        for _ in range(count):
+            nine = rng.integers(1, V, 8).tolist()
+            out += [0, *nine[:2], nine[0], *nine[3:], nine[0]]
+        return out
+    own, other = draw(500), draw(60)
+    model = Corrected(V, [KneserNey(V, order=3).fit([own]), LSTM(V, hidden=24, width=8)])
+    fastlm.Trainer(model, fastlm.optim.AdamW(lr=1e-2), threads=2).fit([own], epochs=30)
+    layer = model.output_layer
+    rows, _ = model.read(Batch.of([other[:-1]]))
+    counts, network, third = (nats.mean() for nats in layer.each_nats(layer.rows(rows), np.array(other[1:], np.int32)))
+    assert third < 0.9 * counts and network < counts
+
+
+def test_the_text_must_be_the_one_that_was_counted() -> None:
+    model = Corrected(V, [KneserNey(V, order=3).fit([[1, 2, 3, 1, 2, 3]]), LSTM(V, hidden=2)])
+    with pytest.raises(ValueError, match="never followed its context in the text that was counted"):
+        fastlm.Trainer(model, threads=1).fit([[1, 3, 2, 1]], epochs=1)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_it_is_kept_in_a_file(small, tmp_path) -> None:
+    vocabulary = fastlm.Vocabulary(["\n", *"abcde", "<unk>"], unit="char")
+    lm = fastlm.LanguageModel(vocabulary, fitted())
+    lm.model.fit([RNG.exponential(1, 400) for _ in range(3)], RNG.normal(size=(400, 6)))
+    if small:
+        lm = lm.quantized()
+    lm.save(tmp_path / "m.fastlm")
+    again = fastlm.load(tmp_path / "m.fastlm")
+    assert again.digest() == lm.digest() and again.score("abcab").nats == lm.score("abcab").nats
+    assert "".join(again.generate("a", 9, seed=4)) == "".join(lm.generate("a", 9, seed=4))
+    assert (again.model.parameters["correction"] is again.model.correction
+            and again.model.parameters["recurrent0"] is again.model.network.parameters["recurrent0"])
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda t: t.pop("model/correction"), "parameter correction is nothing; shape (5, 7) was expected"),
+    (lambda t: t.update({"model/correction": np.zeros((5, 6), np.float32)}),
+     "parameter correction is (5, 6); shape (5, 7) was expected"),
+    (lambda t: t.update({"model/correction_bias": np.zeros(7, np.int8)}),
+     "parameter correction_bias is int8; float32, or int8 with a scale, was expected"),
+    (lambda t: t.update({"model/gate": np.zeros((6, 2))}), "finite numbers of shape (6, 3) were expected"),
+    (lambda t: t.update({"model/gate": np.full((6, 3), 1e9)}), "finite numbers of shape (6, 3) were expected"),
+])
+def test_damaged_files(damage, message, tmp_path) -> None:
+    vocabulary = fastlm.Vocabulary(["\n", *"abcde", "<unk>"], unit="char")
+    fastlm.LanguageModel(vocabulary, fitted()).save(tmp_path / "m.fastlm")
+    tensors, metadata = modelfile.load(tmp_path / "m.fastlm")
+    damage(tensors)
+    modelfile.save(tmp_path / "m.fastlm", tensors, metadata)
+    with pytest.raises(modelfile.ModelFileError) as caught:
+        fastlm.load(tmp_path / "m.fastlm")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", [
+    [KneserNey(V)], [LSTM(V, hidden=2), KneserNey(V)], [KneserNey(V), KneserNey(V)],
+    [KneserNey(V), Mixture(V, [KneserNey(V), DecayedBag(V, width=2)])]])
+def test_what_it_cannot_be_made_of(parts) -> None:
+    with pytest.raises(ValueError) as caught:
+        Corrected(V, parts)
+    names = ", ".join(type(part).__name__ for part in parts)
+    assert str(caught.value) == f"parts are {names}; a KneserNey and a network were expected"

@@ -1,0 +1,89 @@
+"""What is trained in the time there is."""
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm.models import Corrected, KneserNey, Mixture
+from fastlm.planner import NARROWEST, PASSES, SIZES, Choice, choose, dropout, measure_speed, pace
+
+
+def test_a_network_is_as_wide_as_what_it_will_read_allows() -> None:
+    """Of characters 4 H (H + 64) weights, seven tokens each: 256 units want 2.3 million, 320 units 3.4 million."""
+    assert choose(65, 10**6, lambda hidden: 3.4e6) == Choice(288, 0.03, 3.4)
+    assert choose(65, 10**6, lambda hidden: 3.5e6).hidden == 320
+    assert choose(10_000, 10**6, lambda hidden: 15 * 8 * 160**2).hidden == 160   # words: 8 H^2, fifteen each
+    assert choose(65, 10**6, lambda hidden: 1e12 / hidden**2).hidden == 448       # 4.98 million read, 4.39 wanted
+
+
+def test_a_network_is_no_wider_than_the_text_can_teach_and_read_no_oftener() -> None:
+    few = choose(65, 20_000, lambda hidden: 1e9)
+    assert few.hidden == 64 and few.passes == PASSES and few.dropout == 0.4   # 96 units have 61,440 weights, not 40,000
+    assert choose(65, 100, lambda hidden: 1e9).hidden == SIZES[0] == NARROWEST.hidden
+
+
+def test_too_short_a_time_is_for_ngrams_alone() -> None:
+    assert choose(65, 10**6, lambda hidden: 99_000) is None
+    assert choose(65, 10**6, lambda hidden: 101_000) == Choice(48, 0.0, pytest.approx(0.101))
+
+
+@pytest.mark.parametrize(("small", "passes", "wanted"), [
+    (True, 0, 0), (True, 2, 0), (True, 4, 0.05), (True, 9, 0.17), (True, 40, 0.4), (True, 99, 0.4),
+    (False, 4, 0.05), (False, 9, 0.2), (False, 26, 0.4), (False, 60, 0.5)])
+def test_dropout_by_passes(small, passes, wanted) -> None:
+    assert dropout(small, passes) == pytest.approx(wanted, abs=0.006)
+
+
+def test_pace_by_hand() -> None:
+    """1e9 multiply-adds a second for ten seconds, two thirds of them used at 165 units."""
+    hidden = 150 * np.log(3)
+    characters = 3 * hidden * (4 * hidden + 2 * 50) + 1.2e5
+    assert pace(50, 10.0, 1e9)(hidden) == pytest.approx(10e9 * 2 / 3 / characters)
+    assert pace(1000, 10.0, 1e9)(hidden) == pytest.approx(10e9 * 2 / 3 / (3 * hidden * (8 * hidden + 1000)))
+    assert pace(10**5, 10.0, 1e9)(hidden) == pytest.approx(10e9 * 2 / 3 / (3 * hidden * (8 * hidden + 1024)))
+
+
+def test_the_machine_has_a_speed() -> None:
+    assert 1e7 < measure_speed(1, 0.003) < 1e13
+
+
+def lines(seed: int, count: int) -> str:
+    rng = np.random.default_rng(seed)
+    return "".join(" ".join(f"w{(7 * i + int(rng.integers(0, 3))) % 30}" for i in range(int(rng.integers(3, 9)))) + "\n"
+                   for _ in range(count))
+
+
+def test_auto_says_what_it_chose() -> None:
+    said = []
+
+    class Line(fastlm.progress.ProgressLine):
+        def __init__(self):
+            pass
+
+        def say(self, sentence):
+            said.append(sentence)
+
+        def __call__(self, figures):
+            pass
+    short = fastlm.train(["to be or not to be\n"], budget=30, threads=1, progress=Line())
+    assert isinstance(short.model, KneserNey)
+    assert said == [short.card["chosen"]] == [
+        "n-grams alone: 7 tokens are too few to hold some out and weigh a network by them"]
+    hurried = fastlm.train([lines(1, 900)], budget=0.02, threads=1)
+    assert isinstance(hurried.model, KneserNey) and hurried.card["held_out"] > 0
+    assert hurried.card["chosen"] == "n-grams alone: what is left of 0.02 s is too short for a network"
+    # what was held out is counted in the end
+    whole = fastlm.train([lines(1, 900)], model="kneser-ney")
+    np.testing.assert_array_equal(hurried.model.tables["logp"], whole.model.tables["logp"])
+    both = fastlm.train([lines(1, 900)], budget=1.5, threads=2)
+    assert isinstance(both.model, Corrected) and both.card["chosen"].startswith(
+        "n-grams of up to 8 tokens and an LSTM of ") and " units with dropout " in both.card["chosen"]
+    words = fastlm.train([" ".join(f"w{i}" for i in range(520)) * 2], epochs=1, min_count=1, threads=1)
+    assert type(words.model) is Mixture and words.card["chosen"].endswith(" tokens about 0 times")
+
+
+def test_enough_passes_end_a_run_before_its_budget() -> None:
+    lm = fastlm.train([lines(2, 500)], budget=600, threads=2)
+    assert lm.history[-1]["seconds"] < 60 and lm.plan.rates[-1] < 0.02 * max(lm.plan.rates)
+    read = lm.history[-1]["tokens"] / lm.card["trained_on"]
+    assert 0.95 * PASSES < read <= 1.02 * PASSES
