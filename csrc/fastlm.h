@@ -37,6 +37,18 @@ typedef struct flm_matrix {
     int transposed;
 } flm_matrix;
 
+/* Attention of H heads of D over S packed sequences. Lane s sees the entries of its past and then its own rows, numbered
+ * from 0: row n of step t is key length[s] + t. */
+typedef struct flm_attention {
+    const float *qkv;                /* (N,3HD): queries, keys and values, head after head                            */
+    const float *past;               /* (S,L,2HD): keys and values of earlier rows, oldest first                      */
+    const float *slope;              /* (H): what a key loses for each row that lies between it and the query         */
+    const int64_t *length;           /* (S): entries of the past, up to L                                             */
+    const int64_t *first;            /* (N): the first key that a row sees; never falling along a lane                */
+    const int64_t *offset;           /* (T+1): the first row of every step                                            */
+    size_t T, S, L, H, D;
+} flm_attention;
+
 typedef struct flm_kernels {
     const char *name;                /* "portable", "avx2" or "avx512"                                                */
 
@@ -147,6 +159,36 @@ typedef struct flm_kernels {
     void (*lstm_step)(float *h, float *c, float *gates, const float *x, const flm_matrix *input,
                       const flm_matrix *recurrent, const float *bias, const float *h_prev, const float *c_prev,
                       size_t S, size_t H);
+
+    /* norm.c: float sums of columns run in double ----------------------------------------------------------------- */
+    /* out[n,:] = (x[n,:] - mean) scale gain + bias with moments[n] = mean, scale = 1 / sqrt(variance + 1e-5).
+     * Ba et al. 2016.  x, out (N,D), moments (N,2) */
+    void (*layer_norm)(float *out, float *moments, const float *x, const float *gain, const float *bias, size_t N,
+                       size_t D);
+    /* sums (2,D) doubles are scratch */
+    void (*layer_norm_back)(float *dx, float *dgain, float *dbias, double *sums, const float *dout, const float *x,
+                            const float *moments, const float *gain, size_t N, size_t D);
+    /* out = u sigmoid(2 c (u + 0.044715 u^3)) of u = x + bias, c = sqrt(2 / pi), and its derivative where slope is not
+     * NULL.  out, slope, x (N,D), bias (D); out and slope may be x.  Hendrycks & Gimpel 2016 */
+    void (*gelu)(float *out, float *slope, const float *x, const float *bias, size_t N, size_t D);
+    /* dx (N,D) *= slope (N,D); dbias (D) += the sum of its rows */
+    void (*multiply_sum)(float *dx, float *dbias, const float *slope, size_t N, size_t D);
+    void (*residual)(float *out, const float *x, const float *bias, size_t N, size_t D);   /* out += x + bias (D)  */
+
+    /* attention.c: Vaswani et al. 2017; penalties on distance: ALiBi, Press et al. 2022 ------------------------------ */
+    /* first (N) as attention asks for it, with documents forgotten where they start and `window` keys at most (0: all);
+     * kept (S): how many entries of a lane what follows it may see, its past among them.  length (S) */
+    void (*attention_spans)(int64_t *first, int64_t *kept, const int64_t *length, const uint8_t *starts,
+                            const size_t *size, size_t T, size_t S, size_t window);
+    size_t (*attention_scratch)(const flm_attention *a);                                   /* floats of scratch    */
+    /* out (N,HD) = the values of the keys seen, weighted by the softmax of q.k / sqrt(D) - slope * distance;
+     * log_sum (N,H): the log of the exponentials' sum.  Cost 4 H D a pair of row and key */
+    void (*attention_forward)(float *out, float *log_sum, float *scratch, const flm_attention *a);
+    /* dqkv (N,3HD); the past gets no gradient */
+    void (*attention_backward)(float *dqkv, float *scratch, const float *dout, const float *out, const float *log_sum,
+                               const flm_attention *a);
+    /* after (S,longest,2HD): the last kept[s] entries of every lane, zeros after them */
+    void (*attention_carry)(float *after, const int64_t *kept, size_t longest, const flm_attention *a);
 
     /* matrix.c and int8.c: few rows --------------------------------------------------------------------------------- */
     /* out (S,N) += x (S,K) @ m (K,N).  Reads m once for S rows; a row's bytes do not depend on the others. */

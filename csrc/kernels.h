@@ -10,6 +10,9 @@
 #include "int8.c"
 #include "matrix.c"
 #include "lstm.c"
+#include "norm.c"
+#include "attention_lane.c"
+#include "attention.c"
 #include "optimizer.c"
 
 extern const flm_kernels FLM_TABLE;
@@ -54,6 +57,16 @@ const flm_kernels FLM_TABLE = {
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
     .lstm_step = lstm_step,
+    .layer_norm = layer_norm,
+    .layer_norm_back = layer_norm_back,
+    .gelu = gelu,
+    .multiply_sum = multiply_sum,
+    .residual = residual,
+    .attention_spans = attention_spans,
+    .attention_scratch = attention_scratch,
+    .attention_forward = attention_forward,
+    .attention_backward = attention_backward,
+    .attention_carry = attention_carry,
     .add_product = add_product,
     .int8_bytes = int8_bytes,
     .int8_pack = int8_pack,

@@ -28,15 +28,17 @@ typedef struct operand {
     size_t by_row, by_k, K, by_block, blocks;
 } operand;
 
-/* out[r][v] = sum_k a[r,k] panel[k,v], for W of the 16 lanes of each of the panel's vectors. */
-INLINE void sums(vf out[][PANEL], const operand a, const float *panel, const size_t rows, const size_t vectors)
+/* out[r][v] = sum_k a[r,k] panel[k,v], for W of the 16 lanes of each of the panel's vectors; its rows lie `stride` floats
+ * apart. */
+INLINE void sums(vf out[][PANEL], const operand a, const float *panel, const size_t stride, const size_t rows,
+                 const size_t vectors)
 {
     vf sum[TILE_ROWS][PANEL];
     UNROLL8 for (size_t r = 0; r < rows; r++)
         UNROLL for (size_t v = 0; v < vectors; v++) sum[r][v] = splat(0.0f);
     for (size_t block = 0; block < a.blocks; block++) {
         const float *x = a.at + block * a.by_block;
-        for (size_t k = 0; k < a.K; k++, x += a.by_k, panel += vectors * LANES) {
+        for (size_t k = 0; k < a.K; k++, x += a.by_k, panel += stride) {
             vf column[PANEL];
             UNROLL for (size_t v = 0; v < vectors; v++) column[v] = load(panel + v * LANES);
             UNROLL8 for (size_t r = 0; r < rows; r++) {
@@ -49,27 +51,38 @@ INLINE void sums(vf out[][PANEL], const operand a, const float *panel, const siz
         UNROLL for (size_t v = 0; v < vectors; v++) out[r][v] = sum[r][v];
 }
 
-INLINE void sums_of_rows(vf out[][PANEL], const operand a, const float *panel, size_t rows, const size_t vectors)
+INLINE void sums_of_rows(vf out[][PANEL], const operand a, const float *panel, const size_t stride, size_t rows,
+                         const size_t vectors)
 {
 #if W == 16
-    if (rows == 6) sums(out, a, panel, 6, vectors);
-    else if (rows == 5) sums(out, a, panel, 5, vectors);
-    else if (rows == 4) sums(out, a, panel, 4, vectors);
+    if (rows == 6) sums(out, a, panel, stride, 6, vectors);
+    else if (rows == 5) sums(out, a, panel, stride, 5, vectors);
+    else if (rows == 4) sums(out, a, panel, stride, 4, vectors);
     else
 #endif
-    if (rows == 3) sums(out, a, panel, 3, vectors);
-    else if (rows == 2) sums(out, a, panel, 2, vectors);
-    else sums(out, a, panel, 1, vectors);
+    if (rows == 3) sums(out, a, panel, stride, 3, vectors);
+    else if (rows == 2) sums(out, a, panel, stride, 2, vectors);
+    else sums(out, a, panel, stride, 1, vectors);
 }
 
 /* Not inlined: with what happens to the sums in the same function the compiler has no registers left for them. */
 static __attribute__((noinline)) void tile_sums(vf out[][PANEL], const operand *a, const float *panel, size_t rows,
                                                 size_t vectors)
 {
-    if (vectors == 4) sums_of_rows(out, *a, panel, rows, 4);
-    else if (vectors == 3) sums_of_rows(out, *a, panel, rows, 3);
-    else if (vectors == 2) sums_of_rows(out, *a, panel, rows, 2);
-    else sums_of_rows(out, *a, panel, rows, 1);
+    if (vectors == 4) sums_of_rows(out, *a, panel, 4 * LANES, rows, 4);
+    else if (vectors == 3) sums_of_rows(out, *a, panel, 3 * LANES, rows, 3);
+    else if (vectors == 2) sums_of_rows(out, *a, panel, 2 * LANES, rows, 2);
+    else sums_of_rows(out, *a, panel, LANES, rows, 1);
+}
+
+/* The same for a panel that is part of a wider matrix. */
+static __attribute__((noinline)) void strided_sums(vf out[][PANEL], const operand *a, const float *panel, size_t stride,
+                                                   size_t rows, size_t vectors)
+{
+    if (vectors == 4) sums_of_rows(out, *a, panel, stride, rows, 4);
+    else if (vectors == 3) sums_of_rows(out, *a, panel, stride, rows, 3);
+    else if (vectors == 2) sums_of_rows(out, *a, panel, stride, rows, 2);
+    else sums_of_rows(out, *a, panel, stride, rows, 1);
 }
 
 /* How many of the rows left the next tile takes: the fewest tiles, and those of nearly equal size. */

@@ -18,6 +18,15 @@ cdef extern from "fastlm.h" nogil:
         size_t K, N
         int transposed
 
+    ctypedef struct flm_attention:
+        const float *qkv
+        const float *past
+        const float *slope
+        const int64_t *length
+        const int64_t *first
+        const int64_t *offset
+        size_t T, S, L, H, D
+
     ctypedef struct flm_kernels:
         const char *name
         size_t (*first_bad_id)(const int32_t *, int32_t, size_t, size_t) noexcept nogil
@@ -62,6 +71,20 @@ cdef extern from "fastlm.h" nogil:
                               const size_t *, size_t, size_t, size_t) noexcept nogil
         void (*lstm_step)(float *, float *, float *, const float *, const flm_matrix *, const flm_matrix *,
                           const float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*layer_norm)(float *, float *, const float *, const float *, const float *, size_t,
+                           size_t) noexcept nogil
+        void (*layer_norm_back)(float *, float *, float *, double *, const float *, const float *, const float *,
+                                const float *, size_t, size_t) noexcept nogil
+        void (*gelu)(float *, float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*multiply_sum)(float *, float *, const float *, size_t, size_t) noexcept nogil
+        void (*residual)(float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*attention_spans)(int64_t *, int64_t *, const int64_t *, const uint8_t *, const size_t *, size_t,
+                                size_t, size_t) noexcept nogil
+        size_t (*attention_scratch)(const flm_attention *) noexcept nogil
+        void (*attention_forward)(float *, float *, float *, const flm_attention *) noexcept nogil
+        void (*attention_backward)(float *, float *, const float *, const float *, const float *,
+                                   const flm_attention *) noexcept nogil
+        void (*attention_carry)(float *, const int64_t *, size_t, const flm_attention *) noexcept nogil
         void (*add_product)(float *, const float *, const flm_matrix *, size_t) noexcept nogil
         size_t (*int8_bytes)(size_t, size_t) noexcept nogil
         void (*int8_pack)(int8_t *, const int8_t *, size_t, size_t) noexcept nogil

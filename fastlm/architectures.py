@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel
+from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel, Transformer
 from fastlm.outputs.cost import cutoffs
 from fastlm.planner import FULL, NARROWEST, SAMPLES, SMALL, WIDTH, Choice
 
 Array = np.ndarray
-MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "kneser-ney", "mixture")
+MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "transformer", "kneser-ney", "mixture")
 SOFTMAXES = ("auto", "full", "adaptive", "sampled")
 _COUNTED = ("auto", "mixture", "kneser-ney")                            # have an order
-_PREDICTING = ("auto", "lstm", "feed-forward", "decayed-bag", "mixture")   # have a choice of softmax
+_PREDICTING = ("auto", "lstm", "feed-forward", "decayed-bag", "transformer", "mixture")   # a choice of softmax
 
 
 def check(model: Any, order: int | None, softmax: str) -> None:
@@ -53,6 +53,9 @@ def build(model: Any, vocab_size: int, seed: int = 0, order: int | None = None, 
     if model == "decayed-bag":
         return DecayedBag(vocab_size, width=64, hidden=256, seed=seed,
                           output=output_of(softmax, vocab_size, counts, 256))
+    if model == "transformer":
+        return Transformer(vocab_size, width=128, layers=2, window=128, seed=seed, tied=not small,
+                           output=output_of(softmax, vocab_size, counts, 128))
     if model == "positional-onehot":
         return PositionalOneHot(vocab_size, max_length=max(1, min(64, 20_000_000 // vocab_size**2)), seed=seed)
     return KneserNey(vocab_size, order=(8 if small else 5) if order is None else order)

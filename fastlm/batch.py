@@ -104,6 +104,8 @@ class State:
     """What the prefixes read so far have left behind: named arrays with one row a sequence.
 
     Copying, comparing, pickling and picking rows treat it as plain data; a model never changes a state it is given.
+    An array named ``past...`` grows with its sequences: its second axis is as long as the longest of them, which the
+    array ``length`` (S,) beside it says, and holds zeros beyond the end of the others. Picking and stacking keep it so.
     """
 
     __slots__ = ("arrays", "sequences")
@@ -132,11 +134,26 @@ class State:
     def select(self, indices: Array | Sequence[int]) -> State:
         """The states of some sequences, in the order given; an index may repeat."""
         index = np.asarray(indices, np.int64)
-        return State(len(index), **{name: array[index] for name, array in self.arrays.items()})
+        return State(len(index), **{name: array[:, :self._longest(name, index)][index] if _grows(name) else array[index]
+                                    for name, array in self.arrays.items()})
+
+    def _longest(self, name: str, index: Array) -> int:
+        """How long a growing array is of some sequences; the parts of a mixture have names and lengths of their own."""
+        return int(self.arrays[name[:name.rindex("past")] + "length"][index].max(initial=0))
 
     @staticmethod
     def stack(states: Sequence[State]) -> State:
         """Several states as one, sequence after sequence."""
-        names = states[0].arrays
-        return State(sum(map(len, states)),
-                     **{name: np.concatenate([state.arrays[name] for state in states]) for name in names})
+        out = State(sum(map(len, states)))
+        for name, first in states[0].arrays.items():
+            arrays = [state.arrays[name] for state in states]
+            if _grows(name):
+                longest = max(array.shape[1] for array in arrays)
+                arrays = [np.concatenate([array, np.zeros((len(array), longest - array.shape[1], *first.shape[2:]),
+                                                          first.dtype)], axis=1) for array in arrays]
+            out.arrays[name] = np.concatenate(arrays)
+        return out
+
+
+def _grows(name: str) -> bool:
+    return name.rpartition("/")[2].startswith("past")

@@ -78,7 +78,8 @@ class LanguageModel:
         if k is not None and k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
         ids, predictor, state = self.vocabulary.encode(text), self.model.predictor, self.start().state
-        together = predictor.rows_together(len(self.vocabulary)) if k else max(1, (1 << 22) // len(self.vocabulary))
+        together = self.model.rows_together()
+        together = together if k else max(1, min(together, (1 << 22) // len(self.vocabulary)))
         likeliest: list[list[tuple[str, float]]] = []
         p = np.empty((0 if k else len(ids), len(self.vocabulary)), np.float32)
         for first in range(0, len(ids), together):

@@ -78,7 +78,7 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
     state: State | None = None
     out = [np.empty(len(sequence)) for sequence in targets]
     predictor = model.predictor
-    steps = max(1, predictor.rows_together(model.vocab_size) // len(inputs))
+    steps = max(1, model.rows_together() // len(inputs))
     for first in range(0, max(map(len, inputs)), steps):
         part = slice(first, first + steps)
         batch = Batch.of([sequence[part] for sequence in inputs])

@@ -96,6 +96,13 @@ class Variable(Readable):
         self.gradient = empty(self.value.shape)
         return self.gradient
 
+    def take(self, gradient: Array) -> None:
+        """Adds a gradient whose buffer nobody else will need: it becomes this one's where there is none yet."""
+        if self.gradient is None:
+            self.gradient = gradient
+        else:
+            _core.add(self.added(), gradient)
+
 
 class Leaf(Variable):
     """A parameter on one tape, its gradient kept from step to step: zero, or only in `rows`, or dense, or stale."""

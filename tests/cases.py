@@ -45,12 +45,13 @@ def adaptive(vocab_size: int, widths: list[int] | None = None) -> dict[str, Any]
 
 def mixture(model, p, ids, steps, starts, state):
     """The log of the parts' weighted probabilities, each part by its own form."""
-    forms = [ngram_oracle.kneser_ney, oracle.lstm_model, oracle.decayed_bag]
+    forms = {models.KneserNey: ngram_oracle.kneser_ney, models.LSTM: oracle.lstm_model,
+             models.DecayedBag: oracle.decayed_bag, models.Transformer: oracle.transformer}
     total = 0.0
-    for index, (part, weight, form) in enumerate(zip(model.parts, model.weights, forms, strict=True)):
+    for index, (part, weight) in enumerate(zip(model.parts, model.weights, strict=True)):
         values = {name: parameter.value.astype(float) for name, parameter in part.parameters.items()}
         own = {name[2:]: array for name, array in state.items() if name.startswith(f"{index}/")}
-        total = total + weight * np.exp(oracle.log_softmax(form(part, values, ids, steps, starts, own)))
+        total = total + weight * np.exp(oracle.log_softmax(forms[type(part)](part, values, ids, steps, starts, own)))
     return np.log(total)
 
 
@@ -112,6 +113,12 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
         oracle.feed_forward),
     "LSTM tied, sampled": (
         lambda v: models.LSTM(v, hidden=5, tied=True, output={"name": "sampled", "samples": 2}), oracle.lstm_model),
+    "Transformer": (lambda v: models.Transformer(v, width=6, heads=2, expansion=3, window=None), oracle.transformer),
+    "Transformer of a window, tied": (
+        lambda v: models.Transformer(v, width=9, heads=3, layers=1, window=3, tied=True), oracle.transformer),
+    "Transformer, sampled": (
+        lambda v: models.Transformer(v, width=5, heads=1, layers=1, expansion=2, window=4,
+                                     output={"name": "sampled", "samples": 2}), oracle.transformer),
     "a user's own": (GatedBag, oracle.gated_bag),
 }
 ALL_MODELS = NETWORKS | {
@@ -124,6 +131,9 @@ ALL_MODELS = NETWORKS | {
     "Mixture": (lambda v: models.Mixture(v, [
         models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3),
         models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3]))]), mixture),
+    "Mixture with a transformer": (lambda v: models.Mixture(v, [
+        models.KneserNey(v, order=2), models.LSTM(v, hidden=5, width=3),
+        models.Transformer(v, width=4, heads=2, layers=1, window=3)]), mixture),
     "Adaptive": (lambda v: models.Adaptive(v, models.KneserNey(v, order=3), window=5, memory=3.0, lowest=0, highest=2),
                  adapted),
     "Adaptive of a network": (
@@ -159,15 +169,15 @@ def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
 
 def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -> State:
     """A state such as some prefix may have left behind."""
-    state = model.start(sequences)
+    state, grown = model.start(sequences), []
     if isinstance(model, models.Factored):   # whose words cannot be told from a state
         histories = [rng.integers(0, model.vocab_size, rng.integers(0, 9)) for _ in range(sequences)]
         state = model.features(Batch.of(histories))[1]
         model.histories = {(a.tobytes(), b.tobytes()): history.tolist() for a, b, history
                            in zip(state["ids"], state["spelt"], histories, strict=True)}
         return state
-    for name, array in state.arrays.items():
-        index, _, name = name.rpartition("/")
+    for key, array in state.arrays.items():
+        index, _, name = key.rpartition("/")
         owner = model.model if index == "model" else model.parts[int(index)] if index else model
         if name in ("ids", "window"):
             array[:] = rng.integers(0, model.vocab_size, array.shape)
@@ -180,8 +190,17 @@ def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -
             array[:] = rng.integers(-1, len(owner.tables["backoff"]), array.shape)
         elif name == "position":
             array[:] = rng.integers(0, 7, array.shape)
+        elif name == "length":
+            array[:] = rng.integers(0, min(6, owner.window or 6), array.shape)
+        elif name.startswith("past"):
+            grown.append((key, owner))
         else:
             array[:] = rng.normal(size=array.shape) * 0.5
+    for key, owner in grown:
+        length = state[key[:key.rindex("past")] + "length"]
+        array = rng.normal(size=(sequences, int(length.max()), 2 * owner.width)) * 0.5
+        array[np.arange(array.shape[1]) >= length[:, None]] = 0
+        state.arrays[key] = array.astype(np.float32)
     return state
 
 

@@ -124,6 +124,36 @@ def lstm(x, recurrent, steps, starts, hidden, cell):
     return out, h, c
 
 
+def layer_norm(x, gain, bias):
+    centred = x - x.mean(-1, keepdims=True)
+    return add_bias(centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * gain[..., None, :], bias)
+
+
+def gelu(u):
+    return u * sigmoid(2 * np.sqrt(2 / np.pi) * (u + 0.044715 * u**3))
+
+
+def attention(qkv, slopes, window, steps, starts, past, length):
+    """Every row looks at the entries of its lane, one after another: those of the past, then the rows before it."""
+    width, heads = qkv.shape[-1] // 3, len(slopes)
+    deep = width // heads
+    lead = qkv.shape[:-2]
+    out = np.zeros((*lead, qkv.shape[-2], width))
+    lanes = [[np.broadcast_to(entry, (*lead, 2 * width)) for entry in past[s, :length[s]].astype(float)]
+             for s in range(len(length))]
+    for rows, live in steps:
+        for n, s in zip(rows, live, strict=True):
+            lanes[s] = [*([] if starts[n] else lanes[s]), qkv[..., n, width:]]
+            seen = np.stack(lanes[s][-window:] if window else lanes[s], axis=-2)
+            distance = np.arange(seen.shape[-2])[::-1]
+            for h in range(heads):
+                own = slice(h * deep, (h + 1) * deep)
+                scores = (seen[..., :width][..., own] @ qkv[..., n, own][..., None])[..., 0] / np.sqrt(deep)
+                weights = np.exp(log_softmax(scores - slopes[h] * distance))
+                out[..., n, own] = (weights[..., None, :] @ seen[..., width:][..., own])[..., 0, :]
+    return out
+
+
 # losses --------------------------------------------------------------------------------------------------------------
 
 def log_softmax(x):
@@ -196,6 +226,20 @@ def lstm_model(model, p, ids, steps, starts, state):
         gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
         x, _, _ = lstm(gates, p[f"recurrent{layer}"], steps, starts, state[f"hidden{layer}"], state[f"cell{layer}"])
     return output(model, p, x, tied=model.tied)
+
+
+def transformer(model, p, ids, steps, starts, state):
+    x = gather(p["embedding"], ids)
+    for layer in range(model.layers):
+        def pair(name, layer=layer):
+            return p[f"{name}{layer}"], p[f"{name}{layer}_bias"]
+        qkv = linear(layer_norm(x, *pair("attention_norm")), *pair("qkv"))
+        heads = attention(qkv, model.slopes.astype(float), model.window, steps, starts, state[f"past{layer}"],
+                          state["length"])
+        x = x + linear(heads, *pair("mix"))
+        inner = gelu(linear(layer_norm(x, *pair("mlp_norm")), *pair("expand")))
+        x = x + linear(inner, *pair("contract"))
+    return output(model, p, layer_norm(x, p["norm"], p["norm_bias"]), tied=model.tied)
 
 
 def gated_bag(model, p, ids, steps, starts, state):

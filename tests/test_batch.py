@@ -74,3 +74,17 @@ def test_states_without_arrays_keep_their_number() -> None:
 
 def test_states_with_other_names_differ() -> None:
     assert State(1, a=np.zeros(1)) != State(1, b=np.zeros(1))
+
+
+def test_growing_arrays_are_as_long_as_their_longest_sequence() -> None:
+    """Of two sequences of 1 and 3 entries, also under the names of a mixture's parts."""
+    for prefix in ("", "1/"):
+        past = np.array([[[5], [0], [0]], [[1], [2], [3]]])
+        state = State(2, **{f"{prefix}length": np.array([1, 3]), f"{prefix}past0": past})
+        first = state.select([0])
+        assert first[f"{prefix}past0"].tolist() == [[[5]]]
+        assert state.select([])[f"{prefix}past0"].shape == (0, 0, 1)
+        assert State.stack([first, state.select([1])]) == state
+        assert State.stack([state, first])[f"{prefix}past0"].tolist() == [[[5], [0], [0]], [[1], [2], [3]],
+                                                                          [[5], [0], [0]]]
+        assert state.select([1, 0]).select([1]) == first

@@ -156,6 +156,45 @@ OUTSIDE: dict[str, Callable[[], object]] = {
 }
 
 
+def attention(columns: int = 12, past: tuple[int, ...] = (2, 1, 8), length: tuple[int, ...] = (1, 0),
+              first: tuple[int, ...] = (0, 0, 0), offset: tuple[int, ...] = (0, 2, 3)) -> _core.Attention:
+    """Two lanes of two rows and one, two heads of two."""
+    return _core.Attention(f(3, columns), f(*past), f(2), i64(*length), i64(*first), i64(*offset))
+
+
+SHAPES |= {
+    "moments has shape (2, 1), expected (2, 2)": lambda: _core.layer_norm(f(2, 3), f(2, 1), f(2, 3), f(3), f(3)),
+    "gain has 2 elements, expected 3": lambda: _core.layer_norm(f(2, 3), f(2, 2), f(2, 3), f(2), f(3)),
+    "dgain has 2 elements, expected 3": lambda: _core.layer_norm_back(
+        f(2, 3), f(2), f(3), f(2, 3), f(2, 3), f(2, 2), f(3)
+    ),
+    "dx has shape (2, 2), expected (2, 3)": lambda: _core.layer_norm_back(
+        f(2, 2), f(3), f(3), f(2, 3), f(2, 3), f(2, 2), f(3)
+    ),
+    "slope has shape (1, 3), expected (2, 3)": lambda: _core.gelu(f(2, 3), f(1, 3), f(2, 3), f(3)),
+    "slope has shape (1, 3), expected (2, 3) ": lambda: _core.multiply_sum(f(2, 3), f(3), f(1, 3)),
+    "x has shape (1, 3), expected (2, 3)": lambda: _core.residual(f(2, 3), f(1, 3), f(3)),
+    "kept has 1 elements, expected 2": lambda: _core.attention_spans(
+        i64(0, 0), i64(0), i64(0, 0), None, sizes(2), 0
+    ),
+    "qkv has 13 columns, expected a multiple of 3 for each of 2 heads": lambda: attention(13),
+    "past has shape (2, 1, 4), expected (2, 1, 8)": lambda: attention(past=(2, 1, 4)),
+    "length[1] = 2 is outside the past of 1": lambda: attention(length=(1, 2)),
+    "first has 2 elements, expected 3": lambda: attention(first=(0, 0)),
+    "first[2] = 3, expected 0 to 2": lambda: attention(first=(0, 0, 3)),
+    "first[2] = 0, expected 1 to 2": lambda: attention(first=(1, 0, 0)),
+    "offset goes to 2, expected 0 to 3": lambda: attention(offset=(0, 1, 2)),
+    "step 1 has 2 rows, expected at most the 1 before it": lambda: attention(offset=(0, 1, 3)),
+    "log_sum has shape (3, 1), expected (3, 2)": lambda: attention().forward(f(3, 4), f(3, 1), f(1)),
+    "scratch has 1 elements, expected 10048": lambda: attention().forward(f(3, 4), f(3, 2), f(1)),
+    "dqkv has shape (3, 4), expected (3, 12)": lambda: attention().backward(
+        f(3, 4), f(1), f(3, 4), f(3, 4), f(3, 2)
+    ),
+    "after has shape (1, 2, 8), expected (2, 2, 8)": lambda: attention().carry(f(1, 2, 8), i64(0, 0)),
+    "kept[1] = 3 is more than after holds or the lane has": lambda: attention().carry(f(2, 4, 8), i64(3, 3)),
+}
+
+
 @pytest.mark.parametrize("message", SHAPES)
 def test_what_does_not_fit_is_refused(message: str) -> None:
     with pytest.raises(ValueError) as caught:

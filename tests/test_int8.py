@@ -117,7 +117,7 @@ def test_the_float_model_is_left_alone_and_shares_nothing(name: str) -> None:
 @every_model
 def test_training_is_refused(name: str) -> None:
     model = model_of(name, V).quantized()
-    if name not in ("Mixture", "Adaptive of a network"):   # without parameters of their own, refused as what they are
+    if not name.startswith(("Mixture", "Adaptive of")):   # without parameters of their own, refused as what they are
         with pytest.raises(ValueError, match=r"are int8, for prediction; training expects a float32 model$"):
             fastlm.Trainer(model)
     with pytest.raises(ValueError, match=r"is int8, for prediction; float32 was expected for training$"), Tape():

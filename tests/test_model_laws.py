@@ -267,6 +267,22 @@ def test_positions_beyond_the_length_add_nothing() -> None:
     assert (rows[2] == rows[1]).all() and (rows[3] == rows[1]).all()
 
 
+def test_a_window_bounds_the_state_and_its_layers_what_is_seen() -> None:
+    """Two layers of a window of 3 see 2 + 2 tokens back, and keep 2 entries each."""
+    model = model_of("Transformer of a window, tied", VOCABULARY)
+    deep = models.Transformer(VOCABULARY, width=6, heads=2, layers=2, window=3)
+    for network, sees in ((model, 2), (deep, 4)):
+        ids = np.arange(10) % VOCABULARY
+        logits, after = network.forward(Batch.of([ids]))
+        assert {name: array.shape[:2] for name, array in after.arrays.items() if name != "length"} == \
+            {f"past{layer}": (1, 2) for layer in range(network.layers)}
+        rows = logits.value.copy()
+        other = ids.copy()
+        other[0] += 1
+        changed = (network.forward(Batch.of([other]))[0].value != rows).any(axis=1)
+        assert changed.tolist() == [True] * (sees + 1) + [False] * (9 - sees)
+
+
 ERRORS = [
     (lambda: models.PositionalOneHot(0, 3), ValueError,
      "vocab_size = 0; a whole number of at least 1 was expected"),
@@ -278,6 +294,11 @@ ERRORS = [
     (lambda: models.LSTM(5, layers=0), ValueError, "layers = 0; at least 1 was expected"),
     (lambda: models.LSTM(5, hidden=3, width=4, tied=True), ValueError,
      "width = 4 and hidden = 3; tied embeddings need them equal"),
+    (lambda: models.Transformer(5, heads=0), ValueError, "heads = 0; at least 1 was expected"),
+    (lambda: models.Transformer(5, width=6, heads=4), ValueError,
+     "width = 6 and heads = 4; a width that the heads divide was expected"),
+    (lambda: models.Transformer(5, window=0), ValueError,
+     "window = 0; at least 1 token was expected, or None for all"),
     (lambda: GatedBag(5).parameter("mix", np.zeros(3)), ValueError,
      "parameter 'mix' is there already; every name may be used once"),
     (lambda: PrefixModel.build({"name": "LSTM", "vocab_size": 5, "depth": 2}), ValueError,

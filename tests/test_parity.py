@@ -7,7 +7,7 @@ import fastlm
 from fastlm import autodiff, onehot
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
-from fastlm.models import LSTM, PositionalOneHot
+from fastlm.models import LSTM, PositionalOneHot, Transformer
 from fastlm.training import optim
 from tests.cases import model_of
 
@@ -138,3 +138,51 @@ def test_positional_onehot_with_l2_is_logistic_regression() -> None:
     print(f"\nobjective {ours:.8f}, scikit-learn's {wanted:.8f}: {ours / wanted - 1:+.1e}")
     assert abs(ours / wanted - 1) <= 1e-4
     assert wanted < objective(np.zeros((vocabulary * length, vocabulary)), np.zeros(vocabulary)) * 0.95
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_transformer_and_its_gradients_are_pytorchs(torch, window: int | None) -> None:
+    """Of the same blocks made from PyTorch's own attention, normalisation and GELU."""
+    functional, vocabulary, steps, sequences, width, heads = torch.nn.functional, 11, 9, 3, 12, 3
+    rng = np.random.default_rng(1)
+    model = Transformer(vocabulary, width=width, heads=heads, layers=2, window=window)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.4
+    p = {name: torch.tensor(parameter.value, requires_grad=True) for name, parameter in model.parameters.items()}
+    ids, targets = rng.integers(0, vocabulary, (2, steps, sequences))
+
+    distance = torch.arange(steps)[:, None] - torch.arange(steps)[None, :]
+    seen = (distance >= 0) & (distance < (window or steps))
+    slopes = torch.tensor(model.slopes)[:, None, None]
+    mask = torch.where(seen, -slopes * distance, torch.tensor(-torch.inf))
+
+    def norm(x, name):
+        return functional.layer_norm(x, (width,), p[name], p[f"{name}_bias"])
+
+    def linear(x, name):
+        return x @ p[name] + p[f"{name}_bias"]
+    x = p["embedding"][torch.tensor(ids.T)]
+    for layer in range(2):
+        q, k, v = (part.reshape(sequences, steps, heads, width // heads).transpose(1, 2)
+                   for part in linear(norm(x, f"attention_norm{layer}"), f"qkv{layer}").split(width, 2))
+        out = functional.scaled_dot_product_attention(q, k, v, mask)
+        x = x + linear(out.transpose(1, 2).reshape(x.shape), f"mix{layer}")
+        inner = functional.gelu(linear(norm(x, f"mlp_norm{layer}"), f"expand{layer}"), approximate="tanh")
+        x = x + linear(inner, f"contract{layer}")
+    logits = norm(x, "norm") @ p["output"] + p["output_bias"]
+    loss = functional.cross_entropy(logits.reshape(-1, vocabulary), torch.tensor(targets.T.reshape(-1)),
+                                    reduction="sum")
+    loss.backward()
+
+    with Tape() as tape:
+        ours, _ = model.forward(Batch.lanes(ids))
+        rows = ours.value.reshape(steps, sequences, vocabulary).copy()
+        our_loss = autodiff.cross_entropy(ours, targets.reshape(-1).astype(np.int32))
+        tape.backward()
+        gradients = {name: tape.leaf(parameter).gradient.copy() for name, parameter in model.parameters.items()}
+    wanted = logits.detach().numpy().transpose(1, 0, 2)
+    np.testing.assert_allclose(rows, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    assert our_loss == pytest.approx(loss.item(), rel=1e-6)
+    for name, gradient in gradients.items():
+        wanted = p[name].grad.numpy()
+        assert np.abs(gradient - wanted).max() <= 1e-5 * np.abs(wanted).max(), name

@@ -5,7 +5,7 @@ import pytest
 
 import fastlm
 from fastlm.architectures import build
-from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot
+from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot, Transformer
 from fastlm.text.folding import fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -33,7 +33,7 @@ def test_min_count_one_keeps_every_word():
 
 @pytest.mark.parametrize(("name", "kind"), [
     ("auto", Mixture), ("mixture", Mixture), ("lstm", LSTM), ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
-    ("positional-onehot", PositionalOneHot)])
+    ("positional-onehot", PositionalOneHot), ("transformer", Transformer)])
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
 def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
     lm = fastlm.train(["to be or not to be\n" * 4], unit=unit, model=name, epochs=2, threads=1)
@@ -164,9 +164,10 @@ def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
     ({"softmax": "sampled", "unit": "byte"},
      "softmax = 'sampled' needs ids in the order of their counts; these are not"),
     ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models auto, lstm, "
-                                                 "feed-forward, decayed-bag and mixture have a choice of it by name"),
+                                                 "feed-forward, decayed-bag, transformer and mixture have a choice "
+                                                 "of it by name"),
     ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models auto, lstm, feed-forward, "
-                                                "decayed-bag and mixture have a choice of it by name"),
+                                                "decayed-bag, transformer and mixture have a choice of it by name"),
 ])
 def test_what_softmax_cannot_be(options, message):
     with pytest.raises(ValueError) as caught:

@@ -17,7 +17,7 @@ FLOORS = [
     ["_checkout", "_core", "_lazy"],
     ["atomic", "batch", "int8", "progress", "tape", "workers"],
     ["modelfile", "text", "autodiff"],
-    ["recurrence", "outputs"],
+    ["attention", "recurrence", "outputs"],
     ["models"],
     ["training", "planner"],
     ["scoring", "generation", "prefix_state"],
@@ -109,7 +109,7 @@ def test_no_path_of_one_machine():
 
 @pytest.mark.parametrize("pattern, budget", [
     ("csrc/*.[ch]", 275), ("fastlm/**/*.py", 275), ("benchmarks/**/*.py", 275),
-    ("csrc/fastlm.h", 320), ("fastlm/modelfile.py", 290), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
+    ("csrc/fastlm.h", 360), ("fastlm/modelfile.py", 290), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
 ])
 def test_files_stay_short(pattern, budget):
     exceptions = {"csrc/fastlm.h", "fastlm/modelfile.py"} - {pattern}

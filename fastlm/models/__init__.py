@@ -10,6 +10,7 @@ from fastlm.models.lstm import LSTM
 from fastlm.models.mixture import Mixture
 from fastlm.models.positional_onehot import PositionalOneHot
 from fastlm.models.prefix import Batch, PrefixModel, State
+from fastlm.models.transformer import Transformer
 
 __all__ = ["LSTM", "Adaptive", "Batch", "Corrected", "DecayedBag", "Factored", "FeedForward", "KneserNey", "Mixture",
-           "PositionalOneHot", "PrefixModel", "State"]
+           "PositionalOneHot", "PrefixModel", "State", "Transformer"]

@@ -102,7 +102,7 @@ class Adaptive(PrefixModel):
         if nats is not None:
             return nats
         nats, state, predictor = np.empty(len(targets)), None, self.model.predictor
-        together = predictor.rows_together(self.vocab_size)
+        together = self.model.rows_together()
         with Tape(record=False):
             for first in range(0, len(inputs), together):
                 part = slice(first, first + together)
@@ -247,7 +247,7 @@ class _Cached(OutputLayer):
         return _nats(self.model.model.predictor.nats(rows, targets), left.astype(np.float64), said, targets)
 
     def rows_together(self, vocab_size: int) -> int:
-        return max(1, min(self.model.model.predictor.rows_together(vocab_size), (1 << 21) // self.model.width))
+        return max(1, min(self.model.model.rows_together(), (1 << 21) // self.model.width))
 
     def check_loss(self, kind: str) -> str:
         raise ValueError("an Adaptive model is not trained by itself; train the model in it, then fit its weights")

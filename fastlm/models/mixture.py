@@ -198,7 +198,7 @@ class Mixed(OutputLayer):
         return np.where(targets < 0, 0.0, -np.logaddexp.reduce(weighted, axis=0))
 
     def rows_together(self, vocab_size: int) -> int:
-        return min(part.predictor.rows_together(vocab_size) for part in self.model.parts)
+        return min(part.rows_together() for part in self.model.parts)
 
     def check_loss(self, kind: str) -> str:
         raise ValueError("a Mixture is not trained by itself; train its parts, then fit its weights")

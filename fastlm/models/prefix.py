@@ -105,6 +105,10 @@ class PrefixModel:
         """`features`, or the logits of a model that writes `forward`; what follows goes through `predictor`."""
         return self.forward(batch, state) if self._ends_in_logits else self.features(batch, state)
 
+    def rows_together(self) -> int:
+        """How many rows a reader of long texts should hand over at once."""
+        return self.predictor.rows_together(self.vocab_size)
+
     def score(self, inputs: Array, targets: Array) -> Array | None:
         """-log p (n,) float64 of targets (n,), each after the inputs up to its own, where a model has a faster way to
         it than `read`; else None."""

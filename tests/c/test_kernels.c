@@ -277,6 +277,42 @@ static void packed(const flm_kernels *k, outputs *kept, size_t V)
     free(back);
 }
 
+/* Two lanes of 3 and 2 steps, the first after two entries. Attention's products fuse where they can, so that only what
+ * stands between them is kept. */
+static void block(const flm_kernels *k, outputs *kept, size_t D)
+{
+    enum { N = 5, S = 2, L = 2, T = 3, H = 2 };
+    const int64_t length[S] = {2, 0}, offset[T + 1] = {0, 2, 4, 5};
+    const size_t size[T] = {2, 2, 1};
+    const uint8_t starts[N] = {0, 0, 0, 1, 0};
+    int64_t *first = exactly(N, sizeof *first), *left = exactly(S, sizeof *left);
+    float *qkv = random_floats(N * 3 * H * D, 51), *past = random_floats(S * L * 2 * H * D, 52);
+    float *slope = random_floats(H, 53), *out = exactly(N * H * D, sizeof *out), *sum = exactly(N * H, sizeof *sum);
+    float *dqkv = random_floats(N * 3 * H * D, 54), *after = exactly(S * L * 2 * H * D, sizeof *after);
+    k->attention_spans(first, left, length, starts, size, T, S, 3);
+    CHECK(first[4] == 2 && left[0] == 2 && left[1] == 1);
+    const flm_attention a = {qkv, past, slope, length, first, offset, T, S, L, H, D};
+    float *scratch = exactly(k->attention_scratch(&a), sizeof *scratch);
+    k->attention_forward(out, sum, scratch, &a);
+    k->attention_backward(dqkv, scratch, out, out, sum, &a);
+    k->attention_carry(after, left, L, &a);
+    for (size_t d = 0; d < 2 * H * D; d++) CHECK(after[(L + 1) * 2 * H * D + d] == 0.0f);
+    keep(kept, after, S * L * 2 * H * D * sizeof *after);
+
+    float *x = random_floats(N * D, 55), *y = exactly(N * D, sizeof *y), *gain = random_floats(D, 56);
+    float *moments = exactly(2 * N, sizeof *moments), *dx = random_floats(N * D, 57), *dgain = random_floats(D, 58);
+    double *sums = exactly(2 * D, sizeof *sums);
+    k->layer_norm(y, moments, x, gain, dgain, N, D);
+    k->layer_norm_back(dx, dgain, gain, sums, y, x, moments, gain, N, D);
+    k->gelu(x, y, x, gain, N, D);
+    k->multiply_sum(dx, gain, y, N, D);
+    k->residual(dx, x, gain, N, D);
+    keep(kept, dx, N * D * sizeof *dx);
+    keep(kept, gain, D * sizeof *gain);
+    void *rest[] = {first, left, qkv, past, slope, out, sum, dqkv, scratch, x, y, moments, dgain, sums};
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) free(rest[i]);
+}
+
 static outputs everything(const flm_kernels *k, size_t width)
 {
     outputs kept = {0};
@@ -286,6 +322,7 @@ static outputs everything(const flm_kernels *k, size_t width)
         lstm(k, &kept, N, width);
     }
     layer(k, width);
+    if (width) block(k, &kept, width);
     few_rows(k, &kept, 3, 13, width);
     few_rows(k, &kept, 1, width, 9);
     optimisers(k, &kept, width);

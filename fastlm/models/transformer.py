@@ -1,0 +1,100 @@
+"""The transformer language model: blocks of causal attention and an MLP, normalised before each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlm import attention, autodiff, outputs
+from fastlm.autodiff import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.prefix import PrefixModel, named
+
+Array = np.ndarray
+_ROWS = 4096   # read together: each block of layers makes some 13 numbers a row and unit of width
+
+
+class Transformer(PrefixModel):
+    """Embedding -> `layers` blocks -> norm -> softmax, in the shape of GPT-2 (Radford et al. 2019).
+
+        x += attention(norm(x) A + a) B + b;   x += gelu(norm(x) C + c) D + d
+
+    `heads` of width / heads each; the MLP is `expansion` times as wide; `tied` uses the embedding as the output weights
+    too. A token sees the last `window` tokens, itself among them, in every layer, or all of its document where that is
+    None. Positions are told by distance alone: head h of H lowers the score of a key by 2^(-8(h+1)/H) a token between
+    (ALiBi, Press et al. 2022). So any length will do, and the state is the keys and values that may still be seen.
+
+    >>> Transformer(vocab_size=5, width=16, heads=2).log_probabilities([4, 0]).shape
+    (2, 5)
+    """
+
+    def __init__(self, vocab_size: int, width: int = 128, layers: int = 2, heads: int = 4, window: int | None = 256,
+                 expansion: int = 4, tied: bool = False, dropout: float = 0.0, seed: int = 0,
+                 output: dict[str, Any] | None = None) -> None:
+        super().__init__(vocab_size, width=width, layers=layers, heads=heads, window=window, expansion=expansion,
+                         tied=tied, dropout=dropout, seed=seed, **named(output))
+        for name, value in (("layers", layers), ("heads", heads), ("expansion", expansion)):
+            if value < 1:
+                raise ValueError(f"{name} = {value}; at least 1 was expected")
+        if width < 1 or width % heads:
+            raise ValueError(f"width = {width} and heads = {heads}; a width that the heads divide was expected")
+        if window is not None and window < 1:
+            raise ValueError(f"window = {window}; at least 1 token was expected, or None for all")
+        rng = np.random.default_rng(seed)
+
+        def normal(shape: tuple[int, ...], scale: float = 0.02) -> Array:
+            return rng.normal(0, scale, shape).astype(np.float32)
+        self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
+        self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
+        self.embedding = self.parameter("embedding", normal((vocab_size, width)))
+        inner, last = expansion * width, 0.02 / np.sqrt(2 * layers)   # what adds to the residual starts small: GPT-2
+        for layer in range(layers):
+            self._norm(f"attention_norm{layer}")
+            self._linear(f"qkv{layer}", normal((width, 3 * width)))
+            self._linear(f"mix{layer}", normal((width, width), last))
+            self._norm(f"mlp_norm{layer}")
+            self._linear(f"expand{layer}", normal((width, inner)))
+            self._linear(f"contract{layer}", normal((inner, width), last))
+        self._norm("norm")
+        self.output_layer = outputs.build(output, self.parameter, normal, vocab_size, width,
+                                          self.embedding if tied else None)
+
+    def _norm(self, name: str) -> None:
+        self.parameter(name, np.ones(self.width))
+        self.parameter(f"{name}_bias", np.zeros(self.width))
+
+    def _linear(self, name: str, weight: Array) -> None:
+        self.parameter(name, weight)
+        self.parameter(f"{name}_bias", np.zeros(weight.shape[1]))
+
+    def start(self, batch: int = 1) -> State:
+        empty = {f"past{layer}": np.zeros((batch, 0, 2 * self.width), np.float32) for layer in range(self.layers)}
+        return State(batch, length=np.zeros(batch, np.int64), **empty)
+
+    def rows_together(self) -> int:
+        return min(_ROWS, super().rows_together())
+
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        state = state or self.start(batch.sequences)
+        spans = attention.Spans(batch, state["length"], self.window)
+        after = {}
+        x = autodiff.dropout(autodiff.gather(self.embedding, batch.ids), self.dropout)
+        for layer in range(self.layers):
+            qkv = autodiff.linear(self._normed(x, f"attention_norm{layer}"), *self._pair(f"qkv{layer}"))
+            heads, after[f"past{layer}"] = attention.attention(qkv, self.slopes, spans, state[f"past{layer}"])
+            x = self._added(x, heads, f"mix{layer}")
+            inner = attention.linear_gelu(self._normed(x, f"mlp_norm{layer}"), *self._pair(f"expand{layer}"))
+            x = self._added(x, inner, f"contract{layer}")
+        return self._normed(x, "norm"), State(batch.sequences, length=spans.after, **after)
+
+    def _pair(self, name: str) -> tuple[Any, Any]:
+        return self.parameters[name], self.parameters[f"{name}_bias"]
+
+    def _normed(self, x: Variable, name: str) -> Variable:
+        return attention.layer_norm(x, *self._pair(name))
+
+    def _added(self, x: Variable, branch: Variable, name: str) -> Variable:
+        if self.dropout == 0:
+            return attention.linear_residual(branch, *self._pair(name), x)
+        return autodiff.add(x, autodiff.dropout(autodiff.linear(branch, *self._pair(name)), self.dropout))
