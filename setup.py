@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 
 SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample.c", "words.c",
            "ngram_sort.c", "ngram_build.c", "ngram_score.c", "ngram_left_out.c",
-           "cache.c", "factor.c"]
+           "cache.c", "factor.c", "ngram_top.c"]
 HEADERS = ["fastlm.h", "counts.h", "vec.h", "log.h", "kernels.h", "checks.c", "rows.c", "softmax.c", "activation.c",
            "product.c", "lstm.c", "optimizer.c", "int8.c", "matrix.c", "norm.c", "attention_lane.c", "attention.c"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import fastlm  # noqa: F401  (first, so that a checkout that is not compiled finds the installed one)
 from benchmarks.harness import Disagreement, Options, Skipped, environment
 
-NAMES = ("kernels", "rows", "products", "step", "ngram", "prefix_state", "training", "scaling", "outputs", "startup",
-         "quality")
+NAMES = ("kernels", "rows", "products", "step", "ngram", "large", "prefix_state", "training", "scaling", "outputs",
+         "startup", "quality")
 
 
 def main() -> int:

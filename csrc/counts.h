@@ -68,6 +68,11 @@ void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_fac
                      const size_t *size, size_t T);
 /* As flm_ngram_check, for such tables. */
 int flm_factor_check(const struct flm_ngrams *g, size_t *where);
+/* ngram_top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the
+ * lower one; k <= V. falling (V): the words, likeliest first by themselves. Cost: the n-grams after the context and its
+ * shorter ones; V once for all N, for scratch: seen (V). */
+void flm_ngram_top(int32_t *word, float *logp, uint32_t *seen, const struct flm_ngrams *g, const int32_t *falling,
+                   const int32_t *node, size_t k, size_t N);
 /* Sorts n values by their keys, stably; key < 2^(8*bytes). */
 void flm_sort_keys(uint64_t *key, int32_t *value, uint64_t *spare_key, int32_t *spare, size_t n, unsigned bytes);
 

@@ -1,6 +1,6 @@
 """csrc/fastlm.h as Cython reads it."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 ctypedef void (*one_input)(float *, const float *, size_t) noexcept nogil
 ctypedef void (*two_inputs)(float *, const float *, const float *, size_t) noexcept nogil
@@ -177,6 +177,9 @@ cdef extern from "fastlm.h" nogil:
                           int32_t *, int32_t *, size_t, size_t)
     void flm_cache_rows(int32_t *, float *, float *, size_t, const flm_cache *, const double *, const int32_t *,
                         const uint8_t *, int32_t *, int32_t *, int32_t *, double *, size_t, size_t)
+
+    void flm_ngram_top(int32_t *, float *, uint32_t *, const flm_ngrams *, const int32_t *, const int32_t *, size_t,
+                       size_t)
 
     ctypedef struct flm_factors:
         const int32_t *factor

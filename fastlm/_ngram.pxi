@@ -57,6 +57,15 @@ cdef class NGramBuilder:
             flm_ngram_sizes(&self.sizes[task, 0], &self.shared[0], &self.reach[0], self.begin[first], self.begin[last],
                             self.order)
 
+    def lower(self, double memory):
+        """Lowers the order, before `allocate`, until counting takes about `memory` bytes beside the ids, or to 2."""
+        n = self.id.shape[0]
+        ends = numpy.cumsum(numpy.append([0, self.vocab_size], self.sizes.base.sum(0)[2:]))
+        while self.order > 2 and max(24 * n + 16 * ends[self.order], 24 * ends[self.order] + 8 * (
+                ends[self.order - 1] - ends[max(0, <int> self.order - 3)])) > memory:
+            self.order -= 1
+        self.sizes = self.sizes.base[:, :self.order + 1].copy()
+
     def allocate(self):
         """The tables, now that their sizes are known. OverflowError for 2^31 n-grams or more."""
         cdef size_t n = <size_t> self.id.shape[0], V = self.vocab_size
@@ -142,7 +151,7 @@ cdef class NGrams:
     """
 
     cdef flm_ngrams grams
-    cdef object _tables
+    cdef object _tables, _falling
 
     def __init__(self, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
@@ -215,6 +224,23 @@ cdef class NGrams:
         self._are_states(node)
         with nogil:
             flm_ngram_log_probabilities(&out[0, 0], &self.grams, &node[0], <size_t> node.shape[0])
+
+    def top(self, const int32_t[::1] node not None, size_t k):
+        """The k likeliest words after each node (N,): ids int32 and log p float32, (N, min(k, V)), likeliest first."""
+        cdef size_t N = <size_t> node.shape[0], V = self.grams.V
+        cdef int32_t[::1] falling
+        k = min(k, V)
+        self._are_states(node)
+        if self._falling is None:
+            self._falling = numpy.argsort(-numpy.asarray(self._tables[3])[:V], kind="stable").astype(numpy.int32)
+        falling = self._falling
+        cdef int32_t[:, ::1] word = numpy.empty((N, k), numpy.int32)
+        cdef float[:, ::1] logp = numpy.empty((N, k), numpy.float32)
+        cdef uint32_t[::1] seen = numpy.empty(V, numpy.uint32)
+        if N and k:
+            with nogil:
+                flm_ngram_top(&word[0, 0], &logp[0, 0], &seen[0], &self.grams, &falling[0], &node[0], k, N)
+        return word.base, logp.base
 
     def left_out(self, double[::1] nats not None, float[:, ::1] out, const int32_t[::1] count not None,
                  const double[:, ::1] discount not None, const double[::1] total not None,

@@ -139,7 +139,7 @@ def judge(model: KneserNey, text: Text, threads: int | None, clock: Clock) -> Hi
     """The history of a count model that was just fitted: how long it took, and what it makes of the held-out text."""
     seconds = clock.seconds()
     history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
-                            f"{seconds:.2f} s")
+                            f"{seconds:.2f} s{model.note}")
     if text.held_out is not None:
         losses = []
         for part in (text.corpus, text.held_out):

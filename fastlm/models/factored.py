@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.batch import Batch, State
-from fastlm.models.kneser_ney import CountedOutput, estimate_discounts, stream
+from fastlm.models.kneser_ney import MEMORY, CountedOutput, at_most, estimate_discounts, stream
 from fastlm.models.prefix import PrefixModel
 from fastlm.tape import Variable
 from fastlm.text.corpus import Corpus
@@ -62,9 +62,10 @@ class Factored(PrefixModel):
         self.ngrams = _core.FactoredNGrams(self._factors, *(tables[name] for name in TABLES))
         self.tables = tables
 
-    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None) -> Factored:
-        """Counts a text as `KneserNey.fit` does, and returns the model itself."""
-        ids, starts = stream(corpus if isinstance(corpus, Corpus) else Corpus.from_ids(corpus))
+    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None, memory: float = MEMORY) -> Factored:
+        """Counts a text, or as much of it as memory allows, as `KneserNey.fit` does, and returns the model itself."""
+        corpus = corpus if isinstance(corpus, Corpus) else Corpus.from_ids(corpus)
+        ids, starts = stream(at_most(corpus, int(memory / (70 + 30 * len(self.factors)))))
         position = np.flatnonzero(starts == 0).astype(np.int32)
         words = np.arange(self.vocab_size, dtype=np.int32)
         if not len(position):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,7 @@ from fastlm.workers import Workers
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff")
 FALLBACK = (0.0, 0.5, 1.0, 1.5)
+MEMORY = 1.55e9  # bytes, so that a text of 100 MB is counted in 2 GB, all told
 _TASKS = 16      # shares of the work, whatever the number of threads
 _ROWS = 1 << 16
 
@@ -51,6 +53,7 @@ class KneserNey(PrefixModel):
         self.order, self.boundary = int(order), boundary
         self.output_layer = CountedOutput(self)
         self.counts: Counts | None = None
+        self.note = ""
         words = np.arange(vocab_size, dtype=np.int32)
         self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
@@ -61,8 +64,11 @@ class KneserNey(PrefixModel):
                                    self.vocab_size, self.order)
         self.tables = tables
 
-    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None) -> KneserNey:
+    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None, memory: float = MEMORY) -> KneserNey:
         """Counts a text, a Corpus or id sequences, one a document, and returns the model itself.
+
+        memory: bytes that counting may take beside the text, about; a text too long for it is counted in part, then
+        `order` is lowered as far as it must be, and `note` says so.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Any text will do. Any number of threads gives the same bytes. Raises IndexError for ids
@@ -70,7 +76,11 @@ class KneserNey(PrefixModel):
         """
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_ids(corpus)
+        whole, wanted = len(corpus.ids), self.order
+        corpus = at_most(corpus, int(memory / 48))
+        counted = len(corpus.ids)
         ids, starts = stream(corpus)
+        del corpus
         builder = _core.NGramBuilder(ids, starts, -1 if self.boundary is None else self.boundary, self.order,
                                      self.vocab_size, _TASKS)
         del ids, starts                 # the builder lets go of them before it needs the most memory
@@ -78,6 +88,8 @@ class KneserNey(PrefixModel):
             def share(step: Callable[..., None], *arguments: Any) -> None:
                 workers.run([lambda task=task: step(task, *arguments) for task in range(_TASKS)])  # type: ignore[misc]
             share(builder.sort)
+            builder.lower(memory)
+            self.order = self.options["order"] = builder.order
             builder.allocate()
             for level in range(2, self.order + 1):
                 builder.level(level)
@@ -91,6 +103,8 @@ class KneserNey(PrefixModel):
                 share(builder.estimate, level, discounts[level - 1])
         self._use(dict(zip(TABLES, builder.tables(), strict=True)))
         self.counts = Counts(count, discounts, self.tables["child"], ends)
+        self.note = "" if (counted, self.order) == (whole, wanted) else (
+            f"; {counted:,} of {whole:,} tokens and order {self.order} of {wanted}, to stay within {memory / 1e9:g} GB")
         return self
 
     def left_out(self, rows: Any, targets: Array, logits: bool = False) -> tuple[Array, Array | None]:
@@ -194,6 +208,9 @@ class CountedOutput(OutputLayer):
         self.model.ngrams.nats(out, _nodes(x), targets)
         return out
 
+    def top(self, x: Array, k: int) -> tuple[Array, Array]:
+        return self.model.ngrams.top(_nodes(x), k)
+
     def rows_together(self, vocab_size: int) -> int:
         return _ROWS
 
@@ -204,6 +221,20 @@ class CountedOutput(OutputLayer):
 
 def _nodes(x: Any) -> Array:
     return np.ascontiguousarray(x.value if isinstance(x, Variable) else x, np.int32)
+
+
+def at_most(corpus: Corpus, tokens: int) -> Corpus:
+    """The corpus, or where it is longer 16 pieces of it, evenly spaced, of so many tokens together (but for 15)."""
+    if len(corpus.ids) <= tokens:
+        return corpus
+    length = max(1, tokens // 16)
+    firsts = [(len(corpus.ids) - length) * i // 15 for i in range(16)]
+    offsets = [0]
+    for index, first in enumerate(firsts):
+        inside = corpus.offsets[(corpus.offsets > first) & (corpus.offsets < first + length)]
+        offsets += [*(inside - first + index * length).tolist(), (index + 1) * length]
+    ids = np.concatenate([corpus.ids[first: first + length] for first in firsts])
+    return replace(corpus, ids=ids, offsets=np.array(offsets, np.int64))
 
 
 def stream(corpus: Corpus) -> tuple[Array, Array]:
