@@ -1,6 +1,6 @@
 """100 MB of generated text, counted by the command line: wall-clock, peak memory, what was counted of it.
 
-Claim: at most 2 GB in all. The text is drawn word by word: three words in eight are one of four that may follow the last
+Claim: at most 2 GB in all. The text is drawn word by word: three words in eight are one of four that follow the last
 one, the others are drawn from 200,000 words by Zipf's law. Where it does not fit, fewer tokens are counted or shorter
 n-grams, and the model says so.
 """
