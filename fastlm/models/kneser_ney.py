@@ -20,7 +20,7 @@ from fastlm.workers import Workers
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff")
 FALLBACK = (0.0, 0.5, 1.0, 1.5)
-MEMORY = 1.55e9  # bytes, so that a text of 100 MB is counted in 2 GB, all told
+MEMORY = 1.3e9   # bytes, so that a text of 100 MB is counted in 2 GB, all told
 _TASKS = 16      # shares of the work, whatever the number of threads
 _ROWS = 1 << 16
 
