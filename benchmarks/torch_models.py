@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastlm.models import LSTM, FeedForward, PrefixModel
+from fastlm.models import GRU, LSTM, FeedForward, PrefixModel
 
 RATES: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-8}   # fastlm's defaults for AdamW
 WEIGHT_DECAY = 0.01
@@ -20,14 +20,15 @@ def tensor(array: np.ndarray) -> torch.Tensor:
 
 
 class TorchLSTM(nn.Module):
-    """fastlm's LSTM. PyTorch has two biases a gate where one is enough: the second is zero and stays so."""
+    """fastlm's LSTM or GRU. PyTorch has two biases a gate where one is enough: those that are zero here stay so."""
 
-    def __init__(self, model: LSTM) -> None:
+    def __init__(self, model: LSTM | GRU) -> None:
         super().__init__()
         weights = {name: parameter.value for name, parameter in model.parameters.items()}
         vocab_size, width = weights["embedding"].shape
         self.embedding = nn.Embedding(vocab_size, width)
-        self.lstm = nn.LSTM(width, model.hidden, model.layers, dropout=model.dropout if model.layers > 1 else 0.0)
+        kind = nn.LSTM if isinstance(model, LSTM) else nn.GRU
+        self.lstm = kind(width, model.hidden, model.layers, dropout=model.dropout if model.layers > 1 else 0.0)
         self.dropout = nn.Dropout(model.dropout)
         self.output = nn.Linear(model.hidden, vocab_size)
         with torch.no_grad():
@@ -36,7 +37,12 @@ class TorchLSTM(nn.Module):
                 getattr(self.lstm, f"weight_ih_l{layer}").copy_(tensor(weights[f"input{layer}"].T))
                 getattr(self.lstm, f"weight_hh_l{layer}").copy_(tensor(weights[f"recurrent{layer}"].T))
                 getattr(self.lstm, f"bias_ih_l{layer}").copy_(tensor(weights[f"bias{layer}"]))
-                getattr(self.lstm, f"bias_hh_l{layer}").zero_().requires_grad_(False)
+                second = getattr(self.lstm, f"bias_hh_l{layer}").zero_()
+                if isinstance(model, LSTM):
+                    second.requires_grad_(False)
+                else:
+                    second.register_hook(_last_third)
+                    second[2 * model.hidden:] = tensor(weights[f"recurrent_bias{layer}"])
             self.output.bias.copy_(tensor(weights["output_bias"]))
             if not model.tied:
                 self.output.weight.copy_(tensor(weights["output"].T))
@@ -47,6 +53,13 @@ class TorchLSTM(nn.Module):
         """ids (T, S) -> logits (T, S, V) and the state."""
         hidden, state = self.lstm(self.dropout(self.embedding(ids)), state)
         return self.output(self.dropout(hidden)), state
+
+
+def _last_third(gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient without what moves the biases that are zero here."""
+    kept = gradient.clone()
+    kept[: 2 * len(kept) // 3] = 0
+    return kept
 
 
 class TorchFeedForward(nn.Module):
@@ -79,11 +92,12 @@ class TorchFeedForward(nn.Module):
 
 def from_fastlm(model: PrefixModel) -> nn.Module:
     """The same model with the same weights."""
-    if isinstance(model, LSTM):
+    if isinstance(model, LSTM | GRU):
         return TorchLSTM(model)
     if isinstance(model, FeedForward):
         return TorchFeedForward(model)
-    raise TypeError(f"a {type(model).__name__} has no PyTorch counterpart here; an LSTM or FeedForward was expected")
+    raise TypeError(f"a {type(model).__name__} has no PyTorch counterpart here; an LSTM, GRU or FeedForward was "
+                    "expected")
 
 
 def decay_groups(module: nn.Module) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Training throughput: whole steps (batch, forward, backward, clipping, AdamW) beside the same steps in
 PyTorch.
 
-Claim: at least twice PyTorch's tokens/s, and 65 % (LSTM) or 80 % (feed-forward) of the sgemm peak of the same
+Claim: at least twice PyTorch's tokens/s, and 65 % (LSTM, GRU) or 80 % (feed-forward) of the sgemm peak of the same
 run, with the same model, batches and initial weights, 1 and 2 threads, and the same losses step for step: to
 1e-4 over 50 steps (with --full; otherwise as many as fit the time). Steps are taken in turn. First both train
 for a few steps by SGD, where fastlm's moves of only the touched rows of an embedding equal dense ones, and
@@ -27,7 +27,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Rival, Table, interleave, times, torch_or_skip, verdict
-from fastlm.models import LSTM, FeedForward, PrefixModel
+from fastlm.models import GRU, LSTM, FeedForward, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
 from fastlm.training.batches import LaneBatches
@@ -52,6 +52,7 @@ class Case:
 CASES = (
     Case("char LSTM-256, V = 65", lambda: LSTM(65, hidden=256, width=64, seed=1), 64, 0.65),
     Case("char LSTM-512, V = 65", lambda: LSTM(65, hidden=512, width=64, seed=1), 64, 0.65),
+    Case("char GRU-256, V = 65", lambda: GRU(65, hidden=256, width=64, seed=1), 64, 0.65),
     Case("word LSTM-200 tied, V = 10,000", lambda: LSTM(10_000, hidden=200, tied=True, seed=1), 32, 0.65),
     Case("feed-forward 5 x 64, 256, V = 10,000", lambda: FeedForward(10_000, 5, 64, 256, seed=1), 32, 0.80),
 )

@@ -87,6 +87,16 @@ static void relu_back(float *restrict dx, const float *dout, const float *out, s
     for (size_t i = 0; i < n; i++) dx[i] += out[i] > 0.0f ? dout[i] : 0.0f;
 }
 
+static void relu_squared(float *out, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) out[i] = x[i] < 0.0f ? 0.0f : x[i] * x[i];
+}
+
+static void relu_squared_back(float *restrict dx, const float *dout, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) dx[i] += x[i] > 0.0f ? dout[i] * (2.0f * x[i]) : 0.0f;
+}
+
 /* Spreads the bits of a 64-bit number over all 64 (Stafford's variant 13, as in SplitMix64: Steele et al. 2014). */
 INLINE uint64_t spread(uint64_t z)
 {

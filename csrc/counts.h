@@ -1,11 +1,89 @@
-/* counts.h: the part of fastlm.h about caches and n-grams over factors. */
+/* counts.h: the part of fastlm.h about what is counted: n-grams, caches, and n-grams over factors. */
 #ifndef FASTLM_COUNTS_H
 #define FASTLM_COUNTS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct flm_ngrams;
+/* ngram_sort.c, ngram_build.c, ngram_score.c: interpolated modified Kneser-Ney (Chen & Goodman 1999) of any order up to
+ * 127. The n-grams of a text are the nodes of a trie, numbered level after level: node v < V is word v by itself, the
+ * children of node h are [child[h], child[h+1]) in the order of their words. link[c] is the n-gram without its oldest
+ * word, -1 for a single word. Only the first `contexts` nodes have children, a backoff and a child[]. */
+typedef struct flm_ngrams {
+    const int32_t *word, *link;      /* (nodes)                                                                       */
+    const int32_t *child;            /* (contexts+1)                                                                  */
+    const float *logp;               /* (nodes) log p(word | the words before it in the n-gram)                       */
+    const float *backoff;            /* (contexts) log of the factor of p(w | a word less) where hw is no node        */
+    size_t nodes, contexts, V, order;
+} flm_ngrams;
+
+enum { FLM_NGRAM_LENGTH = 127, FLM_NGRAM_BEGINS = 128 };
+enum { FLM_NGRAM_SOUND, FLM_NGRAM_CHILD, FLM_NGRAM_WORD, FLM_NGRAM_LINK, FLM_NGRAM_SUM };
+#define FLM_NGRAM_MASS 1e-3
+
+/* Building, in this order; the ranges [first, last) of words may be shared out to threads.
+ * span[i] (n) = tokens that an n-gram from i on has: at most `order`, none of the next document (starts[i] != 0 at the
+ * first token of each, which is read and never predicted), none after a token `boundary` (-1: contexts run on).
+ * FLM_NGRAM_BEGINS is added where nothing stands before: such an n-gram counts every time it is met. */
+void flm_ngram_spans(uint8_t *span, const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n);
+/* position (n) = the positions of the text by their token, ascending; those of word v are [begin[v], begin[v+1]). */
+void flm_ngram_group(int32_t *position, size_t *begin, const int32_t *id, size_t n, size_t V);
+/* Sorts the n-grams of words [first, last) by the tokens after the first. rank: where each position went; shared[r]:
+ * first tokens that the r-th n-gram has in common with the one before it, 0 at begin[v]; reach[r] = span[position[r]].
+ * Scratch: key (2*most), spare (most), `most` the largest group. Cost about n * order * log2(V) / 8 bytes moved. */
+void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *reach, uint64_t *key, int32_t *spare,
+                    const int32_t *id, const uint8_t *span, const size_t *begin, size_t first, size_t last, size_t most,
+                    size_t order, size_t V);
+/* size[k] (order+1) = nodes of level k, n-grams of k words, that the ranks [first, last) begin. */
+void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, size_t first, size_t last,
+                     size_t order);
+/* Numbers the nodes of level k >= 2 from `next` on: word, link, child of the level above, node[r] of every rank, and
+ * count (zero at first): how often an n-gram of level `order` occurs, of how many n-grams one longer a shorter one is
+ * the suffix, plus how often it begins. above: node[] of level k-1 (unused for k = 2). Adds to count atomically. */
+void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node,
+                      const int32_t *above, size_t next, const int32_t *id, const int32_t *position,
+                      const int32_t *rank, const uint8_t *shared, const uint8_t *reach, const size_t *begin,
+                      size_t first, size_t last, size_t k, size_t order);
+/* times[k] (5) = how many of count (n) are k, for k = 1..4. */
+void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n);
+/* p(w) = (a(w) - D(a(w)) + sum_v D(a(v)) / V) / sum_v a(v), 1/V without any count; logp of nodes [0, V). discount (4):
+ * D(0) = 0, D(1), D(2), D(3 and more). */
+void flm_ngram_unigrams(float *logp, double *p, const int32_t *count, const double *discount, size_t V);
+/* For the contexts h in [first, last), all of one level, S(h) the sum of a(hw):
+ * gamma(h) = sum_w D(a(hw)) / S(h); p(w|h) = (a(hw) - D(a(hw))) / S(h) + gamma(h) p(w|h without its oldest word).
+ * p, shorter: linear probabilities of the level of hw (NULL: not wanted) and of the one above, whose first nodes are
+ * origin and above. */
+void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *shorter, const int32_t *child,
+                        const int32_t *link, const int32_t *count, const double *discount, size_t first, size_t last,
+                        size_t origin, size_t above);
+
+/* FLM_NGRAM_SOUND, or what is wrong with tables from a file, at node *where: the order of the children, a word, a link,
+ * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words). Nothing below looks
+ * again. */
+int flm_ngram_check(const flm_ngrams *g, size_t *where);
+/* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a node with children, or -1: nothing read. */
+void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n);
+/* node[n] = the state after row n's token; state (S) in and out. */
+void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const int32_t *id, const uint8_t *starts,
+                    const size_t *size, size_t T);
+/* nats[n] = -log p(target[n] | node[n]), 0 where target[n] < 0. Does not touch V. */
+void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, const int32_t *target, size_t N);
+/* out[n,v] = log p(v | node[n]): the unigrams times the backoffs, and what has been seen written over them. */
+void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N);
+
+/* ngram_left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
+ * n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less; and so on. */
+typedef struct flm_ngram_counts {
+    const int32_t *count;            /* (nodes) a                                                                     */
+    const double *discount;          /* (order,4)                                                                     */
+    const double *total, *mass;      /* (contexts+1) S(h), and the sum of D(a(hw)) over w; last of no context at all  */
+} flm_ngram_counts;
+
+enum { FLM_NGRAM_NEVER = 128 };
+/* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v,
+ * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V). */
+size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
+                          const int32_t *node, const int32_t *target, size_t N);
 
 /* cache.c: a cache of the last `window` tokens (Kuhn & De Mori 1990) for contexts of 0 to orders - 1 tokens. With
  * agree(j, t) the tokens before j that equal the last ones up to t, a_m(w) = the sum of decay[t - j] over the positions

@@ -114,28 +114,37 @@ typedef struct flm_kernels {
     void (*sigmoid_back)(float *dx, const float *dout, const float *out, size_t n);        /* += dout*out*(1-out)  */
     void (*relu)(float *out, const float *x, size_t n);
     void (*relu_back)(float *dx, const float *dout, const float *out, size_t n);           /* += dout where out>0  */
+    void (*relu_squared)(float *out, const float *x, size_t n);                            /* max(x,0)^2           */
+    void (*relu_squared_back)(float *dx, const float *dout, const float *x, size_t n);     /* dx += dout*2*max(x,0) */
     /* out[i] = x[i]/keep or 0, kept with probability keep, drawn from (seed, i) alone, so that the way back calls it
      * again with add = 1: out[i] += ... .  keep in (0,1]; out may be x when add = 0 */
     void (*dropout)(float *out, const float *x, float keep, uint64_t seed, int add, size_t n);
 
-    /* product.c: products with gate panels. (R,4H) as panels: ceil(H/16) of them, panel j holding row after row the 4
-     * gates of units 16j..16j+15 side by side; beyond H any finite number: R * 4 * 16*ceil(H/16) floats. One chain of
-     * multiply-adds an element, fused but in the portable table, whose last digits therefore differ. Cost 8 R K H ---- */
-    /* out = w (K,4H), gate after gate, as panel_product reads it: panels of K rows */
-    void (*panel_pack)(float *out, const float *w, size_t K, size_t H);
-    /* out = w (K,4H) transposed as the ways back read it; 4 * 16*ceil(H/16) * 16*ceil(K/16) floats */
-    void (*panel_pack_back)(float *out, const float *w, size_t K, size_t H);
-    /* panels (R,4H), assigned, = x (R,K) w + bias (4H) */
+    /* hash.c: row[n,k] = k*buckets + hash(the last order[k] ids) mod buckets, -1 where the document is shorter.
+     * row (N,K); last (N,L) from last_ids; order (K) rising, from 1 to L */
+    void (*hashed_rows)(int64_t *row, const int64_t *last, const int64_t *order, size_t N, size_t L, size_t K,
+                        size_t buckets);
+
+    /* product.c: products with gate panels. (R,GH), G = 3 or 4, as panels: ceil(H/16) of them, panel j holding row
+     * after row the G gates of units 16j..16j+15 side by side; beyond H any finite number: R * G * 16*ceil(H/16) floats.
+     * One chain of multiply-adds an element, fused but in the portable table, whose last digits therefore differ.
+     * Cost 2 G R K H ---------------------------------------------------------------------------------------------- */
+    /* out = w (K,GH), gate after gate, as panel_product reads it: panels of K rows */
+    void (*panel_pack)(float *out, const float *w, size_t K, size_t H, size_t G);
+    /* out = w (K,GH) transposed as the ways back read it; G * 16*ceil(H/16) * 16*ceil(K/16) floats */
+    void (*panel_pack_back)(float *out, const float *w, size_t K, size_t H, size_t G);
+    /* panels (R,GH), assigned, = x (R,K) w + bias (GH) */
     void (*panel_product)(float *panels, const float *x, const float *packed, const float *bias, size_t R, size_t K,
-                          size_t H);
+                          size_t H, size_t G);
     /* dx (R,K) += dpanels w^T, packed by panel_pack_back */
-    void (*panel_product_back)(float *dx, const float *dpanels, const float *packed, size_t R, size_t K, size_t H);
-    /* dw (K,4H) += x^T (K,R) dpanels */
-    void (*panel_weights)(float *dw, const float *x, const float *dpanels, size_t R, size_t K, size_t H);
-    /* dbias (4H) += sum of the rows of dpanels, in double */
-    void (*panel_sum)(float *dbias, const float *dpanels, size_t R, size_t H);
+    void (*panel_product_back)(float *dx, const float *dpanels, const float *packed, size_t R, size_t K, size_t H,
+                               size_t G);
+    /* dw (K,GH) += x^T (K,R) dpanels */
+    void (*panel_weights)(float *dw, const float *x, const float *dpanels, size_t R, size_t K, size_t H, size_t G);
+    /* dbias (GH) += sum of the rows of dpanels, in double */
+    void (*panel_sum)(float *dbias, const float *dpanels, size_t R, size_t H, size_t G);
     /* Rows of panels: out's row[n] += panels' row n, out of R rows, panels of N */
-    void (*panel_scatter)(float *out, const float *panels, const int64_t *row, size_t N, size_t R, size_t H);
+    void (*panel_scatter)(float *out, const float *panels, const int64_t *row, size_t N, size_t R, size_t H, size_t G);
 
     /* lstm.c: gates in the order i f g o, as PyTorch's (Hochreiter & Schmidhuber 1997, Gers et al. 2000) ---------- */
     /* gates (B,4H) += recurrent (B,4H) (skipped when NULL), then i f o through the sigmoid, g through tanh, in place;
@@ -159,6 +168,35 @@ typedef struct flm_kernels {
     void (*lstm_step)(float *h, float *c, float *gates, const float *x, const flm_matrix *input,
                       const flm_matrix *recurrent, const float *bias, const float *h_prev, const float *c_prev,
                       size_t S, size_t H);
+
+    /* gru.c: gates in the order r z n, as PyTorch's, whose reset gate is taken after the product (Cho et al. 2014) ------ */
+    /* As lstm_forward, with h = n + z*(h_prev - n), r z = sigmoid(sums), n = tanh(input + r*m), m = h_prev u + bias (H).
+     * gates: panels of r z n; kept: panels of N rows, of which the third gate becomes m. */
+    void (*gru_forward)(float *h, float *gates, float *kept, float *h_prev, const float *packed, const float *bias,
+                        const float *inputs, const int64_t *row, const uint8_t *starts, const size_t *size, size_t T,
+                        size_t N, size_t R, size_t H);
+    /* gates become the gradient of the inputs, kept that of h_prev u + bias (the third gate's alone has one), assigned.
+     * dh as in lstm_backward */
+    void (*gru_backward)(float *gates, float *kept, float *dh, const float *h_prev, const float *packed,
+                         const uint8_t *starts, const size_t *size, size_t T, size_t N, size_t H);
+    /* One step of one layer from x (S,K): input_bias (3H), bias (H); h, h_prev (S,H), gates and kept (S,3H) scratch; h
+     * may be h_prev */
+    void (*gru_step)(float *h, float *gates, float *kept, const float *x, const flm_matrix *input,
+                     const flm_matrix *recurrent, const float *input_bias, const float *bias, const float *h_prev,
+                     size_t S, size_t H);
+
+    /* sru.c: Lei et al. 2018, with gates from the input alone; Zhang & Sennrich 2019 --------------------------------- */
+    /* out[n,:] = x[n,:] * scale[n], scale = 1 / sqrt(mean square + 1e-6).  x, out (N,D), scale (N) */
+    void (*rms_norm)(float *out, float *scale, const float *x, size_t N, size_t D);
+    void (*rms_norm_back)(float *dx, const float *dout, const float *out, const float *scale, size_t N, size_t D);
+    /* A layer along packed sequences. gates (N,3H): f x r, of which f and r go through the sigmoid in place;
+     * c = f*c_prev + (1-f)*x; h = r*c.  h, c (N,H), assigned; carry (S,H) in and out: c of every lane */
+    void (*sru_forward)(float *h, float *c, float *gates, float *carry, const uint8_t *starts, const size_t *size,
+                        size_t T, size_t H);
+    /* gates become the gradient of what they were before the sigmoids, assigned. dc (S,H) is zero on entry, scratch on
+     * exit; first (S,H): carry as it was */
+    void (*sru_backward)(float *gates, float *dc, const float *dh, const float *c, const float *first,
+                         const uint8_t *starts, const size_t *size, size_t T, size_t H);
 
     /* norm.c: float sums of columns run in double ----------------------------------------------------------------- */
     /* out[n,:] = (x[n,:] - mean) scale gain + bias with moments[n] = mean, scale = 1 / sqrt(variance + 1e-5).
@@ -245,86 +283,6 @@ int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const 
 /* The same with the table only read: an unseen word gets -1. Nothing but ids can be full. */
 int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                    size_t n, int32_t newline);
-
-/* ngram_sort.c, ngram_build.c, ngram_score.c: interpolated modified Kneser-Ney (Chen & Goodman 1999) of any order up to
- * 127. The n-grams of a text are the nodes of a trie, numbered level after level: node v < V is word v by itself, the
- * children of node h are [child[h], child[h+1]) in the order of their words. link[c] is the n-gram without its oldest
- * word, -1 for a single word. Only the first `contexts` nodes have children, a backoff and a child[]. */
-typedef struct flm_ngrams {
-    const int32_t *word, *link;      /* (nodes)                                                                       */
-    const int32_t *child;            /* (contexts+1)                                                                  */
-    const float *logp;               /* (nodes) log p(word | the words before it in the n-gram)                       */
-    const float *backoff;            /* (contexts) log of the factor of p(w | a word less) where hw is no node        */
-    size_t nodes, contexts, V, order;
-} flm_ngrams;
-
-enum { FLM_NGRAM_LENGTH = 127, FLM_NGRAM_BEGINS = 128 };
-enum { FLM_NGRAM_SOUND, FLM_NGRAM_CHILD, FLM_NGRAM_WORD, FLM_NGRAM_LINK, FLM_NGRAM_SUM };
-#define FLM_NGRAM_MASS 1e-3
-
-/* Building, in this order; the ranges [first, last) of words may be shared out to threads.
- * span[i] (n) = tokens that an n-gram from i on has: at most `order`, none of the next document (starts[i] != 0 at the
- * first token of each, which is read and never predicted), none after a token `boundary` (-1: contexts run on).
- * FLM_NGRAM_BEGINS is added where nothing stands before: such an n-gram counts every time it is met. */
-void flm_ngram_spans(uint8_t *span, const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n);
-/* position (n) = the positions of the text by their token, ascending; those of word v are [begin[v], begin[v+1]). */
-void flm_ngram_group(int32_t *position, size_t *begin, const int32_t *id, size_t n, size_t V);
-/* Sorts the n-grams of words [first, last) by the tokens after the first. rank: where each position went; shared[r]:
- * first tokens that the r-th n-gram has in common with the one before it, 0 at begin[v]; reach[r] = span[position[r]].
- * Scratch: key (2*most), spare (most), `most` the largest group. Cost about n * order * log2(V) / 8 bytes moved. */
-void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *reach, uint64_t *key, int32_t *spare,
-                    const int32_t *id, const uint8_t *span, const size_t *begin, size_t first, size_t last, size_t most,
-                    size_t order, size_t V);
-/* size[k] (order+1) = nodes of level k, n-grams of k words, that the ranks [first, last) begin. */
-void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, size_t first, size_t last,
-                     size_t order);
-/* Numbers the nodes of level k >= 2 from `next` on: word, link, child of the level above, node[r] of every rank, and
- * count (zero at first): how often an n-gram of level `order` occurs, of how many n-grams one longer a shorter one is
- * the suffix, plus how often it begins. above: node[] of level k-1 (unused for k = 2). Adds to count atomically. */
-void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node,
-                      const int32_t *above, size_t next, const int32_t *id, const int32_t *position,
-                      const int32_t *rank, const uint8_t *shared, const uint8_t *reach, const size_t *begin,
-                      size_t first, size_t last, size_t k, size_t order);
-/* times[k] (5) = how many of count (n) are k, for k = 1..4. */
-void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n);
-/* p(w) = (a(w) - D(a(w)) + sum_v D(a(v)) / V) / sum_v a(v), 1/V without any count; logp of nodes [0, V). discount (4):
- * D(0) = 0, D(1), D(2), D(3 and more). */
-void flm_ngram_unigrams(float *logp, double *p, const int32_t *count, const double *discount, size_t V);
-/* For the contexts h in [first, last), all of one level, S(h) the sum of a(hw):
- * gamma(h) = sum_w D(a(hw)) / S(h); p(w|h) = (a(hw) - D(a(hw))) / S(h) + gamma(h) p(w|h without its oldest word).
- * p, shorter: linear probabilities of the level of hw (NULL: not wanted) and of the one above, whose first nodes are
- * origin and above. */
-void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *shorter, const int32_t *child,
-                        const int32_t *link, const int32_t *count, const double *discount, size_t first, size_t last,
-                        size_t origin, size_t above);
-
-/* FLM_NGRAM_SOUND, or what is wrong with tables from a file, at node *where: the order of the children, a word, a link,
- * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words). Nothing below looks
- * again. */
-int flm_ngram_check(const flm_ngrams *g, size_t *where);
-/* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a node with children, or -1: nothing read. */
-void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n);
-/* node[n] = the state after row n's token; state (S) in and out. */
-void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const int32_t *id, const uint8_t *starts,
-                    const size_t *size, size_t T);
-/* nats[n] = -log p(target[n] | node[n]), 0 where target[n] < 0. Does not touch V. */
-void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, const int32_t *target, size_t N);
-/* out[n,v] = log p(v | node[n]): the unigrams times the backoffs, and what has been seen written over them. */
-void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N);
-
-/* ngram_left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
- * n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less; and so on. */
-typedef struct flm_ngram_counts {
-    const int32_t *count;            /* (nodes) a                                                                     */
-    const double *discount;          /* (order,4)                                                                     */
-    const double *total, *mass;      /* (contexts+1) S(h), and the sum of D(a(hw)) over w; last of no context at all  */
-} flm_ngram_counts;
-
-enum { FLM_NGRAM_NEVER = 128 };
-/* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v,
- * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V). */
-size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
-                          const int32_t *node, const int32_t *target, size_t N);
 
 #include "counts.h"
 

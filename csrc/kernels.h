@@ -6,10 +6,13 @@
 #include "rows.c"
 #include "softmax.c"
 #include "activation.c"
+#include "hash.c"
 #include "product.c"
 #include "int8.c"
 #include "matrix.c"
 #include "lstm.c"
+#include "gru.c"
+#include "sru.c"
 #include "norm.c"
 #include "attention_lane.c"
 #include "attention.c"
@@ -45,7 +48,10 @@ const flm_kernels FLM_TABLE = {
     .sigmoid_back = sigmoid_back,
     .relu = relu,
     .relu_back = relu_back,
+    .relu_squared = relu_squared,
+    .relu_squared_back = relu_squared_back,
     .dropout = dropout,
+    .hashed_rows = hashed_rows,
     .panel_pack = panel_pack,
     .panel_pack_back = panel_pack_back,
     .panel_product = panel_product,
@@ -57,6 +63,13 @@ const flm_kernels FLM_TABLE = {
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
     .lstm_step = lstm_step,
+    .gru_forward = gru_forward,
+    .gru_backward = gru_backward,
+    .gru_step = gru_step,
+    .rms_norm = rms_norm,
+    .rms_norm_back = rms_norm_back,
+    .sru_forward = sru_forward,
+    .sru_backward = sru_backward,
     .layer_norm = layer_norm,
     .layer_norm_back = layer_norm_back,
     .gelu = gelu,

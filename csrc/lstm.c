@@ -135,7 +135,7 @@ static void lstm_backward(float *gates, float *dh, float *dc, const float *c, co
             }
         if (t == 0) break;
         panel_rows_back(dh + (n - size[t - 1]) * H, gates + n * WIDTH, N, packed, starts ? starts + n : NULL, size[t],
-                        H, H);
+                        H, H, PANEL);
         carry_rows(dc, dc, starts ? starts + n : NULL, size[t], H);
     }
 }

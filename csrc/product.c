@@ -6,11 +6,11 @@
  * few rows by one panel stays in registers, and every element is one chain of multiply-adds, so that AVX2 and AVX-512
  * give the same bytes. They fuse multiply and add; the portable path rounds twice. Goto & van de Geijn 2008.
  *
- * Gate panels. What a layer of H units with 4 gates works on, (N,4H), is kept as ceil(H/16) panels: panel j holds, row
- * after row, the 4 gates of units 16j to 16j+15 side by side. It is what a tile of the product leaves, what the cell
+ * Gate panels. What a layer of H units with G gates works on, (N,GH), is kept as ceil(H/16) panels: panel j holds, row
+ * after row, the G gates of units 16j to 16j+15 side by side. It is what a tile of the product leaves, what the cell
  * reads, and what the products on the way back read in turn. Lanes beyond H hold any finite number. */
 
-#define PANEL 4                                          /* vectors of LANES columns in a panel */
+#define PANEL 4                                          /* vectors of LANES columns in a panel, at most */
 #define WIDTH (PANEL * LANES)
 #define TILE_ROWS (W == 16 ? 6 : 3)                      /* 6 * 4 sums of 32 registers, or 3 * 4 of 16 */
 
@@ -98,31 +98,31 @@ INLINE size_t vectors_from(size_t from, size_t N)
     return N - from >= WIDTH ? PANEL : (N - from + LANES - 1) / LANES;
 }
 
-static void panel_pack(float *out, const float *w, size_t K, size_t H)
+static void panel_pack(float *out, const float *w, size_t K, size_t H, size_t G)
 {
     for (size_t j = 0; j < H; j += LANES) {
         const size_t left = H - j < LANES ? H - j : LANES;
         for (size_t k = 0; k < K; k++)
-            for (size_t gate = 0; gate < PANEL; gate++, out += LANES) {
-                memcpy(out, w + (k * PANEL + gate) * H + j, left * sizeof *out);
+            for (size_t gate = 0; gate < G; gate++, out += LANES) {
+                memcpy(out, w + (k * G + gate) * H + j, left * sizeof *out);
                 if (left < LANES) memset(out + left, 0, (LANES - left) * sizeof *out);
             }
     }
 }
 
 /* In squares of 16 by 16: the columns of w^T lie far apart, and the cache does not hold many such lines at a time. */
-static void panel_pack_back(float *out, const float *w, size_t K, size_t H)
+static void panel_pack_back(float *out, const float *w, size_t K, size_t H, size_t G)
 {
     for (size_t from = 0; from < K; from += WIDTH) {
         const size_t vectors = vectors_from(from, K), width = vectors * LANES;
         for (size_t j = 0; j < H; j += LANES)
-            for (size_t gate = 0; gate < PANEL; gate++, out += LANES * width)
+            for (size_t gate = 0; gate < G; gate++, out += LANES * width)
                 for (size_t v = 0; v < vectors; v++) {
                     const size_t n = from + v * LANES, units = H - j < LANES ? H - j : LANES;
                     const size_t columns = K - n < LANES ? K - n : LANES;
                     float square[LANES][LANES] = {{0}};
                     for (size_t i = 0; i < columns; i++)
-                        memcpy(square[i], w + ((n + i) * PANEL + gate) * H + j, units * sizeof *out);
+                        memcpy(square[i], w + ((n + i) * G + gate) * H + j, units * sizeof *out);
                     for (size_t u = 0; u < LANES; u++)
                         for (size_t i = 0; i < LANES; i++) out[u * width + v * LANES + i] = square[i][u];
                 }
@@ -130,7 +130,7 @@ static void panel_pack_back(float *out, const float *w, size_t K, size_t H)
 }
 
 static void panel_product(float *panels, const float *x, const float *packed, const float *bias, size_t N, size_t K,
-                          size_t H)
+                          size_t H, size_t G)
 {
     vf sum[TILE_ROWS][PANEL];
     for (size_t j = 0; j < H; j += LANES)
@@ -139,12 +139,11 @@ static void panel_product(float *panels, const float *x, const float *packed, co
             rows = next_rows(N - n);
             for (size_t part = 0; part < LANES; part += W) {
                 const size_t left = H - j > part ? H - j - part : 0;
-                tile_sums(sum, &a, packed + j * PANEL * K + part, rows, PANEL);
-                for (size_t gate = 0; gate < PANEL; gate++) {
+                tile_sums(sum, &a, packed + j * G * K + part, rows, G);
+                for (size_t gate = 0; gate < G; gate++) {
                     const vf constant = left ? load_up_to(bias + gate * H + j + part, left, 0.0f) : splat(0.0f);
                     for (size_t r = 0; r < rows; r++)
-                        store(panels + (j / LANES * N + n + r) * WIDTH + gate * LANES + part,
-                              sum[r][gate] + constant);
+                        store(panels + ((j / LANES * N + n + r) * G + gate) * LANES + part, sum[r][gate] + constant);
                 }
             }
         }
@@ -153,14 +152,14 @@ static void panel_product(float *panels, const float *x, const float *packed, co
 /* out[n,k] += sum of the panels' row n times w[k]: for the rows that `skip` (N) or NULL does not flag. The panels have
  * `stride` rows, of which `panels` points to the first of N. */
 INLINE void panel_rows_back(float *out, const float *panels, size_t stride, const float *packed, const uint8_t *skip,
-                            size_t N, size_t K, size_t H)
+                            size_t N, size_t K, size_t H, size_t G)
 {
-    const size_t blocks = (H + LANES - 1) / LANES;
+    const size_t blocks = (H + LANES - 1) / LANES, width = G * LANES;
     vf sum[TILE_ROWS][PANEL];
     for (size_t from = 0; from < K; from += WIDTH) {
         const size_t left = K - from, vectors = vectors_from(from, K);
         for (size_t n = 0, rows; n < N; n += rows) {
-            const operand a = {panels + n * WIDTH, WIDTH, 1, WIDTH, stride * WIDTH, blocks};
+            const operand a = {panels + n * width, width, 1, width, stride * width, blocks};
             rows = next_rows(N - n);
             for (size_t part = 0; part < LANES; part += W) {
                 tile_sums(sum, &a, packed + part, rows, vectors);
@@ -173,37 +172,38 @@ INLINE void panel_rows_back(float *out, const float *panels, size_t stride, cons
                 }
             }
         }
-        packed += blocks * WIDTH * vectors * LANES;
+        packed += blocks * width * vectors * LANES;
     }
 }
 
 /* So many rows at a time that their share of the panels stays in the second-level cache from one panel to the next. */
 #define TOGETHER_BACK 96
-static void panel_product_back(float *dx, const float *panels, const float *packed, size_t N, size_t K, size_t H)
+static void panel_product_back(float *dx, const float *panels, const float *packed, size_t N, size_t K, size_t H,
+                               size_t G)
 {
     for (size_t n = 0; n < N; n += TOGETHER_BACK)
-        panel_rows_back(dx + n * K, panels + n * WIDTH, N, packed, NULL, N - n < TOGETHER_BACK ? N - n : TOGETHER_BACK,
-                        K, H);
+        panel_rows_back(dx + n * K, panels + n * G * LANES, N, packed, NULL,
+                        N - n < TOGETHER_BACK ? N - n : TOGETHER_BACK, K, H, G);
 }
 #undef TOGETHER_BACK
 
 /* Rows are taken DEPTH at a time, so that the panel's share and that of x stay in the second-level cache. */
 #define DEPTH 256
-static void panel_weights(float *dw, const float *x, const float *panels, size_t N, size_t K, size_t H)
+static void panel_weights(float *dw, const float *x, const float *panels, size_t N, size_t K, size_t H, size_t G)
 {
     vf sum[TILE_ROWS][PANEL];
     for (size_t n = 0; n < N; n += DEPTH)
         for (size_t j = 0; j < H; j += LANES) {
-            const float *panel = panels + (j / LANES * N + n) * WIDTH;
+            const float *panel = panels + (j / LANES * N + n) * G * LANES;
             for (size_t k = 0, rows; k < K; k += rows) {
                 const operand a = {x + n * K + k, 1, K, N - n < DEPTH ? N - n : DEPTH, 0, 1};
                 rows = next_rows(K - k);
                 for (size_t part = 0; part < LANES && j + part < H; part += W) {
                     const size_t left = H - j - part;
-                    tile_sums(sum, &a, panel + part, rows, PANEL);
+                    tile_sums(sum, &a, panel + part, rows, G);
                     for (size_t r = 0; r < rows; r++)
-                        for (size_t gate = 0; gate < PANEL; gate++) {
-                            float *to = dw + ((k + r) * PANEL + gate) * H + j + part;
+                        for (size_t gate = 0; gate < G; gate++) {
+                            float *to = dw + ((k + r) * G + gate) * H + j + part;
                             store_up_to(to, load_up_to(to, left, 0.0f) + sum[r][gate], left);
                         }
                 }
@@ -212,13 +212,14 @@ static void panel_weights(float *dw, const float *x, const float *panels, size_t
 }
 #undef DEPTH
 
-static void panel_sum(float *dbias, const float *panels, size_t N, size_t H)
+static void panel_sum(float *dbias, const float *panels, size_t N, size_t H, size_t G)
 {
-    for (size_t j = 0; j < H; j += LANES, panels += N * WIDTH) {
+    const size_t width = G * LANES;
+    for (size_t j = 0; j < H; j += LANES, panels += N * width) {
         double sum[WIDTH] = {0};
         for (size_t n = 0; n < N; n++)
-            for (size_t i = 0; i < WIDTH; i++) sum[i] += (double)panels[n * WIDTH + i];
-        for (size_t gate = 0; gate < PANEL; gate++)
+            for (size_t i = 0; i < width; i++) sum[i] += (double)panels[n * width + i];
+        for (size_t gate = 0; gate < G; gate++)
             for (size_t i = 0; i < LANES && j + i < H; i++) {
                 float *to = dbias + gate * H + j + i;
                 *to = (float)((double)*to + sum[gate * LANES + i]);
@@ -226,8 +227,9 @@ static void panel_sum(float *dbias, const float *panels, size_t N, size_t H)
     }
 }
 
-static void panel_scatter(float *out, const float *panels, const int64_t *row, size_t N, size_t R, size_t H)
+static void panel_scatter(float *out, const float *panels, const int64_t *row, size_t N, size_t R, size_t H, size_t G)
 {
-    for (size_t j = 0; j < H; j += LANES, panels += N * WIDTH, out += R * WIDTH)
-        for (size_t n = 0; n < N; n++) add_to(out + (size_t)row[n] * WIDTH, panels + n * WIDTH, WIDTH);
+    const size_t width = G * LANES;
+    for (size_t j = 0; j < H; j += LANES, panels += N * width, out += R * width)
+        for (size_t n = 0; n < N; n++) add_to(out + (size_t)row[n] * width, panels + n * width, width);
 }

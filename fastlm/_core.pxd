@@ -50,20 +50,23 @@ cdef extern from "fastlm.h" nogil:
         void (*cross_entropy)(double *, const float *, const int32_t *, size_t, size_t) noexcept nogil
         void (*softmax_cross_entropy)(float *, double *, const int32_t *, float, size_t, size_t) noexcept nogil
         void (*softmax_squared)(float *, double *, const int32_t *, float, size_t, size_t) noexcept nogil
-        one_input add, tanh, sigmoid, relu
-        two_inputs multiply, multiply_add, tanh_back, sigmoid_back, relu_back
+        one_input add, tanh, sigmoid, relu, relu_squared
+        two_inputs multiply, multiply_add, tanh_back, sigmoid_back, relu_back, relu_squared_back
         void (*add_bias)(float *, const float *, size_t, size_t) noexcept nogil
         void (*sum_rows)(float *, const float *, size_t, size_t) noexcept nogil
         void (*dropout)(float *, const float *, float, uint64_t, int, size_t) noexcept nogil
         void (*lstm_gates)(float *, float *, float *, const float *, const float *, size_t, size_t) noexcept nogil
-        void (*panel_pack)(float *, const float *, size_t, size_t) noexcept nogil
-        void (*panel_pack_back)(float *, const float *, size_t, size_t) noexcept nogil
-        void (*panel_product)(float *, const float *, const float *, const float *, size_t, size_t,
+        void (*hashed_rows)(int64_t *, const int64_t *, const int64_t *, size_t, size_t, size_t,
+                            size_t) noexcept nogil
+        void (*panel_pack)(float *, const float *, size_t, size_t, size_t) noexcept nogil
+        void (*panel_pack_back)(float *, const float *, size_t, size_t, size_t) noexcept nogil
+        void (*panel_product)(float *, const float *, const float *, const float *, size_t, size_t, size_t,
                               size_t) noexcept nogil
-        void (*panel_product_back)(float *, const float *, const float *, size_t, size_t, size_t) noexcept nogil
-        void (*panel_weights)(float *, const float *, const float *, size_t, size_t, size_t) noexcept nogil
-        void (*panel_sum)(float *, const float *, size_t, size_t) noexcept nogil
-        void (*panel_scatter)(float *, const float *, const int64_t *, size_t, size_t, size_t) noexcept nogil
+        void (*panel_product_back)(float *, const float *, const float *, size_t, size_t, size_t,
+                                   size_t) noexcept nogil
+        void (*panel_weights)(float *, const float *, const float *, size_t, size_t, size_t, size_t) noexcept nogil
+        void (*panel_sum)(float *, const float *, size_t, size_t, size_t) noexcept nogil
+        void (*panel_scatter)(float *, const float *, const int64_t *, size_t, size_t, size_t, size_t) noexcept nogil
         void (*lstm_forward)(float *, float *, float *, float *, float *, const float *, const float *,
                              const int64_t *, const uint8_t *, const size_t *, size_t, size_t, size_t,
                              size_t) noexcept nogil
@@ -85,6 +88,19 @@ cdef extern from "fastlm.h" nogil:
         void (*attention_backward)(float *, float *, const float *, const float *, const float *,
                                    const flm_attention *) noexcept nogil
         void (*attention_carry)(float *, const int64_t *, size_t, const flm_attention *) noexcept nogil
+        void (*gru_forward)(float *, float *, float *, float *, const float *, const float *, const float *,
+                            const int64_t *, const uint8_t *, const size_t *, size_t, size_t, size_t,
+                            size_t) noexcept nogil
+        void (*gru_backward)(float *, float *, float *, const float *, const float *, const uint8_t *, const size_t *,
+                             size_t, size_t, size_t) noexcept nogil
+        void (*gru_step)(float *, float *, float *, const float *, const flm_matrix *, const flm_matrix *,
+                         const float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*rms_norm)(float *, float *, const float *, size_t, size_t) noexcept nogil
+        void (*rms_norm_back)(float *, const float *, const float *, const float *, size_t, size_t) noexcept nogil
+        void (*sru_forward)(float *, float *, float *, float *, const uint8_t *, const size_t *, size_t,
+                            size_t) noexcept nogil
+        void (*sru_backward)(float *, float *, const float *, const float *, const float *, const uint8_t *,
+                             const size_t *, size_t, size_t) noexcept nogil
         void (*add_product)(float *, const float *, const flm_matrix *, size_t) noexcept nogil
         size_t (*int8_bytes)(size_t, size_t) noexcept nogil
         void (*int8_pack)(int8_t *, const int8_t *, size_t, size_t) noexcept nogil

@@ -1,4 +1,4 @@
-# Part of _core.pyx: choosing the next id, and words into ids.
+# Part of _core.pyx: choosing the next id, n-grams of ids into rows, and words into ids.
 
 
 def sample(const float[::1] x not None, double temperature, size_t top_k, double top_p, double u,
@@ -32,6 +32,23 @@ def top_k(const float[::1] x not None, size_t k):
     with nogil:
         flm_top_k(&order[0], &x[0], k, <size_t> x.shape[0])
     return order.base[:k].copy()
+
+
+def hashed_rows(int64_t[:, ::1] row not None, const int64_t[:, ::1] last not None, const int64_t[::1] order not None,
+                size_t buckets):
+    """row (N,K) = k * buckets + a hash of the last order[k] ids, -1 where a document is shorter; last (N,L) as last_ids
+    gives it; order (K,) rising from 1 to L."""
+    cdef Py_ssize_t N = last.shape[0], L = last.shape[1], K = order.shape[0], k
+    cdef int64_t least = 1
+    shape("row", row.shape[0], row.shape[1], N, K)
+    for k in range(K):
+        if order[k] < least or order[k] > L:
+            raise ValueError(f"order[{k}] = {order[k]}, expected {least} to {L}")
+        least = order[k] + 1
+    if buckets == 0:
+        raise ValueError("buckets = 0, expected at least 1")
+    with nogil:
+        kernels.hashed_rows(&row[0, 0], &last[0, 0], &order[0], <size_t> N, <size_t> L, <size_t> K, buckets)
 
 
 # Words -----------------------------------------------------------------------------------------------------------

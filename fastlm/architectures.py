@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel, Transformer
+from fastlm.models import GRU, LSTM, SRU, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel, Transformer
 from fastlm.outputs.cost import cutoffs
 from fastlm.planner import FULL, NARROWEST, SAMPLES, SMALL, WIDTH, Choice
 
 Array = np.ndarray
-MODELS = ("auto", "lstm", "feed-forward", "decayed-bag", "positional-onehot", "transformer", "kneser-ney", "mixture")
+MODELS = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "positional-onehot", "transformer", "kneser-ney",
+          "mixture")
 SOFTMAXES = ("auto", "full", "adaptive", "sampled")
 _COUNTED = ("auto", "mixture", "kneser-ney")                            # have an order
-_PREDICTING = ("auto", "lstm", "feed-forward", "decayed-bag", "transformer", "mixture")   # a choice of softmax
+_PREDICTING = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "transformer", "mixture")   # a softmax
 
 
 def check(model: Any, order: int | None, softmax: str) -> None:
@@ -36,17 +37,23 @@ def build(model: Any, vocab_size: int, seed: int = 0, order: int | None = None, 
           counts: Array | None = None, choose: Callable[[], Choice] = lambda: NARROWEST) -> PrefixModel:
     """The model a name of one architecture stands for, or the PrefixModel or function of V given.
 
-    counts (V,): of the text's tokens; choose: gives an LSTM's size. "auto" and "mixture" are not of one architecture.
+    counts (V,): of the text's tokens; choose: gives the size of an LSTM, GRU or SRU. "auto" and "mixture" are not of
+    one architecture.
     """
     if isinstance(model, PrefixModel):
         return model
     if callable(model):
         return model(vocab_size)
     small = vocab_size <= SMALL
-    if model == "lstm":
+    if model in ("lstm", "gru"):
         chosen = choose()
-        return LSTM(vocab_size, hidden=chosen.hidden, width=WIDTH if small else None, seed=seed, tied=not small,
-                    dropout=chosen.dropout, output=output_of(softmax, vocab_size, counts, chosen.hidden))
+        layers = LSTM if model == "lstm" else GRU
+        return layers(vocab_size, hidden=chosen.hidden, width=WIDTH if small else None, seed=seed, tied=not small,
+                      dropout=chosen.dropout, output=output_of(softmax, vocab_size, counts, chosen.hidden))
+    if model == "sru":
+        chosen = choose()
+        return SRU(vocab_size, hidden=chosen.hidden, seed=seed, tied=not small, dropout=chosen.dropout,
+                   output=output_of(softmax, vocab_size, counts, chosen.hidden))
     if model == "feed-forward":
         return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed,
                            output=output_of(softmax, vocab_size, counts, 256))

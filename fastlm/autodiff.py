@@ -22,8 +22,8 @@ from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, record, 
 
 Array = np.ndarray
 __all__ = ["Leaf", "Parameter", "Tape", "Variable", "add", "add_bias", "concatenate", "cross_entropy", "dropout",
-           "empty", "gather", "linear", "matmul", "multiply", "record", "relu", "reshape", "sigmoid", "squared_error",
-           "tanh", "variable"]
+           "empty", "gather", "linear", "matmul", "multiply", "record", "relu", "relu_squared", "reshape", "rms_norm",
+           "sigmoid", "squared_error", "tanh", "variable"]
 
 
 def add_product(x: Variable, a: Array, b: Array) -> None:
@@ -131,6 +131,23 @@ def sigmoid(x: Any) -> Variable:
 def relu(x: Any) -> Variable:
     """max(x, 0), elementwise; the gradient at 0 is 0."""
     return _elementwise(x, _core.relu, _core.relu_back)
+
+
+def relu_squared(x: Any) -> Variable:
+    """max(x, 0)^2, elementwise. So et al. 2021."""
+    x = variable(x)
+    out = Variable(empty(x.value.shape), disposable=True)
+    _core.relu_squared(out.value, x.value)
+    return record(out, lambda gradient: _core.relu_squared_back(x.added(), gradient, x.value))
+
+
+def rms_norm(x: Any) -> Variable:
+    """Every row of x (N, D) divided by the root of the mean of its squares. Zhang & Sennrich 2019, without a gain: that
+    of the matrix which follows does."""
+    x = variable(x)
+    out, scale = Variable(empty(x.value.shape)), empty((len(x.value),))
+    _core.rms_norm(out.value, scale, x.value)
+    return record(out, lambda gradient: _core.rms_norm_back(x.added(), gradient, out.value, scale))
 
 
 def dropout(x: Any, rate: float) -> Variable:

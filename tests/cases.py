@@ -92,6 +92,7 @@ def corrected(model, p, ids, steps, starts, state):
     return np.log(sum(w * np.exp(x) for w, x in zip(model.weights, (first, second, third), strict=True)))
 
 
+NGRAMS = {"orders": [1, 2, 4], "buckets": 5, "width": 3}
 # name -> (a model of the given vocabulary with widths that differ on every axis, its float64 form)
 NETWORKS: dict[str, tuple[Any, Any]] = {
     "PositionalOneHot": (lambda v: models.PositionalOneHot(v, max_length=4), oracle.positional_onehot),
@@ -119,6 +120,18 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "Transformer, sampled": (
         lambda v: models.Transformer(v, width=5, heads=1, layers=1, expansion=2, window=4,
                                      output={"name": "sampled", "samples": 2}), oracle.transformer),
+    "GRU": (lambda v: models.GRU(v, hidden=5, width=3), oracle.gru_model),
+    "GRU of two layers, tied": (lambda v: models.GRU(v, hidden=5, layers=2, tied=True), oracle.gru_model),
+    "GRU, adaptive": (lambda v: models.GRU(v, hidden=7, width=3, output=adaptive(v)), oracle.gru_model),
+    "SRU": (lambda v: models.SRU(v, hidden=5, layers=1, inner=7), oracle.sru_model),
+    "SRU of two layers, tied": (lambda v: models.SRU(v, hidden=5, inner=9, tied=True), oracle.sru_model),
+    "LSTM with n-grams": (lambda v: models.LSTM(v, hidden=5, width=3, ngrams=NGRAMS), oracle.lstm_model),
+    "GRU with n-grams": (lambda v: models.GRU(v, hidden=5, width=3, ngrams=NGRAMS), oracle.gru_model),
+    "SRU with n-grams": (lambda v: models.SRU(v, hidden=5, layers=1, inner=7, ngrams=NGRAMS), oracle.sru_model),
+    "FeedForward with n-grams": (lambda v: models.FeedForward(v, context=2, width=5, hidden=9, ngrams=NGRAMS),
+                                 oracle.feed_forward),
+    "DecayedBag with n-grams": (lambda v: models.DecayedBag(v, width=3, hidden=9, rates=(0.5,), ngrams=NGRAMS),
+                                oracle.decayed_bag),
     "a user's own": (GatedBag, oracle.gated_bag),
 }
 ALL_MODELS = NETWORKS | {
@@ -179,10 +192,10 @@ def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -
     for key, array in state.arrays.items():
         index, _, name = key.rpartition("/")
         owner = model.model if index == "model" else model.parts[int(index)] if index else model
-        if name in ("ids", "window"):
+        if name in ("ids", "ngram_ids", "window"):
             array[:] = rng.integers(0, model.vocab_size, array.shape)
             for row in array:   # documents that began a few tokens ago
-                if name == "ids":
+                if name != "window":
                     row[int(rng.integers(0, array.shape[1] + 1)):] = -1
                 else:
                     row[:int(rng.integers(0, array.shape[1] + 1))] = -1

@@ -109,6 +109,24 @@ def last_ids(ids, count, steps, starts, carry):
     return out, np.array(past, np.int64).reshape(len(carry), count - 1)
 
 
+def hashed_rows(ids, orders, buckets, steps, starts, carry):
+    """Row k * buckets + hash mod buckets of the last orders[k] ids, newest first, mixed by SplitMix64's finaliser."""
+    last, carry = last_ids(ids, orders[-1], steps, starts, carry)
+    out = np.full((len(ids), len(orders)), -1)
+    for n, newest_first in enumerate(last.tolist()):
+        for k, order in enumerate(orders):
+            if newest_first[order - 1] < 0:
+                continue
+            z = 0
+            for i in newest_first[:order]:
+                z = (z + (i + 1) * 0x9E3779B97F4A7C15) % 2**64
+                z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+                z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+                z ^= z >> 31
+            out[n, k] = k * buckets + z % buckets
+    return out, carry
+
+
 def lstm(x, recurrent, steps, starts, hidden, cell):
     """i f o = sigmoid, g = tanh of x + h U; c = f c + i g; h = o tanh(c); x (N, 4H)."""
     width = recurrent.shape[-2]
@@ -152,6 +170,39 @@ def attention(qkv, slopes, window, steps, starts, past, length):
                 weights = np.exp(log_softmax(scores - slopes[h] * distance))
                 out[..., n, own] = (weights[..., None, :] @ seen[..., width:][..., own])[..., 0, :]
     return out
+
+
+def gru(x, recurrent, bias, steps, starts, hidden):
+    """r z = sigmoid, n = tanh of x + h U, the third of h U + bias scaled by r; h = (1 - z) n + z h; x (N, 3H)."""
+    width = recurrent.shape[-2]
+    lead = np.broadcast_shapes(x.shape[:-2], recurrent.shape[:-2], bias.shape[:-1])
+    h = np.broadcast_to(hidden.astype(float), lead + hidden.shape)
+    out = np.zeros((*lead, x.shape[-2], width))
+    for rows, live in steps:
+        h = _reset(h, starts, rows, live)
+        (r, z, n), (r_h, z_h, n_h) = (np.split(part, 3, axis=-1) for part in (x[..., rows, :],
+                                                                              h[..., live, :] @ recurrent))
+        z = sigmoid(z + z_h)
+        n = np.tanh(n + sigmoid(r + r_h) * (n_h + bias[..., None, :]))
+        h[..., live, :] = out[..., rows, :] = (1 - z) * n + z * h[..., live, :]
+    return out, h
+
+
+def sru(gates, steps, starts, cell):
+    """f r = sigmoid; c = f c + (1 - f) u; h = r c; gates (N, 3H): f, u, r."""
+    f, u, r = np.split(gates, 3, axis=-1)
+    f, r = sigmoid(f), sigmoid(r)
+    c = np.broadcast_to(cell.astype(float), gates.shape[:-2] + cell.shape)
+    out = np.zeros(f.shape)
+    for rows, live in steps:
+        c = _reset(c, starts, rows, live)
+        c[..., live, :] = f[..., rows, :] * c[..., live, :] + (1 - f[..., rows, :]) * u[..., rows, :]
+        out[..., rows, :] = r[..., rows, :] * c[..., live, :]
+    return out, c
+
+
+def rms_norm(x):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6)
 
 
 # losses --------------------------------------------------------------------------------------------------------------
@@ -208,8 +259,21 @@ def positional_onehot(model, p, ids, steps, starts, state):
     return z
 
 
+def ngrams(model, p, ids, steps, starts, state):
+    """The rows of hashed n-grams side by side, or None."""
+    if not model.ngrams.width:
+        return None
+    rows, _ = hashed_rows(ids, model.ngrams.orders.tolist(), model.ngrams.buckets, steps, starts, state["ngram_ids"])
+    return reshape(gather(p["ngrams"], rows), (len(ids), model.ngrams.width))
+
+
+def beside(x, rows):
+    return x if rows is None else concatenate([x, rows])
+
+
 def decayed_bag(model, p, ids, steps, starts, state):
     bags, _ = decayed_sum(gather(p["embedding"], ids), model.rates.astype(float), steps, starts, state["bags"])
+    bags = beside(bags, ngrams(model, p, ids, steps, starts, state))
     hidden = np.tanh(linear(bags, p["projection"], p["projection_bias"]))
     return output(model, p, hidden)
 
@@ -217,11 +281,12 @@ def decayed_bag(model, p, ids, steps, starts, state):
 def feed_forward(model, p, ids, steps, starts, state):
     rows, _ = last_ids(ids, model.context, steps, starts, state["ids"])
     x = reshape(gather(p["embedding"], rows), (len(ids), model.context * model.width))
+    x = beside(x, ngrams(model, p, ids, steps, starts, state))
     return output(model, p, np.tanh(linear(x, p["projection"], p["projection_bias"])))
 
 
 def lstm_model(model, p, ids, steps, starts, state):
-    x = gather(p["embedding"], ids)
+    x = beside(gather(p["embedding"], ids), ngrams(model, p, ids, steps, starts, state))
     for layer in range(model.layers):
         gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
         x, _, _ = lstm(gates, p[f"recurrent{layer}"], steps, starts, state[f"hidden{layer}"], state[f"cell{layer}"])
@@ -240,6 +305,26 @@ def transformer(model, p, ids, steps, starts, state):
         inner = gelu(linear(layer_norm(x, *pair("mlp_norm")), *pair("expand")))
         x = x + linear(inner, *pair("contract"))
     return output(model, p, layer_norm(x, p["norm"], p["norm_bias"]), tied=model.tied)
+
+
+def gru_model(model, p, ids, steps, starts, state):
+    x = beside(gather(p["embedding"], ids), ngrams(model, p, ids, steps, starts, state))
+    for layer in range(model.layers):
+        gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
+        x, _ = gru(gates, p[f"recurrent{layer}"], p[f"recurrent_bias{layer}"], steps, starts, state[f"hidden{layer}"])
+    return output(model, p, x, tied=model.tied)
+
+
+def sru_model(model, p, ids, steps, starts, state):
+    x = gather(p["embedding"], ids)
+    if model.ngrams.width:
+        x = x + ngrams(model, p, ids, steps, starts, state) @ p["ngram_projection"]
+    for layer in range(model.layers):
+        gates = linear(rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"])
+        x = x + sru(gates, steps, starts, state[f"cell{layer}"])[0]
+        inner = linear(rms_norm(x), p[f"inner{layer}"], p[f"inner{layer}_bias"])
+        x = x + linear(relu(inner) ** 2, p[f"outer{layer}"], p[f"outer{layer}_bias"])
+    return output(model, p, rms_norm(x), tied=model.tied)
 
 
 def gated_bag(model, p, ids, steps, starts, state):

@@ -237,13 +237,50 @@ def lstm(rng):
         x["x"], x["weight"], x["bias"], x["recurrent"], case.batch, hidden, cell, rows)[0], form)
 
 
+def gru(rng):
+    width, inputs = widths(rng, 2)
+    case = random_case(rng, 3)
+    hidden = normal(rng, case.batch.sequences, width).astype(np.float32)
+    rows = rng.integers(0, 3, len(case.batch)) if rng.random() < 0.5 else None
+    values = {"x": normal(rng, len(case.batch) if rows is None else 3, inputs),
+              "weight": normal(rng, inputs, 3 * width) / inputs, "bias": normal(rng, 3 * width) / 2,
+              "recurrent": normal(rng, width, 3 * width), "recurrent_bias": normal(rng, width) / 2}
+
+    def form(x):
+        gates = oracle.linear(x["x"], x["weight"], x["bias"])
+        gates = gates if rows is None else gates[..., rows, :]
+        return oracle.gru(gates, x["recurrent"], x["recurrent_bias"], case.steps, case.starts, hidden)[0]
+    return run_primitive(rng, values, lambda x: recurrence.gru(
+        x["x"], x["weight"], x["bias"], x["recurrent"], x["recurrent_bias"], case.batch, hidden, rows)[0], form)
+
+
+def sru(rng):
+    width, inputs = widths(rng, 2)
+    case = random_case(rng, 3)
+    cell = normal(rng, case.batch.sequences, width).astype(np.float32)
+    values = {"x": normal(rng, len(case.batch), inputs), "weight": normal(rng, inputs, 3 * width) / inputs,
+              "bias": normal(rng, 3 * width)}
+    return run_primitive(
+        rng, values, lambda x: recurrence.sru(x["x"], x["weight"], x["bias"], case.batch, cell)[0],
+        lambda x: oracle.sru(oracle.linear(x["x"], x["weight"], x["bias"]), case.steps, case.starts, cell)[0])
+
+
+def rms_norm(rng):
+    """Not of one column, whose gradient is all but zero."""
+    n, d = int(rng.choice(WIDTHS)), int(rng.choice(WIDTHS[1:]))
+    return run_primitive(rng, {"x": normal(rng, n, d)}, lambda x: autodiff.rms_norm(x["x"]),
+                         lambda x: oracle.rms_norm(x["x"]))
+
+
 PRIMITIVES = {
     "gather": gather, "matmul": matmul, "add_bias": add_bias, "linear": linear,
     "add": two_alike(autodiff.add, np.add), "multiply": two_alike(autodiff.multiply, np.multiply),
     "multiply by itself": squared, "tanh": one(autodiff.tanh, np.tanh),
     "sigmoid": one(autodiff.sigmoid, oracle.sigmoid), "relu": one(autodiff.relu, oracle.relu),
     "dropout": dropout, "concatenate": concatenate, "reshape": reshape,
-    "prefix_sum": prefix_sum, "decayed_sum": decayed_sum, "lstm": lstm,
+    "prefix_sum": prefix_sum, "decayed_sum": decayed_sum, "lstm": lstm, "gru": gru, "sru": sru,
+    "rms_norm": rms_norm,
+    "relu_squared": one(autodiff.relu_squared, lambda x: oracle.relu(x) ** 2),
 }
 
 

@@ -7,7 +7,7 @@ import fastlm
 from fastlm import autodiff, onehot
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
-from fastlm.models import LSTM, PositionalOneHot, Transformer
+from fastlm.models import GRU, LSTM, SRU, PositionalOneHot, Transformer
 from fastlm.training import optim
 from tests.cases import model_of
 
@@ -54,6 +54,89 @@ def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int
     for name, last in zip(("hidden", "cell"), after, strict=True):
         for layer in range(layers):
             np.testing.assert_allclose(state[f"{name}{layer}"], last[layer].detach().numpy(), rtol=0, atol=1e-5)
+    for name, gradient in gradients.items():
+        wanted = p[name].grad.numpy()
+        assert np.abs(gradient - wanted).max() <= 1e-5 * np.abs(wanted).max(), name
+
+
+def ours_of(model, ids: np.ndarray, targets: np.ndarray, carried: dict[str, np.ndarray]):
+    """Logits, the summed cross-entropy, the state reached and every gradient of a model of ours; ids (T, S)."""
+    with Tape() as tape:
+        logits, state = model.forward(Batch.lanes(ids), State(ids.shape[1], **carried))
+        rows = logits.value.copy()
+        loss = autodiff.cross_entropy(logits, targets.reshape(-1).astype(np.int32))
+        tape.backward()
+        return rows, loss, state, {name: tape.leaf(p).gradient.copy() for name, p in model.parameters.items()}
+
+
+@pytest.mark.parametrize("vocabulary, steps, sequences", [(23, 5, 3), (7, 11, 3)])   # V > N, and V < N
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gru_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int, steps: int, sequences: int) -> None:
+    rng = np.random.default_rng(layers)
+    model = GRU(vocabulary, hidden=9, width=5, layers=layers)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.5
+    p = {name: torch.tensor(parameter.value, requires_grad=True) for name, parameter in model.parameters.items()}
+    ids, targets = rng.integers(0, vocabulary, (2, steps, sequences))
+    carried = {f"hidden{layer}": rng.normal(size=(sequences, 9)).astype(np.float32) for layer in range(layers)}
+
+    weights = {}
+    for layer in range(layers):
+        second = torch.cat([torch.zeros(18), p[f"recurrent_bias{layer}"]])
+        weights |= {f"weight_ih_l{layer}": p[f"input{layer}"].T, f"weight_hh_l{layer}": p[f"recurrent{layer}"].T,
+                    f"bias_ih_l{layer}": p[f"bias{layer}"], f"bias_hh_l{layer}": second}
+    before = torch.tensor(np.stack([carried[f"hidden{layer}"] for layer in range(layers)]))
+    out, after = torch.func.functional_call(torch.nn.GRU(5, 9, layers), weights,
+                                            (p["embedding"][torch.tensor(ids)], before))
+    logits = (out @ p["output"] + p["output_bias"]).reshape(-1, vocabulary)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(targets.reshape(-1)), reduction="sum")
+    loss.backward()
+
+    rows, our_loss, state, gradients = ours_of(model, ids, targets, carried)
+    np.testing.assert_allclose(rows, logits.detach().numpy(), rtol=0, atol=1e-5)
+    assert our_loss == pytest.approx(loss.item(), rel=1e-6)
+    for layer in range(layers):
+        np.testing.assert_allclose(state[f"hidden{layer}"], after[layer].detach().numpy(), rtol=0, atol=1e-5)
+    for name, gradient in gradients.items():
+        wanted = p[name].grad.numpy()
+        assert np.abs(gradient - wanted).max() <= 1e-5 * np.abs(wanted).max(), name
+
+
+def torch_sru(torch, p, layers: int, ids, cells):
+    """Logits (T, S, V) and the cells reached, from the equations, one step after another."""
+    def norm(x):
+        return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    x, after = p["embedding"][torch.tensor(ids)], []
+    for layer in range(layers):
+        f, u, r = (norm(x) @ p[f"gates{layer}"] + p[f"gates{layer}_bias"]).chunk(3, -1)
+        c, out = torch.tensor(cells[layer]), []
+        for f_t, u_t, r_t in zip(f.sigmoid(), u, r.sigmoid(), strict=True):
+            c = f_t * c + (1 - f_t) * u_t
+            out.append(r_t * c)
+        after.append(c)
+        x = x + torch.stack(out)
+        inner = (norm(x) @ p[f"inner{layer}"] + p[f"inner{layer}_bias"]).relu().square()
+        x = x + inner @ p[f"outer{layer}"] + p[f"outer{layer}_bias"]
+    return norm(x) @ p["output"] + p["output_bias"], after
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_sru_and_its_gradients_are_pytorchs(torch, layers: int) -> None:
+    rng = np.random.default_rng(layers)
+    model = SRU(7, hidden=9, layers=layers, inner=13)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.5
+    p = {name: torch.tensor(parameter.value, requires_grad=True) for name, parameter in model.parameters.items()}
+    ids, targets = rng.integers(0, 7, (2, 11, 3))
+    carried = {f"cell{layer}": rng.normal(size=(3, 9)).astype(np.float32) for layer in range(layers)}
+    logits, after = torch_sru(torch, p, layers, ids, list(carried.values()))
+    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, 7), torch.tensor(targets.reshape(-1)), reduction="sum")
+    loss.backward()
+    rows, our_loss, state, gradients = ours_of(model, ids, targets, carried)
+    np.testing.assert_allclose(rows, logits.detach().numpy().reshape(-1, 7), rtol=0, atol=1e-5)
+    assert our_loss == pytest.approx(loss.item(), rel=1e-6)
+    for layer in range(layers):
+        np.testing.assert_allclose(state[f"cell{layer}"], after[layer].detach().numpy(), rtol=0, atol=1e-5)
     for name, gradient in gradients.items():
         wanted = p[name].grad.numpy()
         assert np.abs(gradient - wanted).max() <= 1e-5 * np.abs(wanted).max(), name

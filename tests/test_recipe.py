@@ -5,7 +5,7 @@ import pytest
 
 import fastlm
 from fastlm.architectures import build
-from fastlm.models import LSTM, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot, Transformer
+from fastlm.models import GRU, LSTM, SRU, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot, Transformer
 from fastlm.text.folding import fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -32,8 +32,8 @@ def test_min_count_one_keeps_every_word():
 
 
 @pytest.mark.parametrize(("name", "kind"), [
-    ("auto", Mixture), ("mixture", Mixture), ("lstm", LSTM), ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
-    ("positional-onehot", PositionalOneHot), ("transformer", Transformer)])
+    ("auto", Mixture), ("mixture", Mixture), ("lstm", LSTM), ("gru", GRU), ("sru", SRU), ("feed-forward", FeedForward),
+    ("decayed-bag", DecayedBag), ("positional-onehot", PositionalOneHot), ("transformer", Transformer)])
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
 def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
     lm = fastlm.train(["to be or not to be\n" * 4], unit=unit, model=name, epochs=2, threads=1)
@@ -152,7 +152,7 @@ def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
     assert "output" not in build("lstm", 5000, counts=rising).options
     assert "output" not in build("lstm", 5000, softmax="full", counts=falling).options
     sampled = {"name": "sampled", "samples": 1024}
-    for name in ("lstm", "feed-forward", "decayed-bag"):
+    for name in ("lstm", "gru", "sru", "feed-forward", "decayed-bag"):
         assert build(name, 5000, counts=falling).options["output"] == sampled
         assert build(name, 5000, softmax="adaptive", counts=falling).options["output"]["name"] == "adaptive"
     assert build("lstm", 9, softmax="sampled", counts=falling[:9]).options["output"]["samples"] == 9
@@ -163,11 +163,12 @@ def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
     ({"softmax": "hierarchical"}, "softmax = 'hierarchical'; one of auto, full, adaptive, sampled was expected"),
     ({"softmax": "sampled", "unit": "byte"},
      "softmax = 'sampled' needs ids in the order of their counts; these are not"),
-    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models auto, lstm, "
+    ({"softmax": "full", "model": "kneser-ney"}, "softmax = 'full' was given; only the models auto, lstm, gru, sru, "
                                                  "feed-forward, decayed-bag, transformer and mixture have a choice "
                                                  "of it by name"),
-    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models auto, lstm, feed-forward, "
-                                                "decayed-bag, transformer and mixture have a choice of it by name"),
+    ({"softmax": "full", "model": FeedForward}, "softmax = 'full' was given; only the models auto, lstm, gru, sru, "
+                                                "feed-forward, decayed-bag, transformer and mixture have a choice "
+                                                "of it by name"),
 ])
 def test_what_softmax_cannot_be(options, message):
     with pytest.raises(ValueError) as caught:

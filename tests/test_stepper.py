@@ -8,6 +8,7 @@ import pytest
 import fastlm
 from fastlm import models
 from fastlm.batch import Batch
+from fastlm.models.gru_stepper import GRUStepper
 from fastlm.models.lstm_stepper import LSTMStepper
 from fastlm.models.stepper import Stepper
 from tests import oracle
@@ -87,6 +88,15 @@ class Louder(models.LSTM):
         return x, state
 
 
+class LouderGRU(models.GRU):
+    """The same of a GRU."""
+
+    def features(self, batch, state=None):
+        x, state = super().features(batch, state)
+        x.value *= 2
+        return x, state
+
+
 class Twice(models.LSTM):
     """The same in the logits."""
 
@@ -98,7 +108,8 @@ class Twice(models.LSTM):
 
 def test_who_steps_how() -> None:
     assert type(models.LSTM(V, hidden=3).stepper(models.LSTM(V, hidden=3).start(70))) is LSTMStepper
-    for model in (Louder(V, hidden=3), Twice(V, hidden=3)):
+    assert type(models.GRU(V, hidden=3).stepper(models.GRU(V, hidden=3).start(70))) is GRUStepper
+    for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3), Twice(V, hidden=3)):
         stepper = model.stepper(model.start())
         assert type(stepper) is Stepper
         wanted = model.forward(Batch.of([[5]]))[0].value
@@ -107,9 +118,10 @@ def test_who_steps_how() -> None:
 
 
 @pytest.mark.parametrize("in_bytes", [False, True])
-def test_a_step_in_the_steady_state_allocates_nothing_large(in_bytes: bool) -> None:
-    """Of 17,000 logits, 8 KB of gates and 2 KB of state, nothing is made anew."""
-    model = models.LSTM(17_000, hidden=512, width=32)
+@pytest.mark.parametrize("kind", [models.LSTM, models.GRU])
+def test_a_step_in_the_steady_state_allocates_nothing_large(kind: type, in_bytes: bool) -> None:
+    """Of 17,000 logits, 6 KB of gates or more and 2 KB of state, nothing is made anew."""
+    model = kind(17_000, hidden=512, width=32)
     model = model.quantized() if in_bytes else model
     stepper = model.stepper(model.start())
     stepper.step(1)

@@ -5,12 +5,14 @@ from fastlm.models.corrected import Corrected
 from fastlm.models.decayed_bag import DecayedBag
 from fastlm.models.factored import Factored
 from fastlm.models.feed_forward import FeedForward
+from fastlm.models.gru import GRU
 from fastlm.models.kneser_ney import KneserNey
 from fastlm.models.lstm import LSTM
 from fastlm.models.mixture import Mixture
 from fastlm.models.positional_onehot import PositionalOneHot
 from fastlm.models.prefix import Batch, PrefixModel, State
+from fastlm.models.sru import SRU
 from fastlm.models.transformer import Transformer
 
-__all__ = ["LSTM", "Adaptive", "Batch", "Corrected", "DecayedBag", "Factored", "FeedForward", "KneserNey", "Mixture",
-           "PositionalOneHot", "PrefixModel", "State", "Transformer"]
+__all__ = ["GRU", "LSTM", "SRU", "Adaptive", "Batch", "Corrected", "DecayedBag", "Factored", "FeedForward", "KneserNey",
+           "Mixture", "PositionalOneHot", "PrefixModel", "State", "Transformer"]

@@ -10,6 +10,7 @@ import numpy as np
 from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
+from fastlm.models.inputs import NGrams
 from fastlm.models.prefix import PrefixModel, named, uniform
 
 
@@ -17,7 +18,7 @@ class DecayedBag(PrefixModel):
     """s_k = rate_k * s_k + E[x]; h = tanh(s A + b); logits = h B + c. FOFE at K rates, Zhang et al. 2015.
 
     A prefix of any length costs the same: the one-hot matrix times a vector of powers of each rate, kept up to date.
-    `rates` in [0, 1); 0 is the last token alone.
+    `rates` in [0, 1); 0 is the last token alone. `ngrams`: hashed n-grams beside the bags, see `inputs.NGrams`.
 
     >>> DecayedBag(vocab_size=5, width=8, hidden=16).log_probabilities([4, 0]).shape
     (2, 5)
@@ -25,9 +26,9 @@ class DecayedBag(PrefixModel):
 
     def __init__(self, vocab_size: int, width: int = 64, hidden: int = 256,
                  rates: Sequence[float] = (0.0, 0.4, 0.7, 0.9, 0.97), dropout: float = 0.0, seed: int = 0,
-                 output: dict[str, Any] | None = None) -> None:
+                 output: dict[str, Any] | None = None, ngrams: dict[str, Any] | None = None) -> None:
         super().__init__(vocab_size, width=width, hidden=hidden, rates=[float(rate) for rate in rates],
-                         dropout=dropout, seed=seed, **named(output))
+                         dropout=dropout, seed=seed, **named(output=output, ngrams=ngrams))
         for rate in rates:
             if not 0 <= rate < 1:
                 raise ValueError(f"rate {rate} is outside [0, 1)")
@@ -36,18 +37,23 @@ class DecayedBag(PrefixModel):
         self.rates = np.array(rates, np.float32)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
         # a bag at rate r holds about 1/(1-r) tokens; scaled so that every rate speaks equally loud at first
-        scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)[:, None]
-        self.projection = self.parameter("projection", uniform(rng, (len(rates) * width, hidden), 1.7) * scale)
+        scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)
+        self.ngrams = NGrams(ngrams, self.parameter)
+        scale = np.append(scale, np.full(self.ngrams.width, max(1, self.ngrams.width)**-0.5, np.float32))
+        self.projection = self.parameter("projection", uniform(rng, (len(scale), hidden), 1.7) * scale[:, None])
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
         self.output_layer = outputs.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
-        return State(batch, bags=np.zeros((batch, len(self.rates), self.width), np.float32))
+        bags = np.zeros((batch, len(self.rates), self.width), np.float32)
+        return State(batch, bags=bags, **self.ngrams.start(batch))
 
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         x = autodiff.gather(self.embedding, batch.ids)
-        bags, carry = recurrence.decayed_sum(x, self.rates, batch, state["bags"])
+        after: dict[str, np.ndarray] = {}
+        bags, after["bags"] = recurrence.decayed_sum(x, self.rates, batch, state["bags"])
+        bags = self.ngrams.beside(bags, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(bags, self.projection, self.projection_bias))
-        return autodiff.dropout(hidden, self.dropout), State(batch.sequences, bags=carry)
+        return autodiff.dropout(hidden, self.dropout), State(batch.sequences, **after)

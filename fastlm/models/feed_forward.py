@@ -9,6 +9,7 @@ import numpy as np
 from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
+from fastlm.models.inputs import NGrams
 from fastlm.models.prefix import PrefixModel, named, uniform
 
 
@@ -16,6 +17,7 @@ class FeedForward(PrefixModel):
     """x = [E[x_j], E[x_j-1], ..., E[x_j-n+1]]; h = tanh(x A + b); logits = h B + c. Bengio et al. 2003.
 
     `context` is n; places before the document's start hold zeros. The state is the last n - 1 ids.
+    `ngrams`: hashed n-grams beside the embeddings, see `inputs.NGrams`.
 
     >>> FeedForward(vocab_size=5, context=3, width=8, hidden=16).log_probabilities([4, 0]).shape
     (2, 5)
@@ -23,26 +25,30 @@ class FeedForward(PrefixModel):
 
     def __init__(self, vocab_size: int, context: int = 5, width: int = 64, hidden: int = 256,
                  dropout: float = 0.0, seed: int = 0,
-                 output: dict[str, Any] | None = None) -> None:
+                 output: dict[str, Any] | None = None, ngrams: dict[str, Any] | None = None) -> None:
         super().__init__(vocab_size, context=context, width=width, hidden=hidden, dropout=dropout, seed=seed,
-                         **named(output))
+                         **named(output=output, ngrams=ngrams))
         if context < 1:
             raise ValueError(f"context = {context}; at least 1 token was expected")
         rng = np.random.default_rng(seed)
         self.context, self.width, self.dropout = context, width, dropout
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
-        inputs = context * width
+        self.ngrams = NGrams(ngrams, self.parameter)
+        inputs = context * width + self.ngrams.width
         self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
         self.output_layer = outputs.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
-        return State(batch, ids=np.full((batch, self.context - 1), -1, np.int64))
+        ids = np.full((batch, self.context - 1), -1, np.int64)
+        return State(batch, ids=ids, **self.ngrams.start(batch))
 
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
-        ids, carry = recurrence.last_ids(batch, self.context, state["ids"])
+        after: dict[str, np.ndarray] = {}
+        ids, after["ids"] = recurrence.last_ids(batch, self.context, state["ids"])
         x = autodiff.reshape(autodiff.gather(self.embedding, ids), (len(batch), self.context * self.width))
+        x = self.ngrams.beside(x, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(x, self.projection, self.projection_bias))
-        return autodiff.dropout(hidden, self.dropout), State(batch.sequences, ids=carry)
+        return autodiff.dropout(hidden, self.dropout), State(batch.sequences, **after)

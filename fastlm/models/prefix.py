@@ -197,7 +197,7 @@ class PrefixModel:
         looked up or multiplied by transposed, None where it has to stay float32."""
         if len(self.parameters[name].shape) != 2:
             return None
-        by_rows = name == "embedding" or self.output_layer.by_rows(self.parameters[name])
+        by_rows = name in ("embedding", "ngrams") or self.output_layer.by_rows(self.parameters[name])
         return "rows" if by_rows else "columns"
 
     def with_parameters(self, replaced: Mapping[str, Parameter]) -> PrefixModel:
@@ -229,9 +229,10 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> A
     return rng.uniform(-scale, scale, shape).astype(np.float32)
 
 
-def named(output: dict[str, Any] | None) -> dict[str, Any]:
-    """The argument `output` for a model's configuration: left out where it is the full softmax, as in older files."""
-    return {} if output is None else {"output": output}
+def named(output: dict[str, Any] | None = None, ngrams: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Arguments for a model's configuration: left out where they are None, as in files that are older than they."""
+    given = {"output": output, "ngrams": ngrams}
+    return {name: options for name, options in given.items() if options is not None}
 
 
 def check_size(config: Any, weights: Mapping[str, Array], vocab_size: int) -> None:

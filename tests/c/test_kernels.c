@@ -134,36 +134,100 @@ static void few_rows(const flm_kernels *k, outputs *kept, size_t S, size_t K, si
     free(packed);
 }
 
-/* A layer both ways in arrays of their exact sizes; the sanitizers look on. Bytes differ between instruction sets. */
+/* Layers both ways in arrays of their exact sizes; the sanitizers look on. Bytes differ between instruction sets. */
+enum { T = 3, N = 12, S = 7, K = 3, R = 2 };
+static const size_t layer_size[T] = {7, 4, 1};
+static const uint8_t layer_starts[N] = {0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+static const int64_t layer_row[N] = {1, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1};
+
+typedef struct weights {                                 /* of a layer of G gates */
+    float *w, *u, *x, *bias, *packed_w, *packed_u, *back_w, *back_u, *inputs, *gates;
+} weights;
+
+static weights packed_weights(const flm_kernels *k, size_t H, size_t G)
+{
+    const size_t blocks = (H + 15) / 16, width = (K + 15) / 16 * 16;
+    const weights m = {
+        random_floats(K * G * H, 21), random_floats(H * G * H, 22), random_floats(N * K, 23), random_floats(G * H, 24),
+        exactly(blocks * K * 16 * G, 4), exactly(blocks * H * 16 * G, 4), exactly(blocks * 16 * G * width, 4),
+        exactly(blocks * 16 * G * blocks * 16, 4), exactly(blocks * N * 16 * G, 4), exactly(blocks * N * 16 * G, 4)};
+    k->panel_pack(m.packed_w, m.w, K, H, G);
+    k->panel_pack(m.packed_u, m.u, H, H, G);
+    k->panel_pack_back(m.back_w, m.w, K, H, G);
+    k->panel_pack_back(m.back_u, m.u, H, H, G);
+    k->panel_product(m.inputs, m.x, m.packed_w, m.bias, N, K, H, G);
+    return m;
+}
+
+/* The gradients of the weights, from that of the gates and that of the recurrent product. */
+static void weights_back(const flm_kernels *k, weights m, const float *h_prev, const float *product, size_t H, size_t G)
+{
+    k->panel_weights(m.u, h_prev, product, N, H, H, G);
+    k->panel_scatter(m.inputs, m.gates, layer_row, N, R, H, G);
+    k->panel_weights(m.w, m.x, m.gates, N, K, H, G);
+    k->panel_sum(m.bias, product, N, H, G);
+    k->panel_product_back(m.x, m.gates, m.back_w, N, K, H, G);
+    for (size_t i = 0; i < N * K; i++) CHECK(isfinite(m.x[i]));
+    for (size_t i = 0; i < G * H; i++) CHECK(isfinite(m.bias[i]));
+    float *all[] = {m.w, m.u, m.x, m.bias, m.packed_w, m.packed_u, m.back_w, m.back_u, m.inputs, m.gates};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 static void layer(const flm_kernels *k, size_t H)
 {
-    enum { T = 3, N = 12, S = 7, K = 3, R = 2 };
-    const size_t size[T] = {7, 4, 1}, blocks = (H + 15) / 16, width = (K + 15) / 16 * 16;
-    const uint8_t starts[N] = {0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
-    const int64_t row[N] = {1, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1};
-    float *w = random_floats(K * 4 * H, 21), *u = random_floats(H * 4 * H, 22), *x = random_floats(N * K, 23);
-    float *bias = random_floats(4 * H, 24), *dh = random_floats(N * H, 25), *dc = exactly(S * H, sizeof *dc);
-    float *packed_w = exactly(blocks * K * 64, sizeof *x), *packed_u = exactly(blocks * H * 64, sizeof *x);
-    float *back_w = exactly(blocks * 64 * width, sizeof *x), *back_u = exactly(blocks * 64 * blocks * 16, sizeof *x);
-    float *inputs = exactly(blocks * N * 64, sizeof *x), *gates = exactly(blocks * N * 64, sizeof *x);
-    float *h = exactly(N * H, sizeof *h), *c = exactly(N * H, sizeof *c);
-    float *h_prev = random_floats(N * H, 26), *c_prev = random_floats(N * H, 27);
-    k->panel_pack(packed_w, w, K, H);
-    k->panel_pack(packed_u, u, H, H);
-    k->panel_pack_back(back_w, w, K, H);
-    k->panel_pack_back(back_u, u, H, H);
-    k->panel_product(inputs, x, packed_w, bias, N, K, H);
-    k->lstm_forward(h, c, gates, h_prev, c_prev, packed_u, inputs, row, starts, size, T, N, N, H);
-    k->lstm_forward(h, c, inputs, h_prev, c_prev, packed_u, inputs, NULL, NULL, size, T, N, N, H);
+    const weights m = packed_weights(k, H, 4);
+    float *h = exactly(N * H, sizeof *h), *c = exactly(N * H, sizeof *c), *dc = exactly(S * H, sizeof *dc);
+    float *h_prev = random_floats(N * H, 26), *c_prev = random_floats(N * H, 27), *dh = random_floats(N * H, 25);
+    k->lstm_forward(h, c, m.gates, h_prev, c_prev, m.packed_u, m.inputs, layer_row, layer_starts, layer_size, T, N, N,
+                    H);
+    k->lstm_forward(h, c, m.inputs, h_prev, c_prev, m.packed_u, m.inputs, NULL, NULL, layer_size, T, N, N, H);
     for (size_t i = 0; i < N * H; i++) CHECK(fabsf(h[i]) < 1.0f && fabsf(c[i]) < 5.0f);
-    k->lstm_backward(gates, dh, dc, c, c_prev, back_u, starts, size, T, N, H);
-    k->panel_weights(u, h_prev, gates, N, H, H);
-    k->panel_scatter(inputs, gates, row, N, R, H);
-    k->panel_weights(w, x, gates, N, K, H);
-    k->panel_sum(bias, gates, N, H);
-    k->panel_product_back(x, gates, back_w, N, K, H);
-    for (size_t i = 0; i < N * K; i++) CHECK(isfinite(x[i]));
-    float *all[] = {w, u, x, bias, dh, dc, packed_w, packed_u, back_w, back_u, inputs, gates, h, c, h_prev, c_prev};
+    k->lstm_backward(m.gates, dh, dc, c, c_prev, m.back_u, layer_starts, layer_size, T, N, H);
+    weights_back(k, m, h_prev, m.gates, H, 4);
+    float *all[] = {dh, dc, h, c, h_prev, c_prev};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static void gru(const flm_kernels *k, outputs *kept, size_t H)
+{
+    const weights m = packed_weights(k, H, 3);
+    float *h = exactly(N * H, sizeof *h), *h_prev = random_floats(N * H, 26), *dh = random_floats(N * H, 25);
+    float *product = random_floats((H + 15) / 16 * N * 48, 29), *bias = random_floats(H, 30);
+    k->gru_forward(h, m.gates, product, h_prev, m.packed_u, bias, m.inputs, layer_row, layer_starts, layer_size, T, N, N,
+                   H);
+    k->gru_forward(h, m.inputs, product, h_prev, m.packed_u, bias, m.inputs, NULL, NULL, layer_size, T, N, N, H);
+    for (size_t i = 0; i < N * H; i++) CHECK(fabsf(h[i]) < 5.0f);
+    k->gru_backward(m.gates, product, dh, h_prev, m.back_u, layer_starts, layer_size, T, N, H);
+    const flm_matrix input = {.dense = m.w, .K = K, .N = 3 * H}, recurrent = {.dense = m.u, .K = H, .N = 3 * H};
+    float *gates = exactly(2 * 3 * H, sizeof *gates), *scratch = exactly(2 * 3 * H, sizeof *scratch);
+    float *x = random_floats(2 * K, 40), *state = random_floats(2 * H, 41), *input_bias = random_floats(3 * H, 42);
+    k->gru_step(state, gates, scratch, x, &input, &recurrent, input_bias, bias, state, 2, H);
+    for (size_t i = 0; i < 2 * H; i++) CHECK(fabsf(state[i]) < 5.0f);
+    keep(kept, state, 2 * H * sizeof *state);
+    weights_back(k, m, h_prev, product, H, 3);
+    float *all[] = {h, h_prev, dh, product, bias, gates, scratch, x, input_bias};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static void sru(const flm_kernels *k, outputs *kept, size_t H)
+{
+    float *x = random_floats(N * H, 43), *out = exactly(N * H, sizeof *out), *scale = exactly(N, sizeof *scale);
+    k->rms_norm(out, scale, x, N, H);
+    k->rms_norm_back(x, out, out, scale, N, H);
+    k->relu_squared(out, x, N * H);
+    k->relu_squared_back(x, x, out, N * H);
+    for (size_t i = 0; i < N * H; i++) CHECK(out[i] >= 0.0f && isfinite(x[i]));
+    float *gates = random_floats(N * 3 * H, 44), *first = random_floats(S * H, 45), *carry = random_floats(S * H, 45);
+    float *h = exactly(N * H, sizeof *h), *c = exactly(N * H, sizeof *c), *dc = exactly(S * H, sizeof *dc);
+    memset(dc, 0, S * H * sizeof *dc);
+    k->sru_forward(h, c, gates, carry, layer_starts, layer_size, T, H);
+    for (size_t i = 0; i < N * H; i++) CHECK(fabsf(h[i]) <= fabsf(c[i]) && fabsf(c[i]) < 5.0f);
+    k->sru_backward(gates, dc, h, c, first, layer_starts, layer_size, T, H);
+    keep(kept, out, N * H * sizeof *out);
+    keep(kept, h, N * H * sizeof *h);
+    keep(kept, carry, S * H * sizeof *carry);
+    keep(kept, gates, N * 3 * H * sizeof *gates);
+    float *all[] = {x, scale, first, c, dc};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -241,6 +305,13 @@ static void packed(const flm_kernels *k, outputs *kept, size_t V)
     k->last_ids(last, earlier, id, starts, size, T, L);
     CHECK(last[4 * L] == 0 && last[4 * L + 1] == 1 && last[4 * L + 2] == -1);
     CHECK(last[5 * L] == 1 && last[5 * L + 1] == -1 && last[6 * L + 1] == 1 && last[6 * L + 2] == -1);
+    const int64_t order[2] = {1, 3};
+    int64_t hashed[N * 2];
+    k->hashed_rows(hashed, last, order, N, L, 2, 11);
+    for (size_t n = 0; n < N; n++) {
+        CHECK(hashed[2 * n] >= 0 && hashed[2 * n] < 11 && hashed[2 * n] == hashed[2 * (size_t)(id[n] ? 1 : 0)]);
+        CHECK(last[n * L + 2] < 0 ? hashed[2 * n + 1] == -1 : hashed[2 * n + 1] >= 11 && hashed[2 * n + 1] < 22);
+    }
     k->last_ids(last, earlier, id, NULL, size, T, 1);
     size_t total;
     CHECK(k->first_bad_size(&total, size, T, S) == T && total == N);
@@ -323,6 +394,8 @@ static outputs everything(const flm_kernels *k, size_t width)
     }
     layer(k, width);
     if (width) block(k, &kept, width);
+    gru(k, &kept, width);
+    sru(k, &kept, width);
     few_rows(k, &kept, 3, 13, width);
     few_rows(k, &kept, 1, width, 9);
     optimisers(k, &kept, width);

@@ -1,0 +1,75 @@
+"""Layers of simple recurrent units and perceptrons: gates from the input alone, the recurrence elementwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlm import autodiff, outputs, recurrence
+from fastlm.autodiff import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.inputs import NGrams
+from fastlm.models.prefix import PrefixModel, named, uniform
+
+Array = np.ndarray
+
+
+class SRU(PrefixModel):
+    """x = E[token]; in each layer x += SRU(x / rms x), then x += relu(x / rms x A + a)^2 B + b. Lei et al. 2018.
+
+    `hidden` is the width of everything but the perceptrons' hidden layer, which has `inner` units (None: twice
+    `hidden`). No product waits for the one before it in time. `tied` and
+    `ngrams` as in `LSTM`; a matrix brings the n-grams to the width of x.
+
+    >>> SRU(vocab_size=5, hidden=16).log_probabilities([4, 0]).shape
+    (2, 5)
+    """
+
+    def __init__(self, vocab_size: int, hidden: int = 256, layers: int = 2, inner: int | None = None,
+                 tied: bool = False, dropout: float = 0.0, seed: int = 0, output: dict[str, Any] | None = None,
+                 ngrams: dict[str, Any] | None = None) -> None:
+        inner = 2 * hidden if inner is None else inner
+        super().__init__(vocab_size, hidden=hidden, layers=layers, inner=inner, tied=tied, dropout=dropout, seed=seed,
+                         **named(output=output, ngrams=ngrams))
+        if layers < 1:
+            raise ValueError(f"layers = {layers}; at least 1 was expected")
+        rng = np.random.default_rng(seed)
+        self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
+        scale = 1 / np.sqrt(hidden)
+        self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, hidden), scale if tied else 1.0))
+        self.ngrams = NGrams(ngrams, self.parameter)
+        if self.ngrams.width:
+            shape = self.ngrams.width, hidden
+            self.parameter("ngram_projection", uniform(rng, shape, 1 / np.sqrt(self.ngrams.width)))
+        for layer in range(layers):
+            gates = np.zeros(3 * hidden, np.float32)
+            gates[:hidden] = np.linspace(-1, 4, hidden)   # memories of one token to some fifty
+            self.parameter(f"gates{layer}", uniform(rng, (hidden, 3 * hidden), 1.7 * scale))
+            self.parameter(f"gates{layer}_bias", gates)
+            self.parameter(f"inner{layer}", uniform(rng, (hidden, inner), 1.7 * scale))
+            self.parameter(f"inner{layer}_bias", np.zeros(inner, np.float32))
+            self.parameter(f"outer{layer}", uniform(rng, (inner, hidden), 1 / np.sqrt(inner * layers)))
+            self.parameter(f"outer{layer}_bias", np.zeros(hidden, np.float32))
+        self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+                                          hidden, self.embedding if tied else None)
+
+    def start(self, batch: int = 1) -> State:
+        zeros = {f"cell{layer}": np.zeros((batch, self.hidden), np.float32) for layer in range(self.layers)}
+        return State(batch, **zeros, **self.ngrams.start(batch))
+
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        state = state or self.start(batch.sequences)
+        p, after = self.parameters, dict[str, Array]()
+        x = autodiff.gather(self.embedding, batch.ids)
+        if self.ngrams.width:
+            x = autodiff.add(x, autodiff.matmul(self.ngrams.read(batch, state, after), p["ngram_projection"]))
+        x = autodiff.dropout(x, self.dropout)
+        for layer in range(self.layers):
+            h, after[f"cell{layer}"] = recurrence.sru(autodiff.rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"],
+                                                      batch, state[f"cell{layer}"])
+            x = autodiff.add(x, autodiff.dropout(h, self.dropout))
+            h = autodiff.linear(autodiff.rms_norm(x), p[f"inner{layer}"], p[f"inner{layer}_bias"])
+            h = autodiff.linear(autodiff.relu_squared(h), p[f"outer{layer}"], p[f"outer{layer}_bias"])
+            x = autodiff.add(x, autodiff.dropout(h, self.dropout))
+        return autodiff.dropout(autodiff.rms_norm(x), self.dropout), State(batch.sequences, **after)
