@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
-from fastlm.models import Corrected, KneserNey, Mixture, PrefixModel
+from fastlm.models import Corrected, Factored, KneserNey, Mixture, PrefixModel
 from fastlm.models.mixture import Mixed
 from fastlm.planner import PASSES, SMALL
 from fastlm.scoring import score_sequences
@@ -27,6 +27,8 @@ _WEIGHED_A_SECOND = 2000    # of the budget
 _PIECES = 64                # in which they are read,
 _TOGETHER = 16              # so many of them side by side
 _TIMED = 4                  # share of them scored before training, to know how long all will take
+_MOST_FACTORED = 8_000_000   # tokens up to which n-grams of factors are counted, for the memory they take
+_DEARER = 5.0               # times as long as plain ones
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
 _WRITTEN = 8e8              # bytes of it a second
 
@@ -51,6 +53,7 @@ class Fitting:
     threads: int | None
     optimizer: Optimizer | None
     clock: Clock
+    held_out: float           # share of the text that was held out of it, if it was
     report: dict[str, Any]                            # the arguments of `Trainer.fit` for progress and checkpoints
 
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
@@ -65,42 +68,53 @@ class Fitting:
         return history, trainer.plan
 
 
-def fit_mixture(counts: KneserNey, choose: Callable[[float | None], PrefixModel | None], text: Text,
+def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | None], PrefixModel | None], text: Text,
                 fitting: Fitting) -> tuple[PrefixModel, History, Plan | None]:
-    """Counts, trains, weighs by the held-out text, and counts that as well.
+    """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
 
-    choose: gives the network for the time until so many seconds, or None where that is too short for one; then the
-    n-grams are all there is.
+    counts: plain n-grams first, then others for which there may be time. choose: gives the network for the time until
+    so many seconds, or None where that is too short for one; then the n-grams are all there is.
     """
-    clock, seconds, held_out = fitting.clock, fitting.seconds, text.held_out
+    clock, seconds, held_out, threads = fitting.clock, fitting.seconds, text.held_out, fitting.threads
+    end = 0.985 * seconds if seconds is not None else float("inf")
     weighed = _WEIGHED if seconds is None else int(min(_WEIGHED, max(1.0, seconds) * _WEIGHED_A_SECOND))
     begun = clock.seconds()
-    counts.fit(text.corpus, fitting.threads)
-    whole = text.whole if held_out is not None else None   # what is counted in the end
-    reserved = _SAVING + sum(table.nbytes for table in counts.tables.values()) / _WRITTEN
-    if whole is not None:
-        reserved += 1.1 * (clock.seconds() - begun)
-    network = choose(None if seconds is None else 0.985 * seconds - reserved)
-    if network is None:
-        history = judge(counts, text, fitting.threads, clock)
-        if whole is not None:
-            counts.fit(whole, fitting.threads)
-        return counts, history, None
-    corrected = network.vocab_size <= SMALL
-    mixture = (Corrected if corrected else Mixture)(network.vocab_size, [counts, network])
-    if seconds is not None and held_out is not None:
-        begun = clock.seconds()
-        judged(mixture, held_out, fitting.threads, weighed // _TIMED)
-        reserved += 1.5 * _TIMED * (clock.seconds() - begun)   # and half as long for the gate
-    history, plan = fitting.fit(mixture if corrected else network, text, min(reserved, (seconds or 0.0) / 3), PASSES)
+    counts[0].fit(text.corpus, threads)
+    now = clock.seconds()
+    if seconds is not None and (len(text.corpus.ids) > _MOST_FACTORED or held_out is None
+                                or now + _DEARER * (now - begun) > 0.7 * end):
+        counts = counts[:1]
+    for part in counts[1:]:
+        part.fit(text.corpus, threads)
+    counted = 1.1 * (clock.seconds() - begun)
+    recounts = text.whole if held_out is not None else None
+    if (fitting.plan is not None and not fitting.plan.recounted) or 10 * counted > end:
+        recounts = None
+    reserved = _SAVING + sum(table.nbytes for part in counts for table in part.tables.values()) / _WRITTEN
+    reserved += counted if recounts is not None else 0.0
+    network = choose(None if seconds is None else end - reserved)
+    parts: list[PrefixModel] = [*counts, *([] if network is None else [network])]
+    corrected = network is not None and network.vocab_size <= SMALL
+    mixture = (Corrected if corrected else Mixture)(counts[0].vocab_size, parts)
+    history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
+    if network is not None:
+        if seconds is not None and held_out is not None:
+            begun = clock.seconds()
+            judged(mixture, held_out, threads, weighed // _TIMED)
+            reserved += 1.5 * _TIMED * (clock.seconds() - begun)   # and half as long for the gate
+        trained = mixture if corrected else network
+        history, plan = fitting.fit(trained, text, min(reserved, (seconds or 0.0) / 2), PASSES)
     if held_out is not None:
-        mixture.fit(*judged(mixture, held_out, fitting.threads, weighed))
-    if whole is not None:
-        counts.fit(whole, fitting.threads)
+        mixture.fit(*judged(mixture, held_out, threads, weighed))
+    if recounts is not None:
+        for part in counts:
+            part.fit(recounts, threads)
+    if len(parts) == 1:
+        return counts[0], history, None
     weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
-    history.ended += (f"; mixed with n-grams of up to {counts.order} tokens by weights of {weights}, and a gate that "
-                      f"gains {mixture.gain:.4f} nats")
-    return mixture, history, plan and replace(plan, model=mixture.config())
+    history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
+    return mixture, history, plan and replace(plan, model=mixture.config(), recounted=recounts is not None,
+                                            held_out=fitting.held_out)
 
 
 def judged(mixture: Mixture, corpus: Corpus, threads: int | None, most: int = _WEIGHED) -> tuple[Any, Array | None]:

@@ -13,7 +13,8 @@ from fastlm import planner
 from fastlm.architectures import build, check
 from fastlm.language_model import LanguageModel, boundary_of
 from fastlm.mixing import Fitting, Text, fit_mixture, judge
-from fastlm.models import KneserNey, Mixture, PrefixModel
+from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
+from fastlm.models.factored import usual_factors
 from fastlm.progress import ProgressLine
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
@@ -24,6 +25,7 @@ from fastlm.training.held_out import hold_out
 from fastlm.training.optim import Optimizer
 
 _HELD_OUT = 0.05          # share of the text held out where none is given
+_HURRIED = 0.02          # and in under ten seconds
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
 
@@ -84,11 +86,12 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     network = PrefixModel.build(plan.model) if plan else made("kneser-ney" if mixed else model)
     if network.vocab_size != size:
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {size}")
+    share = plan.held_out if plan else _HURRIED if mixed and seconds is not None and seconds < 10 else _HELD_OUT
     if valid is not None:
         held_out = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
         text = Text(corpus, held_out, None)
     elif tokens >= _LEAST_TO_SPLIT and (mixed or not isinstance(network, KneserNey)):
-        text = Text(*hold_out(corpus, _HELD_OUT), corpus)
+        text = Text(*hold_out(corpus, share), corpus)
     else:
         text = Text(corpus, None, corpus)
     card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": corpus.bytes,
@@ -96,7 +99,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     line = ProgressLine(sys.stderr) if progress is True else None
     report = {"progress": line or (None if isinstance(progress, bool) else progress), "checkpoint": checkpoint,
               "checkpoint_every": checkpoint_every}
-    fitting = Fitting(seconds, epochs, plan, seed, threads, optimizer, clock, report)
+    fitting = Fitting(seconds, epochs, plan, seed, threads, optimizer, clock, share, report)
     if isinstance(network, KneserNey) and not mixed:
         for name, value in (("epochs", epochs), ("checkpoint", checkpoint), ("optimizer", optimizer)):
             if value is not None:
@@ -107,16 +110,20 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         history, kept = fitting.fit(network, text)
         return LanguageModel(vocabulary, network, history, kept, card)
 
-    counts = network.parts[0] if isinstance(network, Mixture) else network
-    assert isinstance(counts, KneserNey)
+    counts: list[Any] = [network]
+    if isinstance(network, Mixture):
+        counts = network.parts[:-1]
+    elif mixed:
+        letters = vocabulary.letters()
+        counts += [Factored(size, factors, letters) for factors in usual_factors(letters)]
 
     def beside(until: float | None) -> PrefixModel | None:
         """The network to mix the n-grams with; None where the time is too short for one."""
         if isinstance(network, Mixture):
-            return network.parts[1]
+            return network.parts[-1]
         if checkpoint is not None and os.path.exists(checkpoint):
             resumed = PrefixModel.build(checkpoints.model_of(checkpoint))
-            return resumed.parts[1] if isinstance(resumed, Mixture) else resumed
+            return resumed.parts[-1] if isinstance(resumed, Mixture) else resumed
         free = model == "auto" and epochs is None
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
@@ -126,7 +133,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
             say(f"n-grams alone: what is left of {seconds:g} s is too short for a network")
             return None
         chosen = chosen or planner.NARROWEST
-        say(f"n-grams of up to {counts.order} tokens and an LSTM of {chosen.hidden} units with dropout "
+        say(f"n-grams and an LSTM of {chosen.hidden} units with dropout "
             f"{chosen.dropout:g}, which will read {tokens:,} tokens about {chosen.passes:.2g} times")
         return made("lstm", chosen)
     found, history, kept = fit_mixture(counts, beside, text, fitting)

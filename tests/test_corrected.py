@@ -138,4 +138,4 @@ def test_what_it_cannot_be_made_of(parts) -> None:
     with pytest.raises(ValueError) as caught:
         Corrected(V, parts)
     names = ", ".join(type(part).__name__ for part in parts)
-    assert str(caught.value) == f"parts are {names}; a KneserNey and a network were expected"
+    assert str(caught.value) == f"parts are {names}; a KneserNey first and a network last were expected"

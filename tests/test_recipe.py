@@ -5,7 +5,9 @@ import pytest
 
 import fastlm
 from fastlm.architectures import build
-from fastlm.models import GRU, LSTM, SRU, DecayedBag, FeedForward, KneserNey, Mixture, PositionalOneHot, Transformer
+from fastlm.models import (
+    GRU, LSTM, SRU, DecayedBag, Factored, FeedForward, KneserNey, Mixture, PositionalOneHot, Transformer,
+)
 from fastlm.text.folding import fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -77,7 +79,8 @@ def random_text(seed, words=6000):
 def test_a_mixture_of_counts_and_a_network():
     text, other = random_text(1), random_text(2, 3000)
     lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3)
-    counts, network = lm.model.parts
+    counts, *factored, network = lm.model.parts
+    assert [type(part) for part in factored] == [Factored, Factored]
     assert isinstance(lm.model, Mixture) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
     assert counts.order == 3 and lm.model.weights.sum() == pytest.approx(1) and lm.card["held_out"] > 0
     alone = [fastlm.LanguageModel(lm.vocabulary, part).perplexity([other]) for part in lm.model.parts]
@@ -85,7 +88,7 @@ def test_a_mixture_of_counts_and_a_network():
     # the weights are fitted before the n-grams count the held-out text as well
     everything = fastlm.train([text], model="kneser-ney", order=3)
     np.testing.assert_array_equal(counts.tables["logp"], everything.model.tables["logp"])
-    assert f"n-grams of up to 3 tokens by weights of {lm.model.weights[0]:.2f}, " in lm.history.ended
+    assert f"mixed by weights of {lm.model.weights[0]:.2f}, " in lm.history.ended
     again = fastlm.train([text], plan=lm.plan, threads=1)
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
@@ -104,7 +107,7 @@ def test_a_mixture_does_not_count_what_judges_it():
     everything = fastlm.train([random_text(3)], model="kneser-ney")
     np.testing.assert_array_equal(lm.model.parts[0].tables["logp"], everything.model.tables["logp"])
     tiny = fastlm.train(["a b a\n"], model="mixture", epochs=1)   # too little to hold anything out
-    assert tiny.model.weights.tolist() == [1 / 3] * 3 and tiny.card["held_out"] == 0
+    assert tiny.model.weights.tolist() == [0.2] * 5 and tiny.card["held_out"] == 0
 
 
 @pytest.mark.parametrize("options, message", [

@@ -13,7 +13,7 @@ from fastlm.int8 import Int8Parameter
 from fastlm.models.kneser_ney import KneserNey
 from fastlm.models.mixture import Mixed, Mixture
 from fastlm.models.prefix import PrefixModel
-from fastlm.tape import Parameter, Variable, active, empty
+from fastlm.tape import Parameter, Variable, active
 
 Array = np.ndarray
 _OWN = ("correction", "correction_bias")
@@ -22,10 +22,11 @@ _OWN = ("correction", "correction_bias")
 class Corrected(Mixture):
     """A Mixture of p_n, softmax(x W + b) and softmax(ln p_n + x U + c), x being what a network makes of the prefix.
 
-    `parts`: a KneserNey, which gives p_n, and a network whose own predictor is the second. W and U read the same x
-    and are trained at once, half of the loss each, p_n being what `KneserNey.left_out` gives: on the text that it
-    counted, the plain one is far too sure of itself. U and c begin at zero, so the third begins as the n-grams. For
-    vocabularies of characters: every row needs all V of p_n. Residuals of n-grams: Li et al. 2022, "N-gram is back".
+    `parts`: a KneserNey, which gives p_n, others that are only mixed in, and last the network, whose own predictor is
+    the second. W and U read the same x and are trained at once, half of the loss each, p_n being what
+    `KneserNey.left_out` gives: on the text that it counted, the plain one is far too sure of itself. U and c begin at
+    zero, so the third begins as the n-grams. For vocabularies of characters: every row needs all V of p_n. Residuals of
+    n-grams: Li et al. 2022, "N-gram is back".
 
     >>> from fastlm.models import KneserNey, LSTM
     >>> Corrected(5, [KneserNey(5, order=2), LSTM(5, hidden=3)]).log_probabilities([4, 0]).shape
@@ -35,8 +36,9 @@ class Corrected(Mixture):
     def __init__(self, vocab_size: int, parts: Sequence[PrefixModel | dict[str, Any]]) -> None:
         super().__init__(vocab_size, parts)
         kinds = [type(part).__name__ for part in self.parts]
-        if len(kinds) != 2 or not isinstance(self.counts, KneserNey) or isinstance(self.network, KneserNey | Mixture):
-            raise ValueError(f"parts are {', '.join(kinds)}; a KneserNey and a network were expected")
+        if len(kinds) < 2 or not isinstance(self.counts, KneserNey) or not self.network.parameters \
+                or isinstance(self.network, Mixture):
+            raise ValueError(f"parts are {', '.join(kinds)}; a KneserNey first and a network last were expected")
         width = self.network.read(Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1))[0].value.shape[1]
         self.parameters |= self.network.parameters
         self.correction = self.parameter("correction", np.zeros((width, vocab_size)))
@@ -50,7 +52,7 @@ class Corrected(Mixture):
     @property
     def network(self) -> PrefixModel:
         """What x is read from."""
-        return self.parts[1]
+        return self.parts[-1]
 
     def mixed(self) -> Mixed:
         return _Corrected(self)
@@ -95,7 +97,7 @@ class _Corrected(Mixed):
 
     def __init__(self, model: Corrected) -> None:
         super().__init__(model)
-        self.corrected, self.mixed = model, 3
+        self.corrected, self.mixed = model, len(model.parts) + 1
 
     def check_loss(self, kind: str) -> str:
         return super(Mixed, self).check_loss(kind)
@@ -108,7 +110,7 @@ class _Corrected(Mixed):
         tape = active()
         if tape is None or not tape.record:
             return float(self.nats(x, targets).sum())
-        nodes, read = x.rows
+        nodes, read = x.rows[0], x.rows[-1]
         counts = self.corrected.counts
         assert isinstance(counts, KneserNey)
         left_out = counts.left_out(nodes.value, targets, logits=True)[1]
@@ -118,15 +120,17 @@ class _Corrected(Mixed):
                       + autodiff.cross_entropy(third, targets, scale / 2))
 
     def each(self, rows: list[Array]) -> Iterator[Array]:
-        first, second = super().each(rows)
-        third = empty(first.shape)
-        np.add(first, self._shift(rows[1]).value, out=third)
+        third = self._shift(rows[-1]).value
+        for index, own in enumerate(super().each(rows)):
+            if index == 0:
+                _core.add(third, own)
+            yield own
         _core.log_softmax(third, third)
-        yield from (first, second, third)
+        yield third
 
     def each_nats(self, rows: list[Array], targets: Array) -> list[Array]:
         third = self.corrected.counts.predictor.logits(rows[0]).value
-        third += self._shift(rows[1]).value
+        third += self._shift(rows[-1]).value
         out = np.empty(len(targets), np.float64)
         _core.cross_entropy(out, third, targets)
         return [*super().each_nats(rows, targets), out]

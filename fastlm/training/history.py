@@ -16,7 +16,8 @@ class Plan:
     """Everything that decides the bytes of a trained model, besides the text: the same plan gives the same weights.
 
     ``rates`` (steps,) float64: the learning rate of every step, as the clock set them when there was a time budget;
-    ``kept``: after how many steps the weights that were kept were reached.
+    ``kept``: after how many steps the weights that were kept were reached. ``held_out``: the share of the text that was
+    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end.
     """
 
     model: dict[str, Any]
@@ -29,6 +30,8 @@ class Plan:
     shards: int
     seed: int
     kept: int = 0
+    held_out: float = 0.05
+    recounted: bool = True
     rates: Array = field(default_factory=lambda: np.zeros(0))
 
     def __eq__(self, other: object) -> bool:
