@@ -26,11 +26,12 @@ _WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitte
 _WEIGHED_A_SECOND = 2000    # of the budget
 _PIECES = 64                # in which they are read,
 _TOGETHER = 16              # so many of them side by side
+_GATED = 2e-5              # seconds a token that fitting the gate takes
 _TIMED = 4                  # share of them scored before training, to know how long all will take
 _MOST_FACTORED = 8_000_000   # tokens up to which n-grams of factors are counted, for the memory they take
-_DEARER = 5.0               # times as long as plain ones
+_DEARER = 3.0               # times as long as plain ones
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
-_WRITTEN = 8e8              # bytes of it a second
+_WRITTEN = 4e8              # bytes of it a second
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
     counts[0].fit(text.corpus, threads)
     now = clock.seconds()
     if seconds is not None and (len(text.corpus.ids) > _MOST_FACTORED or held_out is None
-                                or now + _DEARER * (now - begun) > 0.7 * end):
+                                or now + _DEARER * (now - begun) > 0.85 * end):
         counts = counts[:1]
     for part in counts[1:]:
         part.fit(text.corpus, threads)
@@ -101,7 +102,7 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
         if seconds is not None and held_out is not None:
             begun = clock.seconds()
             judged(mixture, held_out, threads, weighed // _TIMED)
-            reserved += 1.5 * _TIMED * (clock.seconds() - begun)   # and half as long for the gate
+            reserved += 1.2 * _TIMED * (clock.seconds() - begun) + _GATED * weighed
         trained = mixture if corrected else network
         history, plan = fitting.fit(trained, text, min(reserved, (seconds or 0.0) / 2), PASSES)
     if held_out is not None:

@@ -8,7 +8,8 @@ from fastlm.models.kneser_ney import KneserNey
 
 Array = np.ndarray
 FEATURES = 6
-_ROUNDS = 30
+_ROUNDS = 12
+_SETTLED = 1e-3
 _PRIOR = 3.0    # how strongly a gate is held to weights that do not depend on the context
 
 
@@ -44,7 +45,7 @@ def fit_weights(loss: Array) -> Array:
         share = weights[:, None] * likelihood
         counts = (share / share.sum(0)).sum(1) + 1
         weights, before = counts / counts.sum(), weights
-        if np.abs(weights - before).max() < 1e-9:
+        if np.abs(weights - before).max() < 1e-7:
             break
     return weights
 
@@ -96,16 +97,15 @@ def _ascend(loss: Array, read: Array, weights: Array) -> tuple[Array, Array]:
         q = g * likelihood
         q /= q.sum(1, keepdims=True)
         slope = x.T @ (g - q) + prior * (w - w.mean(1, keepdims=True))
-        bend = np.zeros((width, models, width, models))
+        each = (g[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+        bend = -each.T @ each
         for i in range(models):
-            for j in range(models):
-                m = g[:, i] * ((i == j) - g[:, j])
-                bend[:, i, :, j] = (x * m[:, None]).T @ x
-        bend = bend.reshape(width * models, -1)
-        bend[np.diag_indices(len(bend))] += prior.reshape(-1)
-        step = np.linalg.solve(bend, slope.reshape(-1)).reshape(width, models)
+            own = slice(i * width, (i + 1) * width)
+            bend[own, own] += each[:, own].T @ x
+        bend[np.diag_indices(len(bend))] += prior.T.reshape(-1)
+        step = np.linalg.solve(bend, slope.T.reshape(-1)).reshape(models, width).T
         w -= step
-        if np.abs(step).max() < 1e-6:
+        if np.abs(step).max() < _SETTLED:
             break
     fixed = np.exp(w[0] - w[0].max())
     return fixed / fixed.sum(), w[1:] - w[1:].mean(1, keepdims=True)
