@@ -6,7 +6,16 @@ import pytest
 import fastlm
 from fastlm.architectures import build
 from fastlm.models import (
-    GRU, LSTM, SRU, DecayedBag, Factored, FeedForward, KneserNey, Mixture, PositionalOneHot, Transformer,
+    GRU,
+    LSTM,
+    SRU,
+    DecayedBag,
+    Factored,
+    FeedForward,
+    KneserNey,
+    Mixture,
+    PositionalOneHot,
+    Transformer,
 )
 from fastlm.text.folding import fold_singletons
 

@@ -46,8 +46,10 @@ class Plan:
         return len(self.rates)
 
     def to_json(self) -> str:
-        """The plan but for its rates, which are kept as an array."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "rates"}, sort_keys=True)
+        """The plan but for its rates, which are kept as an array, and for what a mixture alone needs, if it is usual."""
+        usual = {"held_out": 0.05, "recounted": True}
+        return json.dumps({name: value for name, value in asdict(self).items()
+                           if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, rates: Array) -> Plan:
