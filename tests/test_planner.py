@@ -70,9 +70,9 @@ def test_auto_says_what_it_chose() -> None:
     assert isinstance(short.model, KneserNey)
     assert said == [short.card["chosen"]] == [
         "n-grams alone: 7 tokens are too few to hold some out and weigh a network by them"]
-    hurried = fastlm.train([lines(1, 900)], budget=0.02, threads=1)
+    hurried = fastlm.train([lines(1, 900)], budget=0.002, threads=1)
     assert isinstance(hurried.model, KneserNey) and hurried.card["held_out"] > 0
-    assert hurried.card["chosen"] == "n-grams alone: what is left of 0.02 s is too short for a network"
+    assert hurried.card["chosen"] == "n-grams alone: what is left of 0.002 s is too short for a network"
     whole = fastlm.train([lines(1, 900)], model="kneser-ney")   # there was no time to count what was held out
     assert len(hurried.model.tables["logp"]) < len(whole.model.tables["logp"])
     both = fastlm.train([lines(1, 900)], budget=1.5, threads=2)
