@@ -13,7 +13,7 @@ import fastlm  # noqa: F401  (first, so that a checkout that is not compiled fin
 from benchmarks.harness import Disagreement, Options, Skipped, environment
 
 NAMES = ("kernels", "rows", "products", "step", "ngram", "large", "prefix_state", "training", "scaling", "outputs",
-         "startup", "quality")
+         "startup", "quality", "budgets", "ladder")
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="quality at 60 s and 300 s; every prefix recomputed")
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="the corpora (default FASTLM_DATA or ../shared/data)")
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="of each quality run, instead of 10")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="of each run of quality, budgets and ladder")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in NAMES:

@@ -26,6 +26,8 @@ _WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitte
 _WEIGHED_A_SECOND = 2000    # of the budget
 _PIECES = 64                # in which they are read,
 _TOGETHER = 16              # so many of them side by side
+_LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
+_LANES = 32
 _GATED = 2e-5              # seconds a token that fitting the gate takes
 _TIMED = 4                  # share of them scored before training, to know how long all will take
 _MOST_FACTORED = 8_000_000   # tokens up to which n-grams of factors are counted, for the memory they take
@@ -58,12 +60,12 @@ class Fitting:
     report: dict[str, Any]                            # the arguments of `Trainer.fit` for progress and checkpoints
 
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
-            passes: float | None = None) -> tuple[History, Plan | None]:
+            passes: float | None = None, lanes: int | None = None) -> tuple[History, Plan | None]:
         """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
         plan = self.plan and replace(self.plan, model=network.config())
         network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
         trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
-                          seed=plan.seed if plan else self.seed, threads=self.threads)
+                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes)
         history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
                               budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
         return history, trainer.plan
@@ -104,7 +106,8 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
             judged(mixture, held_out, threads, weighed // _TIMED)
             reserved += 1.2 * _TIMED * (clock.seconds() - begun) + _GATED * weighed
         trained = mixture if corrected else network
-        history, plan = fitting.fit(trained, text, min(reserved, (seconds or 0.0) / 2), PASSES)
+        history, plan = fitting.fit(trained, text, min(reserved, (seconds or 0.0) / 2), PASSES,
+                                    _LANES if seconds is not None and seconds >= _LONG else None)
     if held_out is not None:
         mixture.fit(*judged(mixture, held_out, threads, weighed))
     if recounts is not None:

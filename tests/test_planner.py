@@ -88,3 +88,18 @@ def test_enough_passes_end_a_run_before_its_budget() -> None:
     assert lm.history[-1]["seconds"] < 60 and lm.plan.rates[-1] < 0.02 * max(lm.plan.rates)
     read = lm.history[-1]["tokens"] / lm.card["trained_on"]
     assert 0.95 * PASSES < read <= 1.02 * PASSES
+
+
+@pytest.mark.parametrize("unit", ["word", "char", "byte"])
+@pytest.mark.parametrize(("text", "context", "following"), [
+    ("the only line there is\n", "the only ", "line"), ("again " * 3000, "again again ", "again"),
+    ("abcdeabcdeabcdeabcde", "abcdeabcdeabcdeabcde", "a"), ("x", "x", None), ("\n" * 5000, "\n\n", "\n")])
+def test_any_text_will_do(unit, text, context, following) -> None:
+    lm = fastlm.train([text], unit, budget=2.5, threads=2)
+    assert lm.model.vocab_size == len(lm.vocabulary) and "chosen" in lm.card
+    first, share = lm.next_tokens(context, k=1)[0]
+    assert sum(p for _, p in lm.next_tokens(context, k=300)) == pytest.approx(1, abs=1e-4)
+    if following is not None and (unit != "word" or following not in "a"):
+        assert first == (following if unit == "word" else following[0]) and share > 0.4
+    assert np.isfinite(lm.perplexity([text]))
+    assert isinstance("".join(lm.generate(context, max_tokens=9, seed=1)), str)

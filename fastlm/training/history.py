@@ -46,7 +46,7 @@ class Plan:
         return len(self.rates)
 
     def to_json(self) -> str:
-        """The plan but for its rates, which are kept as an array, and for what a mixture alone needs, if it is usual."""
+        """The plan but for its rates, which are kept as an array, and what a mixture alone needs, where it is usual."""
         usual = {"held_out": 0.05, "recounted": True}
         return json.dumps({name: value for name, value in asdict(self).items()
                            if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
