@@ -12,8 +12,8 @@ from pathlib import Path
 import fastlm  # noqa: F401  (first, so that a checkout that is not compiled finds the installed one)
 from benchmarks.harness import Disagreement, Options, Skipped, environment
 
-NAMES = ("kernels", "rows", "products", "step", "ngram", "large", "prefix_state", "training", "scaling", "outputs",
-         "startup", "quality", "budgets", "ladder")
+NAMES = ("kernels", "rows", "products", "step", "ngram", "large", "prefix_state", "training", "attention", "scaling",
+         "outputs", "startup", "quality", "budgets", "ladder")
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastlm.models import GRU, LSTM, FeedForward, PrefixModel
+from fastlm.models import GRU, LSTM, FeedForward, PrefixModel, Transformer
 
 RATES: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-8}   # fastlm's defaults for AdamW
 WEIGHT_DECAY = 0.01
@@ -90,14 +90,49 @@ class TorchFeedForward(nn.Module):
         return self.output(torch.tanh(self.projection(x))), seen[steps:]
 
 
+class TorchTransformer(nn.Module):
+    """fastlm's Transformer without penalties on distance, so that PyTorch's attention needs no mask; it carries no
+    state. Parameters keep their names, matrices lie as nn.functional.linear reads them."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        assert not model.slopes.any() and model.window is None and model.tied
+        self.layers, self.heads = model.layers, len(model.slopes)
+        for name, parameter in model.parameters.items():
+            weight = parameter.value if name == "embedding" else parameter.value.T
+            self.register_parameter(name, nn.Parameter(tensor(weight).contiguous()))
+
+    def forward(self, ids: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+        """ids (T, S) -> logits (T, S, V) and no state."""
+        steps, sequences = ids.shape
+        x = nn.functional.embedding(ids.T, self.embedding)
+        for layer in range(self.layers):
+            qkv = self._linear(self._norm(x, f"attention_norm{layer}"), f"qkv{layer}")
+            q, k, v = qkv.view(sequences, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+            heads = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self._linear(heads.transpose(1, 2).reshape(x.shape), f"mix{layer}")
+            inner = self._linear(self._norm(x, f"mlp_norm{layer}"), f"expand{layer}")
+            x = x + self._linear(nn.functional.gelu(inner, approximate="tanh"), f"contract{layer}")
+        logits = nn.functional.linear(self._norm(x, "norm"), self.embedding, self.output_bias)
+        return logits.transpose(0, 1), ()
+
+    def _linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        return nn.functional.linear(x, getattr(self, name), getattr(self, f"{name}_bias"))
+
+    def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        return nn.functional.layer_norm(x, x.shape[-1:], getattr(self, name), getattr(self, f"{name}_bias"))
+
+
 def from_fastlm(model: PrefixModel) -> nn.Module:
     """The same model with the same weights."""
     if isinstance(model, LSTM | GRU):
         return TorchLSTM(model)
     if isinstance(model, FeedForward):
         return TorchFeedForward(model)
-    raise TypeError(f"a {type(model).__name__} has no PyTorch counterpart here; an LSTM, GRU or FeedForward was "
-                    "expected")
+    if isinstance(model, Transformer):
+        return TorchTransformer(model)
+    raise TypeError(f"a {type(model).__name__} has no PyTorch counterpart here; an LSTM, a GRU, a FeedForward or a "
+                    "Transformer was expected")
 
 
 def decay_groups(module: nn.Module) -> list[dict[str, Any]]:
