@@ -30,7 +30,7 @@ _LONG = 45.0                # seconds from which on steps of more lanes than the
 _LANES = 32
 _GATED = 2e-5              # seconds a token that fitting the gate takes
 _TIMED = 4                  # share of them scored before training, to know how long all will take
-_MOST_FACTORED = 8_000_000   # tokens up to which n-grams of factors are counted, for the memory they take
+LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
 _WRITTEN = 4e8              # bytes of it a second
@@ -84,8 +84,8 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
     begun = clock.seconds()
     counts[0].fit(text.corpus, threads)
     now = clock.seconds()
-    if seconds is not None and (len(text.corpus.ids) > _MOST_FACTORED or held_out is None
-                                or now + _DEARER * (now - begun) > 0.85 * end):
+    late = seconds is not None and (held_out is None or now + _DEARER * (now - begun) > 0.85 * end)
+    if late or len(text.corpus.ids) > LARGE:
         counts = counts[:1]
     for part in counts[1:]:
         part.fit(text.corpus, threads)
@@ -97,7 +97,9 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
     reserved += counted if recounts is not None else 0.0
     network = choose(None if seconds is None else end - reserved)
     parts: list[PrefixModel] = [*counts, *([] if network is None else [network])]
-    corrected = network is not None and network.vocab_size <= SMALL
+    # a text that was counted in part would meet n-grams that left_out does not know
+    in_part = isinstance(counts[0], KneserNey) and counts[0].note
+    corrected = network is not None and network.vocab_size <= SMALL and not in_part
     mixture = (Corrected if corrected else Mixture)(counts[0].vocab_size, parts)
     history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
     if network is not None:

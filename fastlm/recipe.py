@@ -12,7 +12,7 @@ import fastlm
 from fastlm import planner
 from fastlm.architectures import build, check
 from fastlm.language_model import LanguageModel, boundary_of
-from fastlm.mixing import Fitting, Text, fit_mixture, judge
+from fastlm.mixing import LARGE, Fitting, Text, fit_mixture, judge
 from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
 from fastlm.models.factored import usual_factors
 from fastlm.progress import ProgressLine
@@ -26,6 +26,7 @@ from fastlm.training.optim import Optimizer
 
 _HELD_OUT = 0.05          # share of the text held out where none is given
 _HURRIED = 0.02          # and in under ten seconds
+_MOST_HELD_OUT = 5e5      # tokens
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
 
@@ -64,7 +65,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     if min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     corpus = replace(corpus, boundary=boundary_of(vocabulary))
-    size, tokens = len(vocabulary), len(corpus.ids)
+    size, tokens, size_in_bytes = len(vocabulary), len(corpus.ids), corpus.bytes
     mixed = isinstance(model, str) and model in ("auto", "mixture") and plan is None
 
     def choose(until: float | None) -> planner.Choice | None:
@@ -86,15 +87,17 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     network = PrefixModel.build(plan.model) if plan else made("kneser-ney" if mixed else model)
     if network.vocab_size != size:
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {size}")
-    share = plan.held_out if plan else _HURRIED if mixed and seconds is not None and seconds < 10 else _HELD_OUT
+    share = _HURRIED if mixed and seconds is not None and seconds < 10 else _HELD_OUT
+    share = plan.held_out if plan else min(share, _MOST_HELD_OUT / max(1, tokens))
     if valid is not None:
         held_out = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
         text = Text(corpus, held_out, None)
     elif tokens >= _LEAST_TO_SPLIT and (mixed or not isinstance(network, KneserNey)):
-        text = Text(*hold_out(corpus, share), corpus)
+        text = Text(*hold_out(corpus, share), corpus if tokens <= LARGE else None)
     else:
         text = Text(corpus, None, corpus)
-    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": corpus.bytes,
+    del corpus   # of a large text there is no memory to lose
+    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": size_in_bytes,
             "trained_on": len(text.corpus.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
     line = ProgressLine(sys.stderr) if progress is True else None
     report = {"progress": line or (None if isinstance(progress, bool) else progress), "checkpoint": checkpoint,
