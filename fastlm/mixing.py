@@ -28,8 +28,8 @@ _PIECES = 64                # in which they are read,
 _TOGETHER = 16              # so many of them side by side
 _LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
 _LANES = 32
-_GATED = 2e-5              # seconds a token that fitting the gate takes
-_TIMED = 4                  # share of them scored before training, to know how long all will take
+_GATED = 2e-5               # seconds a token that fitting the gate takes
+_TIMED = 4                  # one in so many is scored before training, to know how long all will take
 LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
@@ -57,7 +57,7 @@ class Fitting:
     optimizer: Optimizer | None
     clock: Clock
     held_out: float           # share of the text that was held out of it, if it was
-    report: dict[str, Any]                            # the arguments of `Trainer.fit` for progress and checkpoints
+    report: dict[str, Any]    # the arguments of `Trainer.fit` for progress and checkpoints
 
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
             passes: float | None = None, lanes: int | None = None) -> tuple[History, Plan | None]:
@@ -72,10 +72,11 @@ class Fitting:
 
 
 def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | None], PrefixModel | None], text: Text,
-                fitting: Fitting) -> tuple[PrefixModel, History, Plan | None]:
+                fitting: Fitting, settled: bool = False) -> tuple[PrefixModel, History, Plan | None]:
     """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
 
-    counts: plain n-grams first, then others for which there may be time. choose: gives the network for the time until
+    counts: plain n-grams first, then others for which there may be time, or which are `settled` by a run that is being
+    continued. choose: gives the network for the time until
     so many seconds, or None where that is too short for one; then the n-grams are all there is.
     """
     clock, seconds, held_out, threads = fitting.clock, fitting.seconds, text.held_out, fitting.threads
@@ -84,8 +85,8 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
     begun = clock.seconds()
     counts[0].fit(text.corpus, threads)
     now = clock.seconds()
-    late = seconds is not None and (held_out is None or now + _DEARER * (now - begun) > 0.85 * end)
-    if late or len(text.corpus.ids) > LARGE:
+    late = not settled and seconds is not None and (held_out is None or now + _DEARER * (now - begun) > 0.85 * end)
+    if late or (len(text.corpus.ids) > LARGE and not settled):
         counts = counts[:1]
     for part in counts[1:]:
         part.fit(text.corpus, threads)
@@ -115,6 +116,8 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
     if recounts is not None:
         for part in counts:
             part.fit(recounts, threads)
+    if isinstance(counts[0], KneserNey):
+        history.ended += counts[0].note
     if len(parts) == 1:
         return counts[0], history, None
     weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)

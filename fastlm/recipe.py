@@ -25,7 +25,7 @@ from fastlm.training.held_out import hold_out
 from fastlm.training.optim import Optimizer
 
 _HELD_OUT = 0.05          # share of the text held out where none is given
-_HURRIED = 0.02          # and in under ten seconds
+_HURRIED = 0.02           # and in under ten seconds
 _MOST_HELD_OUT = 5e5      # tokens
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
@@ -39,7 +39,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     """Trains a language model of a text, in the time given.
 
     source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
-    twentieth of a text of 2,000 tokens or more is held out, from ten places of it. unit: "word", "char" or "byte".
+    twentieth of a text of 2,000 tokens or more is held out, from ten places of it, at most 500,000 tokens; a fiftieth
+    where "auto" has less than ten seconds. unit: "word", "char" or "byte".
     model: one of MODELS, a PrefixModel, or a function from the size of the vocabulary to one. budget: seconds of
     wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file",
     "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
@@ -119,14 +120,19 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     elif mixed:
         letters = vocabulary.letters()
         counts += [Factored(size, factors, letters) for factors in usual_factors(letters)]
+    resumed: PrefixModel | None = None
+    if checkpoint is not None and os.path.exists(checkpoint) and plan is None:
+        resumed = PrefixModel.build(checkpoints.model_of(checkpoint))
+        if isinstance(resumed, Mixture):   # of as many n-grams as there was time for then
+            counts, resumed = counts[:len(resumed.parts) - 1], resumed.parts[-1]
+        card["chosen"] = f"as in the checkpoint: n-grams and {resumed!r}"
 
     def beside(until: float | None) -> PrefixModel | None:
         """The network to mix the n-grams with; None where the time is too short for one."""
         if isinstance(network, Mixture):
             return network.parts[-1]
-        if checkpoint is not None and os.path.exists(checkpoint):
-            resumed = PrefixModel.build(checkpoints.model_of(checkpoint))
-            return resumed.parts[-1] if isinstance(resumed, Mixture) else resumed
+        if resumed is not None:
+            return resumed
         free = model == "auto" and epochs is None
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
@@ -139,5 +145,5 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         say(f"n-grams and an LSTM of {chosen.hidden} units with dropout "
             f"{chosen.dropout:g}, which will read {tokens:,} tokens about {chosen.passes:.2g} times")
         return made("lstm", chosen)
-    found, history, kept = fit_mixture(counts, beside, text, fitting)
+    found, history, kept = fit_mixture(counts, beside, text, fitting, settled=resumed is not None)
     return LanguageModel(vocabulary, found, history, kept, card)

@@ -111,6 +111,25 @@ def test_a_mixture_goes_on_from_its_checkpoint(tmp_path):
     assert again(epochs=1).digest() == again(epochs=1).digest()
 
 
+def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path, monkeypatch):
+    def again():
+        return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", budget=1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("fastlm.mixing._DEARER", 1e9)   # no time for n-grams of factors
+        first = again()
+    second = again()                                    # there would be, by now
+    assert len(first.model.parts) == len(second.model.parts) == 2 and second.digest() == first.digest()
+    assert second.card["chosen"].startswith("as in the checkpoint: n-grams and <LSTM(")
+
+
+def test_a_mixture_says_that_its_text_was_counted_in_part(monkeypatch):
+    fit = KneserNey.fit
+    monkeypatch.setattr(KneserNey, "fit", lambda self, text, threads=None: fit(self, text, threads, memory=48 * 3000))
+    lm = fastlm.train([random_text(6)], epochs=1, threads=1)
+    assert type(lm.model) is Mixture                    # not Corrected: its network meets what was not counted
+    assert " tokens and order " in lm.history.ended and "to stay within" in lm.history.ended
+
+
 def test_a_mixture_does_not_count_what_judges_it():
     lm = fastlm.train([random_text(3)], model="mixture", budget=1.0, valid=[random_text(4, 500)], threads=2)
     everything = fastlm.train([random_text(3)], model="kneser-ney")
