@@ -15,22 +15,24 @@ class Batch:
 
     ``ids`` (N,) int32: the tokens; ``size`` (T,) uintp: how many sequences each step holds, never growing;
     ``starts`` (N,) uint8 or None: 1 at rows before which a new document begins; ``order`` (S,) or None: which of the
-    caller's sequences each lane holds, longest first; ``sequences``: S.
+    caller's sequences each lane holds, longest first; ``sequences``: S; ``places`` (N,) int or None: in training, which
+    token of the corpus each row is.
 
     >>> batch = Batch.of([[5, 6], [7, 8, 9]])
     >>> batch.ids.tolist(), batch.size.tolist()
     ([7, 5, 8, 6, 9], [2, 2, 1])
     """
 
-    __slots__ = ("ids", "offset", "order", "sequences", "size", "starts")
+    __slots__ = ("ids", "offset", "order", "places", "sequences", "size", "starts")
 
     def __init__(self, ids: Array, size: Array, sequences: int, starts: Array | None = None,
-                 order: Array | None = None) -> None:
+                 order: Array | None = None, places: Array | None = None) -> None:
         self.ids = ids
         self.size = size
         self.sequences = sequences
         self.starts = starts
         self.order = order
+        self.places = places
         self.offset = np.zeros(len(size) + 1, np.int64)
         np.cumsum(size, out=self.offset[1:])
 
@@ -49,12 +51,12 @@ class Batch:
         return batch
 
     @classmethod
-    def lanes(cls, ids: Array, starts: Array | None = None) -> Batch:
-        """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 or None."""
+    def lanes(cls, ids: Array, starts: Array | None = None, places: Array | None = None) -> Batch:
+        """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 and places (T, S) int64, or None."""
         steps, sequences = ids.shape
         flags = None if starts is None or not starts.any() else np.ascontiguousarray(starts, np.uint8).reshape(-1)
         rows, size = np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp)
-        return cls(rows, size, sequences, flags)
+        return cls(rows, size, sequences, flags, None, None if places is None else places.reshape(-1))
 
     def __len__(self) -> int:
         return len(self.ids)

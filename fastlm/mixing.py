@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
-from fastlm.models import Corrected, Factored, KneserNey, Mixture, PrefixModel
+from fastlm.models import Corrected, Ensemble, KneserNey, Mixture, PrefixModel
 from fastlm.models.mixture import Mixed
 from fastlm.planner import PASSES, SMALL
 from fastlm.scoring import score_sequences
@@ -18,6 +18,7 @@ from fastlm.text.corpus import Corpus
 from fastlm.training import History, Plan, Trainer
 from fastlm.training.batches import read_and_predict
 from fastlm.training.budget import Clock
+from fastlm.training.left_out import leave_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
 from fastlm.workers import Workers, one_thread_products
 
@@ -32,6 +33,10 @@ _GATED = 2e-5               # seconds a token that fitting the gate takes
 _TIMED = 4                  # one in so many is scored before training, to know how long all will take
 LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
+_FOLDS = 8                  # in which a text is left out of what is counted, for a network that corrects it,
+_FOLDS_SHARE = 0.1          # where that takes no more than so much of the time,
+_FOLDS_BYTES = 6e8          # and no more memory;
+_LEAST_FOLDED = 10_000      # of shorter texts, what is counted would be too little
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
 _WRITTEN = 4e8              # bytes of it a second
 
@@ -62,7 +67,7 @@ class Fitting:
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
             passes: float | None = None, lanes: int | None = None) -> tuple[History, Plan | None]:
         """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
-        plan = self.plan and replace(self.plan, model=network.config())
+        plan = self.plan
         network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
         trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
                           seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes)
@@ -71,22 +76,24 @@ class Fitting:
         return history, trainer.plan
 
 
-def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | None], PrefixModel | None], text: Text,
-                fitting: Fitting, settled: bool = False) -> tuple[PrefixModel, History, Plan | None]:
+def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixModel]], text: Text, fitting: Fitting,
+                settled: Ensemble | None = None) -> tuple[PrefixModel, History, Plan | None]:
     """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
 
-    counts: plain n-grams first, then others for which there may be time, or which are `settled` by a run that is being
-    continued. choose: gives the network for the time until
-    so many seconds, or None where that is too short for one; then the n-grams are all there is.
+    counts: plain n-grams first, then others for which there may be time. choose: gives the networks for the time until
+    so many seconds, none where that is too short for one; then the n-grams are all there is. settled: the model, of a
+    run that is being continued or done again.
     """
     clock, seconds, held_out, threads = fitting.clock, fitting.seconds, text.held_out, fitting.threads
     end = 0.985 * seconds if seconds is not None else float("inf")
     weighed = _WEIGHED if seconds is None else int(min(_WEIGHED, max(1.0, seconds) * _WEIGHED_A_SECOND))
     begun = clock.seconds()
+    if settled is not None:
+        counts = [part for part in settled.parts if not part.parameters]
     counts[0].fit(text.corpus, threads)
     now = clock.seconds()
-    late = not settled and seconds is not None and (held_out is None or now + _DEARER * (now - begun) > 0.85 * end)
-    if late or (len(text.corpus.ids) > LARGE and not settled):
+    late = settled is None and seconds is not None and (held_out is None or now + _DEARER * (now - begun) > 0.85 * end)
+    if late or (len(text.corpus.ids) > LARGE and settled is None):
         counts = counts[:1]
     for part in counts[1:]:
         part.fit(text.corpus, threads)
@@ -96,21 +103,27 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
         recounts = None
     reserved = _SAVING + sum(table.nbytes for part in counts for table in part.tables.values()) / _WRITTEN
     reserved += counted if recounts is not None else 0.0
-    network = choose(None if seconds is None else end - reserved)
-    parts: list[PrefixModel] = [*counts, *([] if network is None else [network])]
     # a text that was counted in part would meet n-grams that left_out does not know
-    in_part = isinstance(counts[0], KneserNey) and counts[0].note
-    corrected = network is not None and network.vocab_size <= SMALL and not in_part
-    mixture = (Corrected if corrected else Mixture)(counts[0].vocab_size, parts)
+    corrected = counts[0].vocab_size <= SMALL and not (isinstance(counts[0], KneserNey) and counts[0].note)
+    folds = 0 if settled is None else settled.options.get("folds", 0)
+    if settled is None and corrected and _FOLDS * counted < _FOLDS_SHARE * end \
+            and _LEAST_FOLDED <= len(text.corpus.ids) < _FOLDS_BYTES / (2 * counts[0].vocab_size):
+        folds = _FOLDS
+    left_out = leave_out(counts, text.corpus, folds, threads) if folds else None
+    networks = choose(None if seconds is None else end - reserved) if settled is None else []
+    mixture = settled or _mixture(counts, networks, folds, corrected)
+    if isinstance(mixture, Corrected) and left_out is not None:
+        mixture.left_out, mixture.base = left_out
     history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
-    if network is not None:
+    if isinstance(mixture, Ensemble):
         if seconds is not None and held_out is not None:
             begun = clock.seconds()
             judged(mixture, held_out, threads, weighed // _TIMED)
             reserved += 1.2 * _TIMED * (clock.seconds() - begun) + _GATED * weighed
-        trained = mixture if corrected else network
-        history, plan = fitting.fit(trained, text, min(reserved, (seconds or 0.0) / 2), PASSES,
+        history, plan = fitting.fit(mixture, text, min(reserved, (seconds or 0.0) / 2), PASSES,
                                     _LANES if seconds is not None and seconds >= _LONG else None)
+        if isinstance(mixture, Corrected):
+            mixture.left_out = None
     if held_out is not None:
         mixture.fit(*judged(mixture, held_out, threads, weighed))
     if recounts is not None:
@@ -118,12 +131,18 @@ def fit_mixture(counts: list[KneserNey | Factored], choose: Callable[[float | No
             part.fit(recounts, threads)
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
-    if len(parts) == 1:
+    if len(mixture.parts) == 1:
         return counts[0], history, None
     weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
     history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
-    return mixture, history, plan and replace(plan, model=mixture.config(), recounted=recounts is not None,
-                                            held_out=fitting.held_out)
+    return mixture, history, plan and replace(plan, recounted=recounts is not None, held_out=fitting.held_out)
+
+
+def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, corrected: bool) -> Mixture:
+    size, parts = counts[0].vocab_size, [*counts, *networks]
+    if not networks:
+        return Mixture(size, parts)
+    return Corrected(size, parts, folds) if corrected else Ensemble(size, parts)
 
 
 def judged(mixture: Mixture, corpus: Corpus, threads: int | None, most: int = _WEIGHED) -> tuple[Any, Array | None]:

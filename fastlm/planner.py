@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,30 +21,44 @@ _LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
 _ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for a row
 _NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
 PASSES = 60.0           # over the text, more than which only teach it by heart
+OFTEN = 2.5             # passes for each network beside it, from which on one more is better than wider ones
+MOST = 8                # networks
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A network: ``hidden`` units, ``dropout``, and how many ``passes`` over the text are expected of the time."""
+    """Networks: how many ``hidden`` units, ``dropout``, how many ``passes`` over the text are expected of the time, and
+    how many ``networks``, all alike but for their first weights."""
 
     hidden: int
     dropout: float
     passes: float
+    networks: int = 1
 
 
 NARROWEST = Choice(SIZES[0], 0.0, 0.0)
 
 
-def choose(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choice | None:
-    """The widest LSTM that will have read enough for its weights; None where even the narrowest reads too little.
+def choose(vocab_size: int, tokens: int, read: Callable[[int], float], most: int = MOST) -> Choice | None:
+    """The widest LSTM that will have read enough for its weights; None where even the narrowest reads too little; and
+    as many of them, M, up to `most`, as in their shares of the time will each have read the text 2.5 M times.
 
     tokens: of the text; read: how many tokens, passes over the text included, a network of so many hidden units gets
     through. A wider network learns more from each token and takes longer over it. Its weights are also kept below
     twice the tokens of the text, and dropout grows with the passes.
 
     >>> choose(65, 1_000_000, lambda hidden: 4e11 / hidden**2)
-    Choice(hidden=320, dropout=0.05, passes=3.90625)
+    Choice(hidden=320, dropout=0.05, passes=3.90625, networks=1)
     """
+    one = _widest(vocab_size, tokens, read)
+    for networks in range(most, 1, -1):
+        several = _widest(vocab_size, tokens, lambda hidden, share=networks: read(hidden) / share)   # type: ignore[misc]
+        if several is not None and several.passes >= OFTEN * networks:
+            return replace(several, networks=networks)
+    return one
+
+
+def _widest(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choice | None:
     small = vocab_size <= SMALL
     chosen = None
     for hidden in SIZES:

@@ -13,7 +13,7 @@ from fastlm import planner
 from fastlm.architectures import build, check
 from fastlm.language_model import LanguageModel, boundary_of
 from fastlm.mixing import LARGE, Fitting, Text, fit_mixture, judge
-from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
+from fastlm.models import Ensemble, Factored, KneserNey, PrefixModel
 from fastlm.models.factored import usual_factors
 from fastlm.progress import ProgressLine
 from fastlm.text.corpus import Corpus
@@ -72,11 +72,11 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     def choose(until: float | None) -> planner.Choice | None:
         """The network for the passes asked for, or for the time until so many seconds."""
         if until is None:
-            return planner.choose(size, tokens, lambda hidden: tokens * (epochs or 1.0))
+            return planner.choose(size, tokens, lambda hidden: tokens * (epochs or 1.0), 1)
         speed = planner.measure_speed(threads)
         return planner.choose(size, tokens, planner.pace(size, until - clock.seconds(), speed))
 
-    def made(name: Any, chosen: planner.Choice | None = None) -> PrefixModel:
+    def made(name: Any, chosen: planner.Choice | None = None, seed: int = seed) -> PrefixModel:
         return build(name, size, seed, order, softmax, vocabulary.counts,
                      lambda: chosen or choose(seconds) or planner.NARROWEST)
 
@@ -110,40 +110,33 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
                 raise ValueError(f"{name} = {value!r} was given; a kneser-ney model is counted in one pass")
         network.fit(text.corpus, threads)
         return LanguageModel(vocabulary, network, judge(network, text, threads, clock), None, card)
-    if not mixed and not (plan and isinstance(network, Mixture)):
+    if not mixed and not (plan and isinstance(network, Ensemble)):
         history, kept = fitting.fit(network, text)
         return LanguageModel(vocabulary, network, history, kept, card)
 
-    counts: list[Any] = [network]
-    if isinstance(network, Mixture):
-        counts = network.parts[:-1]
-    elif mixed:
-        letters = vocabulary.letters()
-        counts += [Factored(size, factors, letters) for factors in usual_factors(letters)]
-    resumed: PrefixModel | None = None
+    settled = network if isinstance(network, Ensemble) else None
     if checkpoint is not None and os.path.exists(checkpoint) and plan is None:
         resumed = PrefixModel.build(checkpoints.model_of(checkpoint))
-        if isinstance(resumed, Mixture):   # of as many n-grams as there was time for then
-            counts, resumed = counts[:len(resumed.parts) - 1], resumed.parts[-1]
-        card["chosen"] = f"as in the checkpoint: n-grams and {resumed!r}"
+        if not isinstance(resumed, Ensemble):
+            raise ValueError(f"{checkpoint} is a checkpoint of {resumed!r}; one of n-grams and networks was expected")
+        settled, card["chosen"] = resumed, f"as in the checkpoint: {resumed.kinds()}"
+    letters = vocabulary.letters()
+    counts = [network, *(Factored(size, factors, letters) for factors in usual_factors(letters))]
 
-    def beside(until: float | None) -> PrefixModel | None:
-        """The network to mix the n-grams with; None where the time is too short for one."""
-        if isinstance(network, Mixture):
-            return network.parts[-1]
-        if resumed is not None:
-            return resumed
+    def beside(until: float | None) -> list[PrefixModel]:
+        """The networks to mix the n-grams with; none where the time is too short for one."""
         free = model == "auto" and epochs is None
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
-            return None
+            return []
         chosen = choose(until)
         if free and chosen is None:
             say(f"n-grams alone: what is left of {seconds:g} s is too short for a network")
-            return None
+            return []
         chosen = chosen or planner.NARROWEST
-        say(f"n-grams and an LSTM of {chosen.hidden} units with dropout "
+        count = "an LSTM" if chosen.networks == 1 else f"{chosen.networks} LSTMs"
+        say(f"n-grams and {count} of {chosen.hidden} units with dropout "
             f"{chosen.dropout:g}, which will read {tokens:,} tokens about {chosen.passes:.2g} times")
-        return made("lstm", chosen)
-    found, history, kept = fit_mixture(counts, beside, text, fitting, settled=resumed is not None)
+        return [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
+    found, history, kept = fit_mixture(counts, beside, text, fitting, settled)
     return LanguageModel(vocabulary, found, history, kept, card)

@@ -165,7 +165,7 @@ class Tape:
     def __init__(self, record: bool = True) -> None:
         self.record = record
         self.seed = 0
-        self.leaves: dict[str, Leaf] = {}
+        self.leaves: dict[Parameter, Leaf] = {}
         self.ways_back: list[Callable[[], None]] = []
         self._free: dict[int, list[Array]] = {}
         self._lent: list[tuple[int, Array]] = []
@@ -196,9 +196,9 @@ class Tape:
         """The parameter as this tape sees it."""
         if not parameter.trainable:
             raise ValueError(f"parameter {parameter.name} is int8, for prediction; float32 was expected for training")
-        leaf = self.leaves.get(parameter.name)
+        leaf = self.leaves.get(parameter)
         if leaf is None:
-            leaf = self.leaves[parameter.name] = Leaf(parameter)
+            leaf = self.leaves[parameter] = Leaf(parameter)
         leaf.value = parameter.value
         return leaf
 

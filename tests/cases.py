@@ -80,16 +80,21 @@ def adapted(model, p, ids, steps, starts, state):
 
 
 def corrected(model, p, ids, steps, starts, state):
-    """n-grams, the network, and the n-grams' log-probabilities moved by what the network's last rows say."""
-    counts, network = model.parts
-    own = [{name[2:]: array for name, array in state.items() if name.startswith(prefix)} for prefix in ("0/", "1/")]
-    values = {name: parameter.value.astype(float) for name, parameter in network.parameters.items()}
-    first = oracle.log_softmax(ngram_oracle.kneser_ney(counts, {}, ids, steps, starts, own[0]))
-    second = oracle.log_softmax(oracle.lstm_model(network, values, ids, steps, starts, own[1]))
-    plain = values | {"output": np.eye(network.hidden), "output_bias": np.zeros(1)}
-    rows = oracle.lstm_model(network, plain, ids, steps, starts, own[1])
-    third = oracle.log_softmax(first + rows @ p["correction"] + p["correction_bias"])
-    return np.log(sum(w * np.exp(x) for w, x in zip(model.weights, (first, second, third), strict=True)))
+    """n-grams, networks, and the n-grams' log-probabilities moved by what each network's last rows say."""
+    forms = {models.KneserNey: ngram_oracle.kneser_ney, models.LSTM: oracle.lstm_model}
+    each, moved, base = [], [], 0.0
+    for index, part in enumerate(model.parts):
+        own = {name[2:]: array for name, array in state.items() if name.startswith(f"{index}/")}
+        values = {name: parameter.value.astype(float) for name, parameter in part.parameters.items()}
+        each.append(oracle.log_softmax(forms[type(part)](part, values, ids, steps, starts, own)))
+        if index < len(model.base):
+            base = base + model.base[index] * np.exp(each[-1])
+        else:
+            plain = values | {"output": np.eye(part.hidden), "output_bias": np.zeros(1)}
+            rows = oracle.lstm_model(part, plain, ids, steps, starts, own)
+            moved.append(rows @ p[f"correction{index}"] + p[f"correction_bias{index}"])
+    each += [oracle.log_softmax(np.log(base) + shift) for shift in moved]
+    return np.log(sum(w * np.exp(x) for w, x in zip(model.weights, each, strict=True)))
 
 
 NGRAMS = {"orders": [1, 2, 4], "buckets": 5, "width": 3}
@@ -154,6 +159,12 @@ ALL_MODELS = NETWORKS | {
         adapted),
     "Corrected": (lambda v: models.Corrected(v, [
         models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3)]), corrected),
+    "Corrected, several": (lambda v: models.Corrected(v, [
+        models.KneserNey(v, order=2), models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3),
+        models.LSTM(v, hidden=7, width=2)], folds=3), corrected),
+    "Ensemble": (lambda v: models.Ensemble(v, [
+        models.KneserNey(v, order=2), models.LSTM(v, hidden=5, width=3),
+        models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3]))]), mixture),
 }
 
 
@@ -175,6 +186,8 @@ def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
         for part in model.parts:
             randomise(part, rng)
         model.weights = rng.dirichlet(np.ones(len(model.weights)))
+    if isinstance(model, models.Corrected) and model.folds:
+        model.base = rng.dirichlet(np.ones(len(model.base)))
     if isinstance(model, models.Adaptive):
         randomise(model.model, rng)
         model.weights = rng.uniform(0.1, 0.6, model.weights.shape)

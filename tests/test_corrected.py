@@ -7,7 +7,7 @@ import fastlm
 from fastlm import modelfile
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
-from fastlm.models import LSTM, Corrected, DecayedBag, KneserNey, Mixture
+from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, KneserNey
 from fastlm.tape import variable
 from tests import oracle
 
@@ -44,18 +44,18 @@ def test_gradients_are_those_of_half_of_each_loss_with_the_token_left_out() -> N
         leaves = {name: variable(parameter) for name, parameter in model.parameters.items()}
         tape.backward()
         gradients = {name: leaf.gradient.copy() for name, leaf in leaves.items()}
-    nodes, _ = model.counts.features(batch)
-    _, left_out = model.counts.left_out(nodes.value, targets, logits=True)
+    nodes, _ = model.parts[0].features(batch)
+    _, left_out = model.parts[0].left_out(nodes.value, targets, logits=True)
     steps = [(np.arange(a, b), np.arange(b - a)) for a, b in batch.steps()]
     starts = np.zeros(len(batch), bool)
-    state = {name: array.astype(float) for name, array in model.network.start(2).arrays.items()}
+    state = {name: array.astype(float) for name, array in model.parts[1].start(2).arrays.items()}
     rows = np.flatnonzero(targets >= 0)
 
     def form(values):
-        second = oracle.lstm_model(model.network, values, batch.ids, steps, starts, state)
+        second = oracle.lstm_model(model.parts[1], values, batch.ids, steps, starts, state)
         plain = values | {"output": np.eye(5), "output_bias": np.zeros(1)}
-        x = oracle.lstm_model(model.network, plain, batch.ids, steps, starts, state)
-        third = left_out.astype(float) + x @ values["correction"] + values["correction_bias"]
+        x = oracle.lstm_model(model.parts[1], plain, batch.ids, steps, starts, state)
+        third = left_out.astype(float) + x @ values["correction1"] + values["correction_bias1"]
         return -0.5 * sum(oracle.log_softmax(logits)[rows, targets[rows]].sum() for logits in (second, third))
     values = {name: parameter.value.astype(float) for name, parameter in model.parameters.items()}
     assert loss == pytest.approx(form(values), rel=1e-6)
@@ -107,16 +107,15 @@ def test_it_is_kept_in_a_file(small, tmp_path) -> None:
     again = fastlm.load(tmp_path / "m.fastlm")
     assert again.digest() == lm.digest() and again.score("abcab").nats == lm.score("abcab").nats
     assert "".join(again.generate("a", 9, seed=4)) == "".join(lm.generate("a", 9, seed=4))
-    assert (again.model.parameters["correction"] is again.model.correction
-            and again.model.parameters["recurrent0"] is again.model.network.parameters["recurrent0"])
+    assert (again.model.parameters["recurrent0"] is again.model.parts[1].parameters["recurrent0"])
 
 
 @pytest.mark.parametrize(("damage", "message"), [
-    (lambda t: t.pop("model/correction"), "parameter correction is nothing; shape (5, 7) was expected"),
-    (lambda t: t.update({"model/correction": np.zeros((5, 6), np.float32)}),
-     "parameter correction is (5, 6); shape (5, 7) was expected"),
-    (lambda t: t.update({"model/correction_bias": np.zeros(7, np.int8)}),
-     "parameter correction_bias is int8; float32, or int8 with a scale, was expected"),
+    (lambda t: t.pop("model/correction1"), "parameter correction1 is nothing; shape (5, 7) was expected"),
+    (lambda t: t.update({"model/correction1": np.zeros((5, 6), np.float32)}),
+     "parameter correction1 is (5, 6); shape (5, 7) was expected"),
+    (lambda t: t.update({"model/correction_bias1": np.zeros(7, np.int8)}),
+     "parameter correction_bias1 is int8; float32, or int8 with a scale, was expected"),
     (lambda t: t.update({"model/gate": np.zeros((6, 2))}), "finite numbers of shape (6, 3) were expected"),
     (lambda t: t.update({"model/gate": np.full((6, 3), 1e9)}), "finite numbers of shape (6, 3) were expected"),
 ])
@@ -131,11 +130,13 @@ def test_damaged_files(damage, message, tmp_path) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("parts", [
-    [KneserNey(V)], [LSTM(V, hidden=2), KneserNey(V)], [KneserNey(V), KneserNey(V)],
-    [KneserNey(V), Mixture(V, [KneserNey(V), DecayedBag(V, width=2)])]])
-def test_what_it_cannot_be_made_of(parts) -> None:
+@pytest.mark.parametrize(("parts", "wanted"), [
+    ([KneserNey(V)], "a network among them was"), ([KneserNey(V), KneserNey(V)], "a network among them was"),
+    ([LSTM(V, hidden=2), KneserNey(V)], "a KneserNey first and networks last were"),
+    ([KneserNey(V), LSTM(V, hidden=2), KneserNey(V)], "a KneserNey first and networks last were"),
+    ([DecayedBag(V, width=2), LSTM(V, hidden=2)], "a KneserNey first and networks last were"),
+    ([KneserNey(V), Ensemble(V, [KneserNey(V), DecayedBag(V, width=2)])], "a KneserNey first and networks last were")])
+def test_what_it_cannot_be_made_of(parts, wanted) -> None:
     with pytest.raises(ValueError) as caught:
         Corrected(V, parts)
-    names = ", ".join(type(part).__name__ for part in parts)
-    assert str(caught.value) == f"parts are {names}; a KneserNey first and a network last were expected"
+    assert str(caught.value) == f"parts are {', '.join(type(part).__name__ for part in parts)}; {wanted} expected"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.models import Corrected, KneserNey, Mixture
+from fastlm.models import Corrected, Ensemble, KneserNey
 from fastlm.planner import NARROWEST, PASSES, SIZES, Choice, choose, dropout, measure_speed, pace
 from fastlm.progress import ProgressLine
 
@@ -80,7 +80,7 @@ def test_auto_says_what_it_chose() -> None:
     assert isinstance(both.model, Corrected) and both.card["chosen"].startswith(
         "n-grams and an LSTM of ") and " units with dropout " in both.card["chosen"]
     words = fastlm.train([" ".join(f"w{i}" for i in range(520)) * 2], epochs=1, min_count=1, threads=1)
-    assert type(words.model) is Mixture and words.card["chosen"].endswith(" tokens about 0 times")
+    assert type(words.model) is Ensemble and words.card["chosen"].endswith(" tokens about 0 times")
 
 
 def test_enough_passes_end_a_run_before_its_budget() -> None:

@@ -9,11 +9,12 @@ from fastlm.models import (
     GRU,
     LSTM,
     SRU,
+    Corrected,
     DecayedBag,
+    Ensemble,
     Factored,
     FeedForward,
     KneserNey,
-    Mixture,
     PositionalOneHot,
     Transformer,
 )
@@ -43,8 +44,9 @@ def test_min_count_one_keeps_every_word():
 
 
 @pytest.mark.parametrize(("name", "kind"), [
-    ("auto", Mixture), ("mixture", Mixture), ("lstm", LSTM), ("gru", GRU), ("sru", SRU), ("feed-forward", FeedForward),
-    ("decayed-bag", DecayedBag), ("positional-onehot", PositionalOneHot), ("transformer", Transformer)])
+    ("auto", Ensemble), ("mixture", Ensemble), ("lstm", LSTM), ("gru", GRU), ("sru", SRU),
+    ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
+    ("positional-onehot", PositionalOneHot), ("transformer", Transformer)])
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
 def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
     lm = fastlm.train(["to be or not to be\n" * 4], unit=unit, model=name, epochs=2, threads=1)
@@ -90,7 +92,7 @@ def test_a_mixture_of_counts_and_a_network():
     lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3)
     counts, *factored, network = lm.model.parts
     assert [type(part) for part in factored] == [Factored, Factored]
-    assert isinstance(lm.model, Mixture) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
+    assert isinstance(lm.model, Ensemble) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
     assert counts.order == 3 and lm.model.weights.sum() == pytest.approx(1) and lm.card["held_out"] > 0
     alone = [fastlm.LanguageModel(lm.vocabulary, part).perplexity([other]) for part in lm.model.parts]
     assert lm.perplexity([other]) < 1.01 * min(alone) < max(alone)   # no worse than the better part, whichever it is
@@ -119,14 +121,23 @@ def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path, monkeypatch
         first = again()
     second = again()                                    # there would be, by now
     assert len(first.model.parts) == len(second.model.parts) == 2 and second.digest() == first.digest()
-    assert second.card["chosen"].startswith("as in the checkpoint: n-grams and <LSTM(")
+    assert second.card["chosen"] == "as in the checkpoint: KneserNey, LSTM"
+
+
+def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
+    text = random_text(7) * 3
+    lm = fastlm.train([text], "char", epochs=0.2, threads=1)
+    assert isinstance(lm.model, Corrected) and lm.model.folds == 8 and lm.model.base.min() > 0
+    assert lm.model.left_out is None
+    again = fastlm.train([text], "char", plan=lm.plan, threads=2)
+    assert again.digest() == lm.digest() and again.plan == lm.plan
 
 
 def test_a_mixture_says_that_its_text_was_counted_in_part(monkeypatch):
     fit = KneserNey.fit
     monkeypatch.setattr(KneserNey, "fit", lambda self, text, threads=None: fit(self, text, threads, memory=48 * 3000))
     lm = fastlm.train([random_text(6)], epochs=1, threads=1)
-    assert type(lm.model) is Mixture                    # not Corrected: its network meets what was not counted
+    assert type(lm.model) is Ensemble                   # not Corrected: its network meets what was not counted
     assert " tokens and order " in lm.history.ended and "to stay within" in lm.history.ended
 
 

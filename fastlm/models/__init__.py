@@ -3,6 +3,7 @@
 from fastlm.models.adaptive import Adaptive
 from fastlm.models.corrected import Corrected
 from fastlm.models.decayed_bag import DecayedBag
+from fastlm.models.ensemble import Ensemble
 from fastlm.models.factored import Factored
 from fastlm.models.feed_forward import FeedForward
 from fastlm.models.gru import GRU
@@ -14,5 +15,5 @@ from fastlm.models.prefix import Batch, PrefixModel, State
 from fastlm.models.sru import SRU
 from fastlm.models.transformer import Transformer
 
-__all__ = ["GRU", "LSTM", "SRU", "Adaptive", "Batch", "Corrected", "DecayedBag", "Factored", "FeedForward", "KneserNey",
-           "Mixture", "PositionalOneHot", "PrefixModel", "State", "Transformer"]
+__all__ = ["GRU", "LSTM", "SRU", "Adaptive", "Batch", "Corrected", "DecayedBag", "Ensemble", "Factored", "FeedForward",
+           "KneserNey", "Mixture", "PositionalOneHot", "PrefixModel", "State", "Transformer"]

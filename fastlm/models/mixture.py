@@ -72,17 +72,19 @@ class Mixture(PrefixModel):
     def start(self, batch: int = 1) -> State:
         return self._joined(batch, [part.start(batch) for part in self.parts])
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Joined, State]:
-        """What the parts' predictors read, and the states the sequences end in."""
+    def features(self, batch: Batch, state: State | None = None,
+                 needed: Sequence[int] | None = None) -> tuple[Joined, State]:
+        """What the parts' predictors read, and the states the sequences end in; of all parts or those `needed`."""
         state = state or self.start(batch.sequences)
         rows, after = [], []
         for index, part in enumerate(self.parts):
             prefix = f"{index}/"
-            own = {name.removeprefix(prefix): array for name, array in state.arrays.items() if name.startswith(prefix)}
-            x, left = part.read(batch, State(state.sequences, **own))
+            own = State(state.sequences, **{name.removeprefix(prefix): array for name, array in state.arrays.items()
+                                            if name.startswith(prefix)})
+            x, left = part.read(batch, own) if needed is None or index in needed else (_UNREAD, own)
             rows.append(x)
             after.append(left)
-        return Joined(rows), self._joined(batch.sequences, after)
+        return Joined(rows, batch.places), self._joined(batch.sequences, after)
 
     def _joined(self, sequences: int, states: list[State]) -> State:
         return State(sequences, **{f"{index}/{name}": array for index, state in enumerate(states)
@@ -91,7 +93,8 @@ class Mixture(PrefixModel):
     # keeping ------------------------------------------------------------------------------------------------------
 
     def quantized(self) -> Mixture:
-        out = type(self)(self.vocab_size, [part.quantized() for part in self.parts])
+        options = self.options | {"parts": [part.quantized() for part in self.parts]}
+        out = type(self)(self.vocab_size, **options)
         out.weights, out.gate = self.weights.copy(), self.gate.copy()
         return out
 
@@ -123,17 +126,20 @@ class Mixture(PrefixModel):
 
 class Joined(Variable):
     """The rows of several models; ``value``: side by side (N, D1 + D2 + ...) in float64, which holds ids and float32
-    numbers as they are."""
+    numbers as they are. ``places``: those of the batch."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("places", "rows")
 
-    def __init__(self, rows: list[Variable]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[Variable], places: Array | None = None) -> None:
+        self.rows, self.places = rows, places
 
     @property
     def value(self) -> Array:   # type: ignore[override]
         parts = [x.value if x.value.ndim == 2 else x.value[:, None] for x in self.rows]
         return np.concatenate([part.astype(np.float64) for part in parts], axis=1)
+
+
+_UNREAD = Variable(np.zeros((0, 0), np.float32))
 
 
 class Mixed(OutputLayer):

@@ -63,7 +63,7 @@ class LaneBatches:
             at[beyond] = 0
             targets = self.targets[at]
             targets[beyond] = -1
-            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at]), targets.reshape(-1)))
+            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at], at), targets.reshape(-1)))
         return out
 
 
@@ -92,6 +92,7 @@ class DocumentBatches:
         for part in np.array_split(chosen, min(self.shards, len(chosen))):
             spans = [slice(self.edges[document], self.edges[document + 1]) for document in part]
             batch = Batch.of([self.inputs[span] for span in spans])
+            batch.places = Batch.of([np.arange(span.start, span.stop) for span in spans]).ids
             out.append(Shard(batch, Batch.of([self.targets[span] for span in spans]).ids))
         return out
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 _COUNTERS = ("step", "tokens", "looks", "best_loss", "kept", "loss", "loss_tokens", "valid", "begun", "look_batches",
-             "reserve")
+             "reserve", "step_seconds", "look_seconds")
 
 
 def save(path: str | os.PathLike[str], run: Run) -> None:

@@ -31,22 +31,22 @@ class Update:
         Returns the norm before clipping; where it is not finite nothing has moved.
         """
         tasks: list[Callable[[], float]] = []
-        moves: list[tuple[Parameter, Array | None]] = []
+        moves: list[tuple[str, Array | None]] = []
         for name, parameter in self.model.parameters.items():
             leaves = [tape.leaf(parameter) for tape in self.tapes]
             rows = self._join_rows(leaves)
-            moves.append((parameter, rows))
+            moves.append((name, rows))
             if rows is None:
                 tasks += self._dense_sums(leaves)
             elif len(rows):
-                tasks.append(lambda name=name, rows=rows: self._row_sums(name, rows))  # type: ignore[misc]
+                tasks.append(lambda parameter=parameter, rows=rows: self._row_sums(parameter, rows))  # type: ignore[misc]
         norm = float(np.sqrt(sum(workers.run(tasks))))
         if not np.isfinite(norm):
             self.discard()
             return norm
         self.steps += 1
         scale = 1.0 if self.clip is None or norm <= self.clip else self.clip / norm
-        workers.run([move for parameter, rows in moves for move in self._moves(parameter, rows, lr, scale)])
+        workers.run([move for name, rows in moves for move in self._moves(name, rows, lr, scale)])
         for tape in self.tapes:
             for leaf in tape.leaves.values():
                 leaf.spent("zero" if tape is self.tapes[0] or leaf.status in ("zero", "rows") else "stale")
@@ -82,20 +82,23 @@ class Update:
         return [lambda first=first: join(slice(first, first + _PIECE))  # type: ignore[misc]
                 for first in range(0, len(arrays[0]), _PIECE)]
 
-    def _row_sums(self, name: str, rows: Array) -> float:
-        first = self.tapes[0].leaves[name]
+    def _row_sums(self, parameter: Parameter, rows: Array) -> float:
+        first = self.tapes[0].leaves[parameter]
         if first.status == "stale":
             first.buffer.fill(0)
         for tape in self.tapes[1:]:
-            if tape.leaves[name].status == "rows":
-                _core.add_rows(first.buffer, tape.leaves[name].buffer, rows)
+            if tape.leaves[parameter].status == "rows":
+                _core.add_rows(first.buffer, tape.leaves[parameter].buffer, rows)
         return _core.sum_squares_rows(first.buffer, rows)
 
-    def _moves(self, parameter: Parameter, rows: Array | None, lr: float, scale: float) -> list[Callable[[], None]]:
+    def _moves(self, name: str, rows: Array | None, lr: float, scale: float) -> list[Callable[[], None]]:
+        parameter, memory = self.model.parameters[name], self.memory[name]
         rate = self.optimizer.rate(lr, scale, self.steps, parameter.decay)
-        gradient = self.tapes[0].leaves[parameter.name].buffer
-        memory = self.memory[parameter.name]
+        gradient = self.tapes[0].leaves[parameter].buffer
         if rows is not None:
+            if not len(rows):
+                return []   # a parameter that nothing read, of whatever shape
+
             def move_rows(part: Array) -> None:
                 self.optimizer.update_rows(parameter.value, memory, gradient, part, rate)
             count = max(1, _PIECE // parameter.value.shape[1])

@@ -1,0 +1,128 @@
+"""Networks trained side by side, beyond the laws that every model keeps."""
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm.autodiff import Tape
+from fastlm.batch import Batch
+from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey
+from fastlm.tape import variable
+
+V = 7
+RNG = np.random.default_rng(5)
+TEXT = [RNG.integers(0, V, 40), RNG.integers(0, V, 23)]
+
+
+def drawn(model, seed=0):
+    rng = np.random.default_rng(seed)
+    for parameter in model.parameters.values():
+        parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
+    return model
+
+
+def gradients(model, scale, table=None):
+    """The loss of TEXT, and the gradient of every parameter."""
+    if isinstance(model, Corrected):
+        model.left_out = table
+    batch, targets = Batch.of([text[:-1] for text in TEXT]), Batch.of([text[1:] for text in TEXT]).ids.copy()
+    batch.places = Batch.of([np.arange(39), np.arange(40, 62)]).ids
+    targets[[2, 30]] = -1
+    tape = Tape()
+    with tape:
+        x, _ = model.read(batch)
+        loss = model.predictor.loss(x, targets, scale)
+        leaves = {name: variable(parameter) for name, parameter in model.parameters.items()}
+        tape.backward()
+        return loss, {name: leaf.gradient.copy() for name, leaf in leaves.items()}
+
+
+def test_each_network_has_its_own_loss_and_the_gradients_norm_is_of_one() -> None:
+    both = drawn(Ensemble(V, [KneserNey(V, order=2), LSTM(V, hidden=5, width=3), DecayedBag(V, width=3, hidden=4)]))
+    loss, found = gradients(both, 0.1)
+    losses, wanted = zip(*(gradients(part, 0.1) for part in both.parts[1:]), strict=True)
+    assert loss == pytest.approx(sum(losses) / 2, rel=1e-6)
+    assert found.keys() == {f"{k}/{name}" for k in (1, 2) for name in wanted[k - 1]}
+    for name, gradient in found.items():
+        part, own = name.split("/")
+        np.testing.assert_allclose(gradient, wanted[int(part) - 1][own] / 2**0.5, rtol=1e-4, atol=1e-7)
+
+
+def test_two_corrected_networks_are_two_models_corrected_by_one() -> None:
+    table = np.log(RNG.dirichlet(np.ones(V), 63)).astype(np.float16)
+    parts = [KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT)]
+    both = drawn(Corrected(V, [*parts, LSTM(V, hidden=5, width=3), LSTM(V, hidden=4, width=2)], folds=2))
+    loss, found = gradients(both, 0.1, table)
+    total = 0.0
+    for index in (2, 3):
+        one = Corrected(V, [*parts, both.parts[index]], folds=2)
+        for name, parameter in one.parameters.items():
+            parameter.value[:] = both.parameters[
+                name.replace("2", str(index)) if name.startswith("correction") else f"{index}/{name}"].value
+        alone, wanted = gradients(one, 0.1, table)
+        total += alone / 2
+        for name, gradient in wanted.items():
+            own = name.replace("2", str(index)) if name.startswith("correction") else f"{index}/{name}"
+            np.testing.assert_allclose(found[own], gradient / 2**0.5, rtol=1e-4, atol=1e-7)
+    assert loss == pytest.approx(total, rel=1e-6)
+
+
+def test_what_is_corrected_in_training_is_the_table_at_the_batchs_places() -> None:
+    """U and c are zero, so the loss is half the network's and half the table's own."""
+    table = np.log(RNG.dirichlet(np.ones(V), 63)).astype(np.float16)
+    model = Corrected(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)], folds=2)
+    loss, _ = gradients(model, 1.0, table)
+    network, _ = gradients(model.parts[1], 1.0)
+    targets = Batch.of([text[1:] for text in TEXT]).ids
+    places = Batch.of([np.arange(39), np.arange(40, 62)]).ids
+    counted = np.setdiff1d(np.arange(61), [2, 30])
+    rows = table.astype(float)[places[counted]]
+    rows -= np.log(np.exp(rows).sum(1, keepdims=True))
+    assert loss == pytest.approx(network / 2 - rows[np.arange(59), targets[counted]].sum() / 2, rel=1e-5)
+
+
+def test_ngrams_are_not_read_in_training_where_they_are_not_needed(monkeypatch) -> None:
+    text = np.random.default_rng(0).integers(0, V, 500)
+    model = Ensemble(V, [KneserNey(V, order=2).fit([text]), LSTM(V, hidden=5), LSTM(V, hidden=5, seed=1)])
+    monkeypatch.setattr(KneserNey, "features", None)
+    fastlm.Trainer(model, threads=1).fit([text], epochs=1)
+    first, second = (part.parameters["recurrent0"].value for part in model.parts[1:])
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_same_bytes_on_any_number_of_threads(threads) -> None:
+    def trained(threads):
+        model = drawn(Corrected(V, [KneserNey(V, order=3).fit([text]), LSTM(V, hidden=5, dropout=0.2),
+                                    LSTM(V, hidden=5, seed=1, dropout=0.2)]))
+        fastlm.Trainer(model, threads=threads).fit([text], epochs=2)
+        return b"".join(parameter.value.tobytes() for parameter in model.parameters.values())
+    text = np.random.default_rng(1).integers(0, V, 1500)
+    assert trained(threads) == trained(1)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_it_is_kept_in_a_file(small, tmp_path) -> None:
+    vocabulary = fastlm.Vocabulary(["\n", *"abcde", "<unk>"], unit="char")
+    parts = [KneserNey(V, order=3).fit(TEXT), Factored(V, [2, 1]).fit(TEXT)]
+    parts += [LSTM(V, hidden=5), LSTM(V, hidden=5, seed=1)]
+    for model in (drawn(Ensemble(V, parts)), drawn(Corrected(V, parts, folds=4))):
+        if isinstance(model, Corrected):
+            model.base = np.array([0.3, 0.7])
+        lm = fastlm.LanguageModel(vocabulary, model)
+        if small:
+            lm = lm.quantized()
+        lm.save(tmp_path / "m.fastlm")
+        again = fastlm.load(tmp_path / "m.fastlm")
+        assert again.digest() == lm.digest() and again.score("abcab").nats == lm.score("abcab").nats
+        assert again.model.parameters["2/recurrent0"] is again.model.parts[2].parameters["recurrent0"]
+
+
+def test_what_it_needs() -> None:
+    with pytest.raises(ValueError, match=r"^parts are KneserNey, Factored; a network among them was expected$"):
+        Ensemble(V, [KneserNey(V), Factored(V, [1])])
+    model = Corrected(V, [KneserNey(V).fit(TEXT), LSTM(V, hidden=2)], folds=2)
+    with pytest.raises(ValueError, match=r"^left_out is None; what `leave_out` gives for the text to train on was exp"):
+        fastlm.Trainer(model, threads=1).fit(TEXT, epochs=1)
+    with pytest.raises(ValueError, match=r"^loss = 'squared'; the output layer Trained has cross_entropy$"):
+        fastlm.Trainer(Ensemble(V, [LSTM(V, hidden=2)]), loss="squared")
