@@ -27,12 +27,12 @@ def parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="train a model of text files")
     train.add_argument("files", nargs="+", metavar="FILE", help="text files or folders; - is standard input")
     train.add_argument("-o", "--output", required=True, metavar="MODEL", help="where to write the model")
-    train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth, from ten places)")
+    train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth or less, from ten places)")
     train.add_argument("--unit", choices=("word", "char", "byte"), default="word")
     train.add_argument("--model", choices=MODELS, default="auto")
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts many words")
-    train.add_argument("--order", type=int, metavar="N", help="longest n-grams of kneser-ney, which needs no budget "
-                       "(default 5, small vocabularies 8)")
+    train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
+                       "kneser-ney (default 5, small vocabularies 8)")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--budget", default="60s", help="time for everything: 90s, 10m, 1h (default 60s)")
     length.add_argument("--epochs", type=float, help="passes over the text, instead of a budget")

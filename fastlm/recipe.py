@@ -21,12 +21,10 @@ from fastlm.text.folding import fold_singletons
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.budget import Clock, parse_budget
-from fastlm.training.held_out import hold_out
+from fastlm.training.held_out import enough, hold_out
 from fastlm.training.optim import Optimizer
 
-_HELD_OUT = 0.05          # share of the text held out where none is given
-_HURRIED = 0.02           # and in under ten seconds
-_MOST_HELD_OUT = 5e5      # tokens
+_HURRIED = 0.02           # share of the text that is held out at most in under ten seconds
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
 
@@ -39,20 +37,20 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     """Trains a language model of a text, in the time given.
 
     source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
-    twentieth of a text of 2,000 tokens or more is held out, from ten places of it, at most 500,000 tokens; a fiftieth
-    where "auto" has less than ten seconds. unit: "word", "char" or "byte".
-    model: one of MODELS, a PrefixModel, or a function from the size of the vocabulary to one. budget: seconds of
-    wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents: "file",
-    "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
+    twentieth of a text of 2,000 tokens or more is held out, from ten places of it, but no more than 25,000 tokens or a
+    two-hundredth of the text, at most 500,000; a fiftieth where "auto" has less than ten seconds. unit: "word", "char"
+    or "byte". model: one of MODELS, a PrefixModel, or a function from the size of the vocabulary to one. budget:
+    seconds of wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents:
+    "file", "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
     ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
-    are predicted sensibly. "auto" is n-grams and an LSTM, as wide as the time allows on this machine, mixed by
-    weights fitted on the held-out text, which the n-grams then count too unless it is `valid`; n-grams alone where the
-    time or the text is too short for more; the card says what was chosen. "mixture" has an LSTM in any case. order:
-    tokens of the longest n-grams, by default 5, and 8 of vocabularies of up to 512; "kneser-ney" is counted and takes
-    no budget, and no text is held out for it. softmax: how a network chosen by name predicts many words, one of
-    SOFTMAXES; see `output_of`. progress: True for a line on standard error, or a function called about twice a
-    second with the figures. checkpoint: see `Trainer.fit`. clock: what the budget is counted from, by default this
-    call. Ctrl-C returns the best model so far. Raises ValueError or OSError, one sentence, before training.
+    are predicted sensibly. "auto" is n-grams and an LSTM, as wide as the time allows on this machine, mixed by weights
+    fitted on the held-out text, which the n-grams then count too unless it is `valid`; n-grams alone where the time or
+    the text is too short for more; the card says what was chosen. "mixture" has an LSTM in any case. order: tokens of
+    the longest n-grams, by default 5, and 8 of vocabularies of up to 512; "kneser-ney" is counted and takes no budget,
+    and no text is held out for it. softmax: how a network chosen by name predicts many words, one of SOFTMAXES; see
+    `output_of`. progress: True for a line on standard error, or a function called about twice a second with the
+    figures. checkpoint: see `Trainer.fit`. clock: what the budget is counted from, by default this call. Ctrl-C
+    returns the best model so far. Raises ValueError or OSError, one sentence, before training.
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
@@ -88,8 +86,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     network = PrefixModel.build(plan.model) if plan else made("kneser-ney" if mixed else model)
     if network.vocab_size != size:
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {size}")
-    share = _HURRIED if mixed and seconds is not None and seconds < 10 else _HELD_OUT
-    share = plan.held_out if plan else min(share, _MOST_HELD_OUT / max(1, tokens))
+    hurried = mixed and seconds is not None and seconds < 10
+    share = plan.held_out if plan else min(enough(tokens), _HURRIED if hurried else 1.0)
     if valid is not None:
         held_out = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
         text = Text(corpus, held_out, None)

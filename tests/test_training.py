@@ -390,6 +390,7 @@ def test_histories_and_plans_survive_json() -> None:
     twin = History.from_json(history.to_json())
     assert twin.records == history.records and str(twin) == str(history) and len(twin) == len(history)
     assert len(str(history).splitlines()) == len(history) + 2 and str(history).endswith(history.ended)
+    assert str(History(ended="counted")) == "counted"
     plan = Plan.from_json(trainer.plan.to_json(), trainer.plan.rates)
     assert plan.to_json() == trainer.plan.to_json() and json.loads(plan.to_json())["batching"] == "lanes"
     assert plan.steps == len(plan.rates) == history[-1]["step"]

@@ -12,6 +12,19 @@ from fastlm.text.corpus import Corpus
 Array = np.ndarray
 _PLACES = 10             # of a text of few documents
 _WHOLE_DOCUMENTS = 20    # from so many documents on, whole ones are held out
+_SHARE = 0.05
+_ENOUGH = 25_000         # tokens, or a two-hundredth of the text where that is more,
+_MOST = 500_000          # up to this
+
+
+def enough(tokens: int) -> float:
+    """The share of a text of so many tokens that is enough to judge and weigh models by: what is held out is not
+    learnt from.
+
+    >>> enough(100_000), enough(1_000_000), enough(10_000_000), enough(200_000_000)
+    (0.05, 0.025, 0.005, 0.0025)
+    """
+    return min(_SHARE, min(max(_ENOUGH, 0.005 * tokens), _MOST) / max(1, tokens))
 
 
 def hold_out(corpus: Corpus, fraction: float) -> tuple[Corpus, Corpus]:

@@ -83,7 +83,7 @@ class History:
             tail = f"{valid:9.4f} {np.exp(valid):11.2f}" if valid is not None else f"{'-':>9} {'-':>11}"
             lines.append(f"{record['step']:8d} {record['seconds']:9.1f} {record['tokens']:11,d} {record['loss']:8.4f} "
                          f"{tail} {record['rate']:9.2e}")
-        return "\n".join([*lines, self.ended] if self.ended else lines)
+        return "\n".join([*(lines if self.records else []), *([self.ended] if self.ended else [])])
 
     def to_json(self) -> str:
         """The history as JSON text."""
