@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--full] [--data FOLDER] [--budget SECONDS]"""
+"""python -m benchmarks [NAME ...] [--full] [--data FOLDER] [--budget SECONDS] [--only TEXT]"""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="the corpora (default FASTLM_DATA or ../shared/data)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="of each run of quality, budgets and ladder")
+    parser.add_argument("--only", default="", metavar="TEXT", help="training: only models whose name contains TEXT")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in NAMES:
             parser.error(f"benchmark {name!r} is not known; one of {', '.join(NAMES)} was expected")
     data = arguments.data or Path(os.environ.get("FASTLM_DATA") or Options.data)
-    options = Options(arguments.full, data, arguments.budget)
+    options = Options(arguments.full, data, arguments.budget, arguments.only)
     print(environment(), end="\n\n")
     failed = 0
     for name in arguments.names or NAMES:

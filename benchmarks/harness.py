@@ -35,11 +35,13 @@ class Skipped(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """``full``: the long budgets; ``data``: the folder of corpora; ``budget``: seconds of a quality run, or None."""
+    """``full``: the long budgets; ``data``: the folder of corpora; ``budget``: seconds of a quality run, or None;
+    ``only``: part of the names of the models to train, where the benchmark `training` is meant."""
 
     full: bool = False
     data: Path = ROOT.parent / "shared" / "data"
     budget: float | None = None
+    only: str = ""
 
 
 @dataclass(frozen=True)

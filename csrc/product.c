@@ -98,15 +98,19 @@ INLINE size_t vectors_from(size_t from, size_t N)
     return N - from >= WIDTH ? PANEL : (N - from + LANES - 1) / LANES;
 }
 
+/* Some rows of all panels before the next ones: a panel's rows alone lie G H floats apart, on as many pages. */
 static void panel_pack(float *out, const float *w, size_t K, size_t H, size_t G)
 {
-    for (size_t j = 0; j < H; j += LANES) {
-        const size_t left = H - j < LANES ? H - j : LANES;
-        for (size_t k = 0; k < K; k++)
-            for (size_t gate = 0; gate < G; gate++, out += LANES) {
-                memcpy(out, w + (k * G + gate) * H + j, left * sizeof *out);
-                if (left < LANES) memset(out + left, 0, (LANES - left) * sizeof *out);
-            }
+    for (size_t from = 0; from < K; from += LANES) {
+        const size_t end = K - from < LANES ? K : from + LANES;
+        for (size_t j = 0; j < H; j += LANES) {
+            const size_t left = H - j < LANES ? H - j : LANES;
+            float *to = out + (j * K + from * LANES) * G;
+            for (size_t row = from * G; row < end * G; row++, to += LANES)
+                if (left == LANES) memcpy(to, w + row * H + j, LANES * sizeof *to);
+                else
+                    for (size_t u = 0; u < LANES; u++) to[u] = u < left ? w[row * H + j + u] : 0.0f;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ every_model = pytest.mark.parametrize("name", ALL_MODELS)
 
 
 @every_model
-@pytest.mark.parametrize("sequences", [1, 3, 11])
+@pytest.mark.parametrize("sequences", [1, 3, 11, 25])
 def test_steps_are_the_rows_of_forward(name: str, sequences: int) -> None:
     model = model_of(name, V)
     rng = np.random.default_rng(1)

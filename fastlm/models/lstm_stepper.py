@@ -8,18 +8,23 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.batch import State
+from fastlm.int8 import Int8Parameter
 from fastlm.models.stepper import Stepper
 
 if TYPE_CHECKING:
     from fastlm.models.lstm import LSTM
 
 Array = np.ndarray
+# From here on the panels of training are faster, although weights, which may change, are packed anew at every step:
+# 16 sequences take 183 and 255 microseconds at H = 256, 64 take 464 and 708, and 1,793 and 3,838 at H = 512.
+_MANY = 16
 
 
 class LSTMStepper(Stepper):
     """A `Stepper` that allocates nothing large: one C call a layer reads every weight once.
 
-    It refers to the weights where they lie, and owns the state, the input (S, width) and the gates (S, 4H).
+    It refers to the weights where they lie, and owns the state, the input (S, width) and the gates (S, 4H); for many
+    sequences and float32 weights also gate panels, packed weights and the state before the step.
     """
 
     def __init__(self, model: LSTM, state: State) -> None:
@@ -36,6 +41,12 @@ class LSTMStepper(Stepper):
             self._layers.append((hidden, cell, x, *weights, parameters[f"bias{layer}"].value))
             x = hidden
         self._last = x
+        many = len(state) >= _MANY and not isinstance(parameters["input0"], Int8Parameter)
+        self._size = np.array([len(state)], np.uintp)
+        self._before = np.empty((2, len(state) if many else 0, model.hidden), np.float32)
+        self._panels = [tuple(np.empty((-(-model.hidden // 16), rows, 64), np.float32)
+                              for rows in (len(state), x.shape[1], model.hidden))
+                        for _, _, x, *_ in self._layers if many]
 
     def read(self, ids: Array | int) -> Array:
         if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
@@ -43,9 +54,24 @@ class LSTMStepper(Stepper):
         else:
             self._ids[:] = self.model.check_step(ids, len(self._ids))
         self._embedding.gather(self._first, self._ids)
+        if self._panels:
+            self._read_panels()
+            return self._last
         for hidden, cell, x, weight, recurrent, bias in self._layers:
             _core.lstm_step(hidden, cell, self._gates, x, weight, recurrent, bias)
         return self._last
+
+    def _read_panels(self) -> None:
+        """One step of every layer as training takes it."""
+        parameters = self.model.parameters
+        old_hidden, old_cell = self._before
+        for layer, (hidden, cell, x, _, _, bias) in enumerate(self._layers):
+            gates, weight, recurrent = self._panels[layer]
+            old_hidden[:], old_cell[:] = hidden, cell
+            _core.panel_pack(weight, parameters[f"input{layer}"].value)
+            _core.panel_pack(recurrent, parameters[f"recurrent{layer}"].value)
+            _core.panel_product(gates, x, weight, bias)
+            _core.lstm_forward(hidden, cell, gates, old_hidden, old_cell, recurrent, gates, None, None, self._size)
 
     @property
     def state(self) -> State:
