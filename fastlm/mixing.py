@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
-from fastlm.models import Corrected, Ensemble, KneserNey, Mixture, PrefixModel
+from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel, gate
 from fastlm.models.mixture import Mixed
 from fastlm.planner import PASSES, SMALL
 from fastlm.scoring import score_sequences
@@ -29,7 +29,8 @@ _PIECES = 64                # in which they are read,
 _TOGETHER = 16              # so many of them side by side
 _LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
 _LANES = 32
-_GATED = 2e-5               # seconds a token that fitting the gate takes
+_GATED = 4e-5               # seconds a token that fitting the gate, and how much to adapt, takes
+_ADAPTED = 10.0             # seconds from which on it is chosen how much to adapt
 _TIMED = 4                  # one in so many is scored before training, to know how long all will take
 LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
@@ -77,12 +78,13 @@ class Fitting:
 
 
 def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixModel]], text: Text, fitting: Fitting,
-                settled: Ensemble | None = None) -> tuple[PrefixModel, History, Plan | None]:
+                settled: Ensemble | None = None) -> tuple[PrefixModel, History, Plan | None, Adaptive | None]:
     """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
 
     counts: plain n-grams first, then others for which there may be time. choose: gives the networks for the time until
     so many seconds, none where that is too short for one; then the n-grams are all there is. settled: the model, of a
-    run that is being continued or done again.
+    run that is being continued or done again. Last comes the model as it adapts, where there was time to choose by how
+    much.
     """
     clock, seconds, held_out, threads = fitting.clock, fitting.seconds, text.held_out, fitting.threads
     end = 0.985 * seconds if seconds is not None else float("inf")
@@ -115,6 +117,7 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixM
     if isinstance(mixture, Corrected) and left_out is not None:
         mixture.left_out, mixture.base = left_out
     history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
+    adaptive = None
     if isinstance(mixture, Ensemble):
         if seconds is not None and held_out is not None:
             begun = clock.seconds()
@@ -125,17 +128,21 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixM
         if isinstance(mixture, Corrected):
             mixture.left_out = None
     if held_out is not None:
-        mixture.fit(*judged(mixture, held_out, threads, weighed))
+        loss, read, places = judged(mixture, held_out, threads, weighed)
+        mixture.fit(list(loss), read)
+        if len(mixture.parts) > 1 and (seconds is None or seconds >= _ADAPTED):
+            adaptive = _adaptive(mixture, held_out, loss, read, places)
     if recounts is not None:
         for part in counts:
             part.fit(recounts, threads)
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
     if len(mixture.parts) == 1:
-        return counts[0], history, None
+        return counts[0], history, None, None
     weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
     history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
-    return mixture, history, plan and replace(plan, recounted=recounts is not None, held_out=fitting.held_out)
+    plan = plan and replace(plan, recounted=recounts is not None, held_out=fitting.held_out)
+    return mixture, history, plan, adaptive
 
 
 def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, corrected: bool) -> Mixture:
@@ -145,9 +152,20 @@ def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, correct
     return Corrected(size, parts, folds) if corrected else Ensemble(size, parts)
 
 
-def judged(mixture: Mixture, corpus: Corpus, threads: int | None, most: int = _WEIGHED) -> tuple[Any, Array | None]:
-    """-log p (K, N) float64 of about `most` tokens, the first of every document, by each model mixed, and what the gate
-    reads of their contexts (N, 6).
+def _adaptive(mixture: Mixture, corpus: Corpus, loss: Array, read: Array | None, places: Array) -> Adaptive:
+    """The model that adapts, its weights chosen on the tokens that were judged."""
+    inputs, targets, starts = read_and_predict(corpus)
+    weights = np.log(mixture.weights)[None] if read is None else gate.log_weights(mixture.weights, mixture.gate, read)
+    nats, known = np.zeros(len(targets)), np.full(len(targets), -1, np.int32)
+    nats[places], known[places] = -np.logaddexp.reduce(weights.T - loss, axis=0), targets[places]
+    end = int(places.max(initial=-1)) + 1
+    return Adaptive(mixture.vocab_size, mixture).fit(inputs[:end], known[:end], starts[:end], nats[:end])
+
+
+def judged(mixture: Mixture, corpus: Corpus, threads: int | None,
+           most: int = _WEIGHED) -> tuple[Array, Array | None, Array]:
+    """-log p (K, N) float64 of about `most` tokens, the first of every document, by each model mixed, what the gate
+    reads of their contexts (N, 6), and which tokens of the corpus these are (N,).
 
     They are read side by side in 64 pieces or more, each from an empty prefix.
     """
@@ -160,21 +178,22 @@ def judged(mixture: Mixture, corpus: Corpus, threads: int | None, most: int = _W
     layer = mixture.output_layer
     assert isinstance(layer, Mixed)
 
-    def read(group: list[slice]) -> tuple[Array, Array | None]:
+    def read(group: list[slice]) -> tuple[Array, Array | None, Array]:
         with Tape(record=False):
             x, _ = mixture.read(Batch.of([inputs[part] for part in group]))
             wanted = Batch.of([targets[part] for part in group]).ids
             rows = layer.rows(x)
             counted = wanted >= 0
             features = layer.read(rows)
+            places = Batch.of([np.arange(part.start, part.stop) for part in group]).ids
             return (np.array(layer.each_nats(rows, wanted))[:, counted],
-                    None if features is None else features[counted])
+                    None if features is None else features[counted], places[counted])
     with one_thread_products(), Workers(threads) as workers:
         groups = [parts[first: first + _TOGETHER] for first in range(0, len(parts), _TOGETHER)]
         found = workers.run([lambda group=group: read(group) for group in groups])  # type: ignore[misc]
-    loss = np.concatenate([nats for nats, _ in found], axis=1)
-    features = [features for _, features in found if features is not None]
-    return loss, np.concatenate(features) if features else None
+    loss, places = np.concatenate([nats for nats, _, _ in found], axis=1), np.concatenate([at for *_, at in found])
+    features = [features for _, features, _ in found if features is not None]
+    return loss, np.concatenate(features) if features else None, places
 
 
 def judge(model: KneserNey, text: Text, threads: int | None, clock: Clock) -> History:

@@ -136,5 +136,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         say(f"n-grams and {count} of {chosen.hidden} units with dropout "
             f"{chosen.dropout:g}, which will read {tokens:,} tokens about {chosen.passes:.2g} times")
         return [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
-    found, history, kept = fit_mixture(counts, beside, text, fitting, settled)
-    return LanguageModel(vocabulary, found, history, kept, card)
+    found, history, kept, adaptive = fit_mixture(counts, beside, text, fitting, settled)
+    lm = LanguageModel(vocabulary, found, history, kept, card)
+    lm.adaptive = adaptive
+    return lm

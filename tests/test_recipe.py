@@ -133,6 +133,21 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
 
+def test_how_much_to_adapt_is_chosen_on_the_held_out_text():
+    """Every document has a word of its own, three in ten of its words."""
+    rng = np.random.default_rng(4)
+
+    def document():
+        own = rng.integers(0, 40)
+        return " ".join(f"w{own if rng.random() < 0.3 else rng.integers(0, 40)}" for _ in range(120)) + "\n"
+    lm = fastlm.train([document() for _ in range(60)], model="mixture", epochs=1, threads=1)
+    other = [document() for _ in range(20)]
+    chosen, static = lm.evaluate(other, adapt=True).nats, lm.evaluate(other).nats
+    assert lm.adaptive.model is lm.model and lm.adaptive.weights[1].max() > 0.1
+    lm.adaptive = None
+    assert chosen < lm.evaluate(other, adapt=True).nats and chosen < 0.99 * static
+
+
 def test_a_mixture_says_that_its_text_was_counted_in_part(monkeypatch):
     fit = KneserNey.fit
     monkeypatch.setattr(KneserNey, "fit", lambda self, text, threads=None: fit(self, text, threads, memory=48 * 3000))
