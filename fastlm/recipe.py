@@ -43,7 +43,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     seconds of wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents:
     "file", "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
     ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
-    are predicted sensibly. "auto" is n-grams and an LSTM, as wide as the time allows on this machine, mixed by weights
+    are predicted sensibly. "auto" is n-grams and LSTMs, as wide and as many as the time allows here, mixed by weights
     fitted on the held-out text, which the n-grams then count too unless it is `valid`; n-grams alone where the time or
     the text is too short for more; the card says what was chosen. "mixture" has an LSTM in any case. order: tokens of
     the longest n-grams, by default 5, and 8 of vocabularies of up to 512; "kneser-ney" is counted and takes no budget,
@@ -67,12 +67,12 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     size, tokens, size_in_bytes = len(vocabulary), len(corpus.ids), corpus.bytes
     mixed = isinstance(model, str) and model in ("auto", "mixture") and plan is None
 
-    def choose(until: float | None) -> planner.Choice | None:
-        """The network for the passes asked for, or for the time until so many seconds."""
+    def choose(until: float | None, most: int = 1) -> planner.Choice | None:
+        """The network, or up to so many, for the passes asked for, or for the time until so many seconds."""
         if until is None:
             return planner.choose(size, tokens, lambda hidden: tokens * (epochs or 1.0), 1)
         speed = planner.measure_speed(threads)
-        return planner.choose(size, tokens, planner.pace(size, until - clock.seconds(), speed))
+        return planner.choose(size, tokens, planner.pace(size, until - clock.seconds(), speed), most)
 
     def made(name: Any, chosen: planner.Choice | None = None, seed: int = seed) -> PrefixModel:
         return build(name, size, seed, order, softmax, vocabulary.counts,
@@ -127,7 +127,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
             return []
-        chosen = choose(until)
+        chosen = choose(until, planner.MOST)
         if free and chosen is None:
             say(f"n-grams alone: what is left of {seconds:g} s is too short for a network")
             return []

@@ -126,3 +126,10 @@ def test_what_it_needs() -> None:
         fastlm.Trainer(model, threads=1).fit(TEXT, epochs=1)
     with pytest.raises(ValueError, match=r"^loss = 'squared'; the output layer Trained has cross_entropy$"):
         fastlm.Trainer(Ensemble(V, [LSTM(V, hidden=2)]), loss="squared")
+
+
+def test_a_vector_that_nothing_reads_stays_as_it_is() -> None:
+    model = LSTM(V, hidden=3)
+    unread = model.parameter("unread", np.array([1.0, 2.0]))
+    fastlm.Trainer(model, threads=1).fit(TEXT, epochs=1)
+    assert unread.value.tolist() == [1.0, 2.0]

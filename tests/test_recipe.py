@@ -18,6 +18,7 @@ from fastlm.models import (
     PositionalOneHot,
     Transformer,
 )
+from fastlm.planner import MOST, Choice
 from fastlm.text.folding import fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -122,6 +123,24 @@ def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path, monkeypatch
     second = again()                                    # there would be, by now
     assert len(first.model.parts) == len(second.model.parts) == 2 and second.digest() == first.digest()
     assert second.card["chosen"] == "as in the checkpoint: KneserNey, LSTM"
+
+
+def test_a_network_by_name_has_all_of_the_time(monkeypatch):
+    asked = []
+
+    def choose(size, tokens, read, most):
+        asked.append(most)
+        return Choice(48, 0.0, 1.0, most)
+    monkeypatch.setattr("fastlm.planner.choose", choose)
+    fastlm.train([random_text(5)], model="lstm", budget=0.5, threads=1)
+    fastlm.train([random_text(5)], budget=1.5, threads=1)
+    assert asked == [1, MOST]
+
+
+def test_a_mixture_does_not_go_on_from_a_network(tmp_path):
+    fastlm.train([random_text(5)], model="decayed-bag", epochs=0.1, threads=1, checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match=r"run is a checkpoint of <DecayedBag\(.*>; one of n-grams and networks"):
+        fastlm.train([random_text(5)], epochs=0.1, threads=1, checkpoint=tmp_path / "run")
 
 
 def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
