@@ -1,5 +1,7 @@
 """What is trained in the time there is."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -75,10 +77,11 @@ def test_auto_says_what_it_chose() -> None:
     assert hurried.card["chosen"] == "n-grams alone: what is left of 0.002 s is too short for a network"
     whole = fastlm.train([lines(1, 900)], model="kneser-ney")   # there was no time to count what was held out
     assert len(hurried.model.tables["logp"]) < len(whole.model.tables["logp"])
-    both = fastlm.train([lines(1, 900)], budget=1.5, threads=2)
+    both = fastlm.train([lines(1, 900)], budget=3, threads=2)
     np.testing.assert_array_equal(both.model.parts[0].tables["logp"], whole.model.tables["logp"])
-    assert isinstance(both.model, Corrected) and both.card["chosen"].startswith(
-        "n-grams and an LSTM of ") and " units with dropout " in both.card["chosen"]
+    assert isinstance(both.model, Corrected)   # how many networks and how wide depends on the machine's speed
+    assert re.fullmatch(r"n-grams and (an LSTM|[2-8] LSTMs) of \d+ units(| with dropout 0\.\d+), "
+                        r"which will read [\d,]+ tokens about \d+ times", both.card["chosen"])
     words = fastlm.train([" ".join(f"w{i}" for i in range(520)) * 2], epochs=1, min_count=1, threads=1)
     assert type(words.model) is Ensemble and words.card["chosen"].endswith(" tokens about 0 times")
 
