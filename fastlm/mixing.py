@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,15 +30,18 @@ _PIECES = 64                # in which they are read,
 _TOGETHER = 16              # so many of them side by side
 _LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
 _LANES = 32
+_CHUNK = 64                 # characters of a lane a step
+_CHUNKED = 200_000          # in texts of so many, whose steps are many all the same
 _GATED = 4e-5               # seconds a token that fitting the gate, and how much to adapt, takes
 _ADAPTED = 10.0             # seconds from which on it is chosen how much to adapt
 _TIMED = 4                  # one in so many is scored before training, to know how long all will take
 LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
-_FOLDS = 8                  # in which a text is left out of what is counted, for a network that corrects it,
-_FOLDS_SHARE = 0.1          # where that takes no more than so much of the time,
+_FOLDS = 8                  # at least, in which a text is left out of what is counted, for a network that corrects it,
+_FOLDS_SHARE = 0.4          # as many of them as take no more than so much of the time,
+_FOLD = 0.7                 # each so much of counting,
 _FOLDS_BYTES = 6e8          # and no more memory;
-_LEAST_FOLDED = 10_000      # of shorter texts, what is counted would be too little
+_LEAST_FOLDED = 2000        # of shorter texts, what is counted would be too little
 _SAVING = 0.06              # seconds that writing the model and leaving may take, and
 _WRITTEN = 4e8              # bytes of it a second
 
@@ -66,23 +70,26 @@ class Fitting:
     report: dict[str, Any]    # the arguments of `Trainer.fit` for progress and checkpoints
 
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
-            passes: float | None = None, lanes: int | None = None) -> tuple[History, Plan | None]:
+            passes: float | None = None, lanes: int | None = None,
+            chunk: int | None = None) -> tuple[History, Plan | None]:
         """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
         plan = self.plan
         network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
         trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
-                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes)
+                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes, chunk=chunk)
         history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
                               budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
         return history, trainer.plan
 
 
-def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixModel]], text: Text, fitting: Fitting,
-                settled: Ensemble | None = None) -> tuple[PrefixModel, History, Plan | None, Adaptive | None]:
+def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], list[PrefixModel]], text: Text,
+                fitting: Fitting, settled: Ensemble | None = None
+                ) -> tuple[PrefixModel, History, Plan | None, Adaptive | None]:
     """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
 
     counts: plain n-grams first, then others for which there may be time. choose: gives the networks for the time until
-    so many seconds, none where that is too short for one; then the n-grams are all there is. settled: the model, of a
+    so many seconds and a text of so many tokens, none where that is too short for one; then the n-grams are all there
+    is. settled: the model, of a
     run that is being continued or done again. Last comes the model as it adapts, where there was time to choose by how
     much.
     """
@@ -106,16 +113,13 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixM
     reserved = _SAVING + sum(table.nbytes for part in counts for table in part.tables.values()) / _WRITTEN
     reserved += counted if recounts is not None else 0.0
     # a text that was counted in part would meet n-grams that left_out does not know
-    corrected = counts[0].vocab_size <= SMALL and not (isinstance(counts[0], KneserNey) and counts[0].note)
-    folds = 0 if settled is None else settled.options.get("folds", 0)
-    if settled is None and corrected and _FOLDS * counted < _FOLDS_SHARE * end \
-            and _LEAST_FOLDED <= len(text.corpus.ids) < _FOLDS_BYTES / (2 * counts[0].vocab_size):
-        folds = _FOLDS
-    left_out = leave_out(counts, text.corpus, folds, threads) if folds else None
-    networks = choose(None if seconds is None else end - reserved) if settled is None else []
-    mixture = settled or _mixture(counts, networks, folds, corrected)
-    if isinstance(mixture, Corrected) and left_out is not None:
-        mixture.left_out, mixture.base = left_out
+    folds, done = _folds(counts, text.corpus, seconds, counted) if settled is None else (
+        settled.options.get("folds", 0), settled.options.get("done", 0))
+    left_out, read = leave_out(counts, text.corpus, folds, done, threads) if folds else (None, text.corpus)
+    networks = choose(None if seconds is None else end - reserved, len(read.ids)) if settled is None else []
+    mixture = settled or _mixture(counts, networks, folds, done)
+    if isinstance(mixture, Corrected):
+        mixture.left_out = left_out
     history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
     adaptive = None
     if isinstance(mixture, Ensemble):
@@ -123,15 +127,16 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixM
             begun = clock.seconds()
             judged(mixture, held_out, threads, weighed // _TIMED)
             reserved += 1.2 * _TIMED * (clock.seconds() - begun) + _GATED * weighed
-        history, plan = fitting.fit(mixture, text, min(reserved, (seconds or 0.0) / 2), PASSES,
-                                    _LANES if seconds is not None and seconds >= _LONG else None)
+        long = seconds is not None and seconds >= _LONG
+        history, plan = fitting.fit(mixture, replace(text, corpus=read), min(reserved, (seconds or 0.0) / 2), PASSES,
+                                    _LANES if long else None, _CHUNK if folds and len(read.ids) >= _CHUNKED else None)
         if isinstance(mixture, Corrected):
-            mixture.left_out = None
+            mixture.left_out = left_out = None
     if held_out is not None:
-        loss, read, places = judged(mixture, held_out, threads, weighed)
-        mixture.fit(list(loss), read)
+        loss, gated, places = judged(mixture, held_out, threads, weighed)
+        mixture.fit(list(loss), gated)
         if len(mixture.parts) > 1 and (seconds is None or seconds >= _ADAPTED):
-            adaptive = _adaptive(mixture, held_out, loss, read, places)
+            adaptive = _adaptive(mixture, held_out, loss, gated, places)
     if recounts is not None:
         for part in counts:
             part.fit(recounts, threads)
@@ -145,11 +150,30 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None], list[PrefixM
     return mixture, history, plan, adaptive
 
 
-def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, corrected: bool) -> Mixture:
+def _folds(counts: list[Any], corpus: Corpus, seconds: float | None, counted: float) -> tuple[int, int]:
+    """Into how many folds to cut a text for a network that corrects its n-grams, and for how many of them there is time
+    and memory to find what these say with the fold left out: none where that does not pay.
+
+    counted: seconds that counting took.
+    """
+    model, tokens = counts[0], len(corpus.ids)
+    if model.vocab_size > SMALL or tokens < _LEAST_FOLDED or (isinstance(model, KneserNey) and model.note):
+        return 0, 0   # a text that was counted in part would meet n-grams that leave_out does not know
+    size = len(counts) * model.vocab_size * tokens
+    folds = max(_FOLDS, math.ceil(size / _FOLDS_BYTES))
+    done = min(folds, int(folds * _FOLDS_BYTES / size))
+    if seconds is not None:
+        done = min(done, int(_FOLDS_SHARE * seconds / (_FOLD * counted)))
+    elif done < folds:   # so many passes are asked for, over all of the text
+        return 0, 0
+    return (folds, done) if done else (0, 0)
+
+
+def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, done: int) -> Mixture:
     size, parts = counts[0].vocab_size, [*counts, *networks]
     if not networks:
         return Mixture(size, parts)
-    return Corrected(size, parts, folds) if corrected else Ensemble(size, parts)
+    return Corrected(size, parts, folds, done) if folds else Ensemble(size, parts)
 
 
 def _adaptive(mixture: Mixture, corpus: Corpus, loss: Array, read: Array | None, places: Array) -> Adaptive:

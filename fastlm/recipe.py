@@ -67,8 +67,9 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     size, tokens, size_in_bytes = len(vocabulary), len(corpus.ids), corpus.bytes
     mixed = isinstance(model, str) and model in ("auto", "mixture") and plan is None
 
-    def choose(until: float | None, most: int = 1) -> planner.Choice | None:
-        """The network, or up to so many, for the passes asked for, or for the time until so many seconds."""
+    def choose(until: float | None, most: int = 1, tokens: int = tokens) -> planner.Choice | None:
+        """The network, or up to so many, for the passes asked for over so many tokens, or for the time until so many
+        seconds."""
         if until is None:
             return planner.choose(size, tokens, lambda hidden: tokens * (epochs or 1.0), 1)
         speed = planner.measure_speed(threads)
@@ -121,20 +122,20 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     letters = vocabulary.letters()
     counts = [network, *(Factored(size, factors, letters) for factors in usual_factors(letters))]
 
-    def beside(until: float | None) -> list[PrefixModel]:
-        """The networks to mix the n-grams with; none where the time is too short for one."""
+    def beside(until: float | None, read: int) -> list[PrefixModel]:
+        """The networks to mix the n-grams with, that read so many tokens; none where the time is too short for one."""
         free = model == "auto" and epochs is None
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
             return []
-        chosen = choose(until, planner.MOST)
+        chosen = choose(until, planner.MOST, read)
         if free and chosen is None:
             say(f"n-grams alone: what is left of {seconds:g} s is too short for a network")
             return []
         chosen = chosen or planner.NARROWEST
         count = "an LSTM" if chosen.networks == 1 else f"{chosen.networks} LSTMs"
         say(f"n-grams and {count} of {chosen.hidden} units with dropout "
-            f"{chosen.dropout:g}, which will read {tokens:,} tokens about {chosen.passes:.2g} times")
+            f"{chosen.dropout:g}, which will read {read:,} tokens about {chosen.passes:.2g} times")
         return [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
     found, history, kept, adaptive = fit_mixture(counts, beside, text, fitting, settled)
     lm = LanguageModel(vocabulary, found, history, kept, card)

@@ -80,20 +80,20 @@ def adapted(model, p, ids, steps, starts, state):
 
 
 def corrected(model, p, ids, steps, starts, state):
-    """n-grams, networks, and the n-grams' log-probabilities moved by what each network's last rows say."""
+    """n-grams, networks, and the n-grams' log-probabilities scaled and moved by what each network's last rows say."""
     forms = {models.KneserNey: ngram_oracle.kneser_ney, models.LSTM: oracle.lstm_model}
-    each, moved, base = [], [], 0.0
+    each, moved = [], []
     for index, part in enumerate(model.parts):
         own = {name[2:]: array for name, array in state.items() if name.startswith(f"{index}/")}
         values = {name: parameter.value.astype(float) for name, parameter in part.parameters.items()}
         each.append(oracle.log_softmax(forms[type(part)](part, values, ids, steps, starts, own)))
-        if index < len(model.base):
-            base = base + model.base[index] * np.exp(each[-1])
-        else:
+        if part.parameters:
             plain = values | {"output": np.eye(part.hidden), "output_bias": np.zeros(1)}
             rows = oracle.lstm_model(part, plain, ids, steps, starts, own)
-            moved.append(rows @ p[f"correction{index}"] + p[f"correction_bias{index}"])
-    each += [oracle.log_softmax(np.log(base) + shift) for shift in moved]
+            scale = rows @ p[f"scale{index}"] + p[f"scale_bias{index}"]
+            moved.append(rows @ p[f"correction{index}"] + p[f"correction_bias{index}"]
+                         + sum(scale[:, [k]] * each[k] for k in range(scale.shape[1])))
+    each += [oracle.log_softmax(shift) for shift in moved]
     return np.log(sum(w * np.exp(x) for w, x in zip(model.weights, each, strict=True)))
 
 
@@ -161,7 +161,7 @@ ALL_MODELS = NETWORKS | {
         models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3)]), corrected),
     "Corrected, several": (lambda v: models.Corrected(v, [
         models.KneserNey(v, order=2), models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3),
-        models.LSTM(v, hidden=7, width=2)], folds=3), corrected),
+        models.LSTM(v, hidden=7, width=2)]), corrected),
     "Ensemble": (lambda v: models.Ensemble(v, [
         models.KneserNey(v, order=2), models.LSTM(v, hidden=5, width=3),
         models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3]))]), mixture),
@@ -186,8 +186,6 @@ def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
         for part in model.parts:
             randomise(part, rng)
         model.weights = rng.dirichlet(np.ones(len(model.weights)))
-    if isinstance(model, models.Corrected) and model.folds:
-        model.base = rng.dirichlet(np.ones(len(model.base)))
     if isinstance(model, models.Adaptive):
         randomise(model.model, rng)
         model.weights = rng.uniform(0.1, 0.6, model.weights.shape)

@@ -49,36 +49,36 @@ def test_each_network_has_its_own_loss_and_the_gradients_norm_is_of_one() -> Non
 
 
 def test_two_corrected_networks_are_two_models_corrected_by_one() -> None:
-    table = np.log(RNG.dirichlet(np.ones(V), 63)).astype(np.float16)
+    table = RNG.integers(0, 200, (2, 63, V)).astype(np.uint8)
     parts = [KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT)]
-    both = drawn(Corrected(V, [*parts, LSTM(V, hidden=5, width=3), LSTM(V, hidden=4, width=2)], folds=2))
+    both = drawn(Corrected(V, [*parts, LSTM(V, hidden=5, width=3), LSTM(V, hidden=4, width=2)]))
     loss, found = gradients(both, 0.1, table)
     total = 0.0
     for index in (2, 3):
-        one = Corrected(V, [*parts, both.parts[index]], folds=2)
+        one = Corrected(V, [*parts, both.parts[index]])
         for name, parameter in one.parameters.items():
             parameter.value[:] = both.parameters[
-                name.replace("2", str(index)) if name.startswith("correction") else f"{index}/{name}"].value
+                name.replace("2", str(index)) if name.startswith(("correction", "scale")) else f"{index}/{name}"].value
         alone, wanted = gradients(one, 0.1, table)
         total += alone / 2
         for name, gradient in wanted.items():
-            own = name.replace("2", str(index)) if name.startswith("correction") else f"{index}/{name}"
+            own = name.replace("2", str(index)) if name.startswith(("correction", "scale")) else f"{index}/{name}"
             np.testing.assert_allclose(found[own], gradient / 2**0.5, rtol=1e-4, atol=1e-7)
     assert loss == pytest.approx(total, rel=1e-6)
 
 
 def test_what_is_corrected_in_training_is_the_table_at_the_batchs_places() -> None:
-    """U and c are zero, so the loss is half the network's and half the table's own."""
-    table = np.log(RNG.dirichlet(np.ones(V), 63)).astype(np.float16)
-    model = Corrected(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)], folds=2)
+    """U, S and c are zero, so the loss is a tenth of the network's and nine tenths of the table's own."""
+    table = RNG.integers(0, 200, (1, 63, V)).astype(np.uint8)
+    model = Corrected(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)])
     loss, _ = gradients(model, 1.0, table)
     network, _ = gradients(model.parts[1], 1.0)
     targets = Batch.of([text[1:] for text in TEXT]).ids
     places = Batch.of([np.arange(39), np.arange(40, 62)]).ids
     counted = np.setdiff1d(np.arange(61), [2, 30])
-    rows = table.astype(float)[places[counted]]
+    rows = table[0, places[counted]] / -16
     rows -= np.log(np.exp(rows).sum(1, keepdims=True))
-    assert loss == pytest.approx(network / 2 - rows[np.arange(59), targets[counted]].sum() / 2, rel=1e-5)
+    assert loss == pytest.approx(network / 10 - rows[np.arange(59), targets[counted]].sum() * 0.9, rel=1e-5)
 
 
 def test_ngrams_are_not_read_in_training_where_they_are_not_needed(monkeypatch) -> None:
@@ -95,6 +95,7 @@ def test_the_same_bytes_on_any_number_of_threads(threads) -> None:
     def trained(threads):
         model = drawn(Corrected(V, [KneserNey(V, order=3).fit([text]), LSTM(V, hidden=5, dropout=0.2),
                                     LSTM(V, hidden=5, seed=1, dropout=0.2)]))
+        model.left_out = np.random.default_rng(2).integers(0, 90, (1, 1500, V)).astype(np.uint8)
         fastlm.Trainer(model, threads=threads).fit([text], epochs=2)
         return b"".join(parameter.value.tobytes() for parameter in model.parameters.values())
     text = np.random.default_rng(1).integers(0, V, 1500)
@@ -106,9 +107,7 @@ def test_it_is_kept_in_a_file(small, tmp_path) -> None:
     vocabulary = fastlm.Vocabulary(["\n", *"abcde", "<unk>"], unit="char")
     parts = [KneserNey(V, order=3).fit(TEXT), Factored(V, [2, 1]).fit(TEXT)]
     parts += [LSTM(V, hidden=5), LSTM(V, hidden=5, seed=1)]
-    for model in (drawn(Ensemble(V, parts)), drawn(Corrected(V, parts, folds=4))):
-        if isinstance(model, Corrected):
-            model.base = np.array([0.3, 0.7])
+    for model in (drawn(Ensemble(V, parts)), drawn(Corrected(V, parts))):
         lm = fastlm.LanguageModel(vocabulary, model)
         if small:
             lm = lm.quantized()
@@ -121,7 +120,7 @@ def test_it_is_kept_in_a_file(small, tmp_path) -> None:
 def test_what_it_needs() -> None:
     with pytest.raises(ValueError, match=r"^parts are KneserNey, Factored; a network among them was expected$"):
         Ensemble(V, [KneserNey(V), Factored(V, [1])])
-    model = Corrected(V, [KneserNey(V).fit(TEXT), LSTM(V, hidden=2)], folds=2)
+    model = Corrected(V, [KneserNey(V).fit(TEXT), LSTM(V, hidden=2)])
     with pytest.raises(ValueError, match=r"^left_out is None; what `leave_out` gives for the text to train on was exp"):
         fastlm.Trainer(model, threads=1).fit(TEXT, epochs=1)
     with pytest.raises(ValueError, match=r"^loss = 'squared'; the output layer Trained has cross_entropy$"):

@@ -8,7 +8,7 @@ import pytest
 
 from fastlm import Corpus
 from fastlm.models import Factored, KneserNey
-from fastlm.models.gate import fit_weights
+from fastlm.models.corrected import decoded
 from fastlm.training.batches import DocumentBatches, LaneBatches, read_and_predict
 from fastlm.training.left_out import leave_out
 
@@ -29,32 +29,39 @@ def chain(count, seed):
 def test_each_fold_is_predicted_by_what_was_counted_of_the_others(boundary) -> None:
     corpus = replace(Corpus.from_ids([chain(70, 1), chain(1, 2)[:1], chain(50, 3)]), boundary=boundary)
     parts = [KneserNey(V, order=3, boundary=boundary), Factored(V, [2])]
-    table, weights = leave_out(parts, corpus, 3, threads=2)
-    assert table.shape == (121, V) and table.dtype == np.float16 and weights.shape == (2,)
+    table, same = leave_out(parts, corpus, 3, threads=2)
+    assert same is corpus
+    assert table.shape == (2, 121, V) and table.dtype == np.uint8
     ids = corpus.ids
     # folds of 40, 41 and 40 tokens; what a cut leaves of a document is a document
     folds = [([ids[:40]], [ids[40:70], ids[70:71], ids[71:]]),
              ([ids[40:70], ids[70:71], ids[71:81]], [ids[:40], ids[81:]]),
              ([ids[81:]], [ids[:40], ids[40:70], ids[70:71], ids[71:81]])]
-    rows, nats = [], []
+    rows: list[list[np.ndarray]] = [[], []]
     for own, rest in folds:
         if rest[0] is not ids and len(rest) == 4:
             rest = [ids[:70], *rest[2:]]
-        each = []
-        for part in (KneserNey(V, order=3, boundary=boundary), Factored(V, [2])):
+        for part, found in zip((KneserNey(V, order=3, boundary=boundary), Factored(V, [2])), rows, strict=True):
             part.fit(replace(Corpus.from_ids(rest), boundary=boundary), 1)
-            inputs, targets, _ = read_and_predict(replace(Corpus.from_ids(own), boundary=boundary))
+            inputs, _, _ = read_and_predict(replace(Corpus.from_ids(own), boundary=boundary))
             ends = np.cumsum([0, *map(len, own)])
-            each.append(np.concatenate([part.log_probabilities(inputs[a:b])
-                                        for a, b in pairwise(ends)]))
-        if not rows:
-            counted = np.flatnonzero(targets >= 0)
-            np.testing.assert_allclose(weights, fit_weights(np.array(
-                [-part[counted, targets[counted]] for part in each], np.float64)), rtol=1e-6)
-        rows.append(np.log(sum(w * np.exp(part.astype(float)) for w, part in zip(weights, each, strict=True))))
-        nats.append(each)
-    np.testing.assert_allclose(table.astype(float), np.concatenate(rows), rtol=2e-3, atol=1e-3)
+            found += [part.log_probabilities(inputs[a:b]) for a, b in pairwise(ends)]
+    for codes, found in zip(table, rows, strict=True):
+        np.testing.assert_allclose(decoded(codes), np.maximum(np.concatenate(found), -255 / 16), atol=1 / 32 + 1e-5)
     np.testing.assert_array_equal(table, leave_out(parts, corpus, 3, threads=1)[0])
+
+
+def test_some_of_the_folds() -> None:
+    """Of 121 tokens in five folds the second and the fourth: 24 to 48 and 73 to 97, with what was a document's end."""
+    corpus = Corpus.from_ids([chain(70, 1), chain(10, 2), chain(41, 3)])
+    parts = [KneserNey(V, order=3), Factored(V, [2])]
+    whole, _ = leave_out(parts, corpus, 5)
+    table, text = leave_out(parts, corpus, 5, done=2)
+    np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[24:48], corpus.ids[73:97]]))
+    assert text.offsets.tolist() == [0, 24, 31, 48]
+    np.testing.assert_array_equal(table, np.concatenate([whole[:, 24:48], whole[:, 73:97]], axis=1))
+    with pytest.raises(ValueError, match=r"^done = 6; 1 to 5 folds were expected$"):
+        leave_out(parts, corpus, 5, done=6)
 
 
 def test_nothing_leaks() -> None:
@@ -62,15 +69,13 @@ def test_nothing_leaks() -> None:
     the plain counts a text's own tokens are far likelier. The bound is that of shared/design for an offset."""
     own, new = Corpus.from_ids([chain(4000, 1)]), Corpus.from_ids([chain(4000, 2)])
     parts = [KneserNey(V, order=8), Factored(V, [1, 2, 3])]
-    table, weights = leave_out(parts, own, 8)
-    left_out = -table[np.arange(3999), own.ids[1:]].astype(float).mean()
-
-    def said(text):
-        """Nats of a text by the same mixture of models that have counted all of the first."""
-        each = [part.fit(own).log_probabilities(text.ids[:-1])[np.arange(3999), text.ids[1:]] for part in parts]
-        return -np.log(sum(w * np.exp(part.astype(float)) for w, part in zip(weights, each, strict=True))).mean()
-    assert abs(left_out - said(new)) < 0.03 * said(new)
-    assert said(own) < 0.95 * left_out
+    for codes, part in zip(leave_out(parts, own, 8)[0], parts, strict=True):
+        left_out = -decoded(codes)[np.arange(3999), own.ids[1:]].mean()
+        part.fit(own)
+        said_own, said_new = (-part.log_probabilities(text.ids[:-1])[np.arange(3999), text.ids[1:]].mean()
+                              for text in (own, new))
+        assert abs(left_out - said_new) < 0.03 * said_new
+        assert said_own < 0.95 * left_out
 
 
 def test_how_many_folds() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 import fastlm
 from fastlm.architectures import build
+from fastlm.mixing import _folds
 from fastlm.models import (
     GRU,
     LSTM,
@@ -146,10 +147,26 @@ def test_a_mixture_does_not_go_on_from_a_network(tmp_path):
 def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
     text = random_text(7) * 3
     lm = fastlm.train([text], "char", epochs=0.2, threads=1)
-    assert isinstance(lm.model, Corrected) and lm.model.folds == 8 and lm.model.base.min() > 0
+    assert isinstance(lm.model, Corrected) and (lm.model.folds, lm.model.done) == (8, 8)
     assert lm.model.left_out is None
     again = fastlm.train([text], "char", plan=lm.plan, threads=2)
     assert again.digest() == lm.digest() and again.plan == lm.plan
+
+
+def test_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
+    """Two n-grams of 50 words over 10,000 tokens are a million bytes; a fold takes 0.7 of what counting took."""
+    counts, corpus = [KneserNey(50), KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(10_000, np.int32)])
+    assert _folds(counts, corpus, None, 1.0) == (8, 8)
+    assert _folds(counts, corpus, 10.0, 1.0) == (8, 5)
+    assert _folds(counts, corpus, 1.0, 1.0) == (0, 0)
+    for limit, wanted in ((1e6, (8, 8)), (4e5, (8, 3)), (5e4, (20, 1))):
+        monkeypatch.setattr("fastlm.mixing._FOLDS_BYTES", limit)
+        assert _folds(counts, corpus, 100.0, 1.0) == wanted
+    assert _folds(counts, corpus, None, 1.0) == (0, 0)
+    counts[0].note = "; counted in part"
+    assert _folds(counts, corpus, 100.0, 1.0) == (0, 0)
+    assert _folds([KneserNey(513)], corpus, 100.0, 1.0) == _folds(
+        [KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(1999, np.int32)]), 100.0, 1.0) == (0, 0)
 
 
 def test_how_much_to_adapt_is_chosen_on_the_held_out_text():
@@ -180,7 +197,7 @@ def test_a_mixture_does_not_count_what_judges_it():
     everything = fastlm.train([random_text(3)], model="kneser-ney")
     np.testing.assert_array_equal(lm.model.parts[0].tables["logp"], everything.model.tables["logp"])
     tiny = fastlm.train(["a b a\n"], model="mixture", epochs=1)   # too little to hold anything out
-    assert tiny.model.weights.tolist() == [0.2] * 5 and tiny.card["held_out"] == 0
+    assert tiny.model.weights.tolist() == [0.25] * 4 and tiny.card["held_out"] == 0
 
 
 @pytest.mark.parametrize("options, message", [

@@ -1,4 +1,4 @@
-"""n-grams, networks, and the n-grams as the same networks correct them, mixed."""
+"""n-grams, and networks that correct them, mixed."""
 
 from __future__ import annotations
 
@@ -17,49 +17,58 @@ from fastlm.models.prefix import PrefixModel
 from fastlm.tape import Parameter, Variable
 
 Array = np.ndarray
+_OWN = 0.1      # of a network's loss, that of its own prediction
+_STEPS = 16.0   # in a nat
 
 
 class Corrected(Ensemble):
-    """A Mixture of p_n, softmax(x W + b) and softmax(ln p_n + x U + c), x being what a network makes of the prefix.
+    """A Mixture of n-grams p_k, k = 1 ... K, and for every network of softmax(x W + b) and
+    softmax(sum over k of s_k(x) ln p_k + x U + c), s(x) = x S + d, x being what it makes of the prefix.
 
-    `parts`: a KneserNey, other n-grams, and last the networks. W and U read the same x and are trained at once, half of
-    the loss each, p_n being what the n-grams would say had they not counted the token: on the text that they counted,
-    they are far too sure of themselves. Without `folds` p_n is the KneserNey's alone, and `KneserNey.left_out` knows
-    it; otherwise all n-grams', mixed by the weights ``base``, and ``left_out`` must hold it for the text trained on:
-    `training.left_out.leave_out` finds both. U and c begin at zero, so what is corrected begins as the n-grams. For
-    vocabularies of characters: every row needs all V of p_n. Residuals of n-grams: Li et al. 2022, "N-gram is back".
+    `parts`: a KneserNey, other n-grams, and last the networks. What corrects the n-grams has only to learn what they
+    miss, and where to believe which of them; that a tenth of the loss is of the network's own prediction, W and b,
+    keeps x from resting on them. In training p_k must be what the n-grams say where they have not counted the token:
+    on the text that they counted, they are far too sure of themselves. ``left_out`` holds it for all of the text
+    trained on: see `training.left_out.leave_out`, whose arguments `folds` and `done` are kept here. U, S and c begin at
+    zero and d at 1/K, the n-grams' geometric mean; until `fit` what is corrected has nine tenths of the weight. For
+    vocabularies of characters: every row needs all V of every p_k. Residuals of n-grams: Li et al. 2022, "N-gram is
+    back"; products of models by weights that depend on the context: Mahoney 2005, "Adaptive weighing of context
+    models for lossless data compression".
 
     >>> from fastlm.models import KneserNey, LSTM
     >>> Corrected(5, [KneserNey(5, order=2), LSTM(5, hidden=3)]).log_probabilities([4, 0]).shape
     (2, 5)
     """
 
-    def __init__(self, vocab_size: int, parts: Sequence[PrefixModel | dict[str, Any]], folds: int = 0) -> None:
-        super().__init__(vocab_size, parts, **({"folds": folds} if folds else {}))
+    def __init__(self, vocab_size: int, parts: Sequence[PrefixModel | dict[str, Any]], folds: int = 0,
+                 done: int = 0) -> None:
+        super().__init__(vocab_size, parts, **({"folds": folds, "done": done} if folds else {}))
         first = self.networks[0]
         if not isinstance(self.parts[0], KneserNey) or self.networks != list(range(first, len(self.parts))) \
                 or any(isinstance(self.parts[index], Mixture) for index in self.networks):
             raise ValueError(f"parts are {self.kinds()}; a KneserNey first and networks last were expected")
-        self.folds = folds
-        self.left_out: Array | None = None   # ln p_n (N, V) float16 of every token of the text
-        self.base = np.eye(1, first)[0]      # (n-grams,) float64
+        self.folds, self.done, self.ngrams = folds, done, first
+        self.left_out: Array | None = None   # (K, N, V) uint8, see `coded`
+        self.weights = np.repeat([0.1 / len(self.parts), 0.9 / len(self.networks)],
+                                 [len(self.parts), len(self.networks)])
         one = Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1)
         for index in self.networks:
             width = self.parts[index].read(one)[0].value.shape[1]
             self.parameter(f"correction{index}", np.zeros((width, vocab_size)))
             self.parameter(f"correction_bias{index}", np.zeros(vocab_size))
+            self.parameter(f"scale{index}", np.zeros((width, first)))
+            self.parameter(f"scale_bias{index}", np.full(first, 1 / first))
 
     def mixed(self) -> Mixed:
         return _Corrected(self)
-
-    def trained_on(self) -> list[int]:
-        return self.networks if self.folds else [0, *self.networks]
 
     # keeping ------------------------------------------------------------------------------------------------------
 
     def own(self) -> dict[str, Parameter]:
         """The parameters that are no network's."""
-        return {name: parameter for name, parameter in self.parameters.items() if name.startswith("correction")}
+        names = [f"{name}{index}" for index in self.networks
+                 for name in ("correction", "correction_bias", "scale", "scale_bias")]
+        return {name: self.parameters[name] for name in names if name in self.parameters}
 
     def gather(self) -> None:
         own = self.own()
@@ -68,27 +77,20 @@ class Corrected(Ensemble):
 
     def quantized(self) -> Mixture:
         out = super().quantized()
-        assert isinstance(out, Corrected)
-        out.base = self.base.copy()
         for name, parameter in self.own().items():
-            if len(parameter.shape) == 2:
+            if name.startswith("correction") and len(parameter.shape) == 2:
                 out.parameters[name] = Int8Parameter.of(parameter, False)
-            else:
+            else:   # of so few columns nothing would be saved
                 out.parameters[name].value[:] = parameter.value
         return out
 
     def tensors(self) -> dict[str, Array]:
-        return super().tensors() | {"base": self.base} | {
-            name + ending: array for name, parameter in self.own().items()
-            for ending, array in parameter.tensors().items()}
+        return super().tensors() | {name + ending: array for name, parameter in self.own().items()
+                                    for ending, array in parameter.tensors().items()}
 
     def restore(self, tensors: dict[str, Array]) -> None:
-        base, own = tensors.get("base"), {name for name in tensors if name.startswith("correction")}
-        if base is None or base.dtype != np.float64 or base.shape != self.base.shape or not (base >= 0).all() \
-                or abs(base.sum() - 1) > 1e-9:
-            raise ValueError(f"its base is {base}; {len(self.base)} numbers of sum 1 were expected")
-        super().restore({name: tensor for name, tensor in tensors.items() if name not in own | {"base"}})
-        self.base = base.copy()
+        own = {name for name in tensors if name.removesuffix("/scale") in self.own()}
+        super().restore({name: tensor for name, tensor in tensors.items() if name not in own})
         for name, parameter in self.own().items():
             found = tensors.get(name)
             if found is None or found.shape != parameter.shape:
@@ -107,58 +109,61 @@ class _Corrected(Trained):
         super().__init__(model)
         self.corrected, self.mixed = model, len(model.parts) + len(model.networks)
 
-    def _shift(self, x: Any, index: int) -> Variable:
+    def _corrected(self, x: Any, index: int, logs: Sequence[Array]) -> Variable:
+        """The logits (N, V) of n-grams of log-probabilities `logs`, as a network corrects them."""
         own = self.corrected.parameters
-        return autodiff.linear(x, own[f"correction{index}"], own[f"correction_bias{index}"])
+        shift, scale = (autodiff.linear(x, own[f"{name}{index}"], own[f"{name}_bias{index}"])
+                        for name in ("correction", "scale"))
+        return scaled_sum(shift, scale, logs)
 
     def loss_of(self, x: Joined, index: int, targets: Array, scale: float) -> float:
-        model, third = self.corrected, self._shift(x.rows[index], index)
-        if not model.folds:
-            counts = model.parts[0]
-            assert isinstance(counts, KneserNey)
-            _core.add(third.value, counts.left_out(x.rows[0].value, targets, logits=True)[1])   # type: ignore[arg-type]
-        elif model.left_out is None or x.places is None:
+        model = self.corrected
+        if model.left_out is None or x.places is None:
             raise ValueError("left_out is None; what `leave_out` gives for the text to train on was expected")
-        else:
-            third.value += model.left_out[x.places]
-        return 0.5 * (super().loss_of(x, index, targets, scale / 2)
-                      + autodiff.cross_entropy(third, targets, scale / 2))
+        logits = self._corrected(x.rows[index], index, [decoded(codes[x.places]) for codes in model.left_out])
+        return _OWN * super().loss_of(x, index, targets, _OWN * scale) \
+            + (1 - _OWN) * autodiff.cross_entropy(logits, targets, (1 - _OWN) * scale)
 
     def each(self, rows: list[Array]) -> Iterator[Array]:
-        based = []
+        logs = []
         for index, own in enumerate(super().each(rows)):
-            if index < len(self.corrected.base) and self.corrected.base[index]:
-                based.append(own.copy())
+            if index < self.corrected.ngrams:
+                logs.append(own.copy())
             yield own
-        base = self._base(based)
         for index in self.corrected.networks:
-            third = self._shift(rows[index], index).value
-            _core.add(third, base)
-            _core.log_softmax(third, third)
-            yield third
+            out = self._corrected(rows[index], index, logs).value
+            _core.log_softmax(out, out)
+            yield out
 
     def each_nats(self, rows: list[Array], targets: Array) -> list[Array]:
-        model = self.corrected
-        base = self._base([part.predictor.logits(own).value for part, own, weight
-                           in zip(model.parts, rows, model.base, strict=False) if weight])
-        nats = super().each_nats(rows, targets)
+        model, nats = self.corrected, super().each_nats(rows, targets)
+        logs = [part.predictor.logits(own).value
+                for part, own in zip(model.parts[:model.ngrams], rows, strict=False)]
         for index in model.networks:
-            third = self._shift(rows[index], index).value
-            _core.add(third, base)
             nats.append(np.empty(len(targets), np.float64))
-            _core.cross_entropy(nats[-1], third, targets)
+            _core.cross_entropy(nats[-1], self._corrected(rows[index], index, logs).value, targets)
         return nats
 
-    def _base(self, each: list[Array]) -> Array:
-        """ln p_n (N, V) float32 from the log-probabilities of the n-grams that make it."""
-        return log_mixture(each, self.corrected.base[self.corrected.base > 0])
+
+def scaled_sum(shift: Variable, scale: Variable, logs: Sequence[Array]) -> Variable:
+    """shift + sum over k of scale[:, k] logs_k, in the buffer of shift. shift and each logs_k (N, V), scale (N, K)."""
+    for k, own in enumerate(logs):
+        shift.value += scale.value[:, k: k + 1] * own
+    out = Variable(shift.value, disposable=True)
+
+    def back(gradient: Array) -> None:
+        into = scale.added()
+        for k, own in enumerate(logs):
+            into[:, k] += np.einsum("nv,nv->n", gradient, own)
+        shift.take(gradient)
+    return autodiff.record(out, back)
 
 
-def log_mixture(each: list[Array], weights: Array) -> Array:
-    """ln of the sum over k of weights_k exp(each_k), each (N, V) float32: in the first of them."""
-    out = each[0]
-    out += np.float32(np.log(weights[0]))
-    for own, weight in zip(each[1:], weights[1:], strict=True):
-        own += np.float32(np.log(weight))
-        np.logaddexp(out, own, out=out)
-    return out
+def coded(logs: Array) -> Array:
+    """Log-probabilities in one byte each, to a sixteenth of a nat; what is less than e^-15.9 becomes that."""
+    return np.rint(np.minimum(logs * -_STEPS, 255)).astype(np.uint8)
+
+
+def decoded(codes: Array) -> Array:
+    """The float32 log-probabilities of `coded`."""
+    return codes * np.float32(-1 / _STEPS)

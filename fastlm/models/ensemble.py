@@ -60,11 +60,7 @@ class Ensemble(Mixture):
         tape = active()
         if tape is None or not tape.record:
             return super().read(batch, state)
-        return self.features(batch, state, self.trained_on())
-
-    def trained_on(self) -> list[int]:
-        """The parts that the loss needs."""
-        return self.networks
+        return self.features(batch, state, self.networks)
 
     def restore(self, tensors: dict[str, Array]) -> None:
         super().restore(tensors)

@@ -9,53 +9,50 @@ from itertools import pairwise
 import numpy as np
 
 from fastlm.batch import Batch
-from fastlm.models import PrefixModel, gate
-from fastlm.models.corrected import log_mixture
+from fastlm.models import PrefixModel
+from fastlm.models.corrected import coded
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.workers import Workers
 
 Array = np.ndarray
-_ROWS = 1 << 14
+_ROWS = 1 << 12
 
 
-def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int,
-              threads: int | None = None) -> tuple[Array, Array]:
-    """ln p (N, V) float16 of every token after every prefix of a text, by models that have counted only the other
-    folds; and the weights (K,) by which they are mixed.
+def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
+              threads: int | None = None) -> tuple[Array, Corpus]:
+    """ln p (K, N, V) of every token after every prefix of a text, by models that have counted only the other folds, in
+    bytes as `models.corrected.coded`; and the text itself, of N tokens.
 
-    parts: K models with a `fit`, which are made anew and counted `folds` times each; the weights are those that predict
-    the first fold best. Cross-fitting, as in stacked regressions (Breiman 1996). Any number of threads gives the same
-    bytes. Raises ValueError for fewer than two folds, or more than there are tokens.
+    parts: K models with a `fit`, which are made anew and counted `done` times each. done: of how many folds, spread
+    evenly, this is found; by default of all, or the text becomes those stretches of it. Cross-fitting, as in stacked
+    regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
     """
     if not 2 <= folds <= len(corpus.ids):
         raise ValueError(f"folds = {folds}; 2 to {len(corpus.ids)}, the tokens of the text, were expected")
+    done = folds if done is None else done
+    if not 1 <= done <= folds:
+        raise ValueError(f"done = {done}; 1 to {folds} folds were expected")
     cuts = [round(len(corpus.ids) * fold / folds) for fold in range(folds + 1)]
-    out = np.empty((len(corpus.ids), parts[0].vocab_size), np.float16)
+    chosen = [(2 * index + 1) * folds // (2 * done) for index in range(done)]
+    stretches = [(cuts[fold], cuts[fold + 1]) for fold in chosen]
+    ends = np.cumsum([0, *(last - first for first, last in stretches)]).tolist()
+    out = np.empty((len(parts), ends[-1], parts[0].vocab_size), np.uint8)
 
-    def predicted(part: PrefixModel, first: int, last: int) -> Array:
-        """ln p (last - first, V) float32 of a stretch by one model of the rest."""
+    def fill(into: Array, part: PrefixModel, first: int, last: int) -> None:
         model = PrefixModel.build(part.config())
         model.fit(_without(corpus, first, last), 1)   # type: ignore[attr-defined]
         inputs, _, starts = read_and_predict(_stretch(corpus, first, last))
         x, _ = model.read(Batch.lanes(inputs[:, None], starts[:, None]))
-        rows = np.empty((last - first, model.vocab_size), np.float32)
-        for begin in range(0, len(rows), _ROWS):
-            model.predictor.write(rows[begin: begin + _ROWS], x.value[begin: begin + _ROWS])
-        return rows
-
+        for begin in range(0, last - first, _ROWS):
+            rows = np.empty((min(_ROWS, last - first - begin), model.vocab_size), np.float32)
+            model.predictor.write(rows, x.value[begin: begin + _ROWS])
+            into[begin: begin + len(rows)] = coded(rows)
     with Workers(threads) as workers:
-        each = workers.run([lambda part=part: predicted(part, *cuts[:2]) for part in parts])   # type: ignore[misc]
-        targets = read_and_predict(_stretch(corpus, *cuts[:2]))[1]
-        counted = np.flatnonzero(targets >= 0)
-        weights = gate.fit_weights(np.array([-rows[counted, targets[counted]] for rows in each], np.float64))
-        out[:cuts[1]] = log_mixture(each, weights)
-        del each
-
-        def fill(first: int, last: int) -> None:
-            out[first:last] = log_mixture([predicted(part, first, last) for part in parts], weights)
-        workers.run([lambda a=a, b=b: fill(a, b) for a, b in pairwise(cuts[1:])])   # type: ignore[misc]
-    return out, weights
+        workers.run([lambda into=table[a:b], part=part, stretch=stretch: fill(into, part, *stretch)   # type: ignore[misc]
+                     for (a, b), stretch in zip(pairwise(ends), stretches, strict=True)
+                     for table, part in zip(out, parts, strict=True)])
+    return out, corpus if done == folds else _joined([_stretch(corpus, *stretch) for stretch in stretches])
 
 
 def _stretch(corpus: Corpus, first: int, last: int) -> Corpus:
@@ -67,6 +64,12 @@ def _stretch(corpus: Corpus, first: int, last: int) -> Corpus:
 
 def _without(corpus: Corpus, first: int, last: int) -> Corpus:
     """All but the tokens from `first` up to `last`; what they are cut from become documents of their own."""
-    before, after = _stretch(corpus, 0, first), _stretch(corpus, last, len(corpus.ids))
-    return replace(before, ids=np.concatenate([before.ids, after.ids]),
-                   offsets=np.unique(np.concatenate([before.offsets, after.offsets + first])))
+    return _joined([_stretch(corpus, 0, first), _stretch(corpus, last, len(corpus.ids))])
+
+
+def _joined(stretches: Sequence[Corpus]) -> Corpus:
+    """Texts one after the other."""
+    ends = np.cumsum([0, *(len(part.ids) for part in stretches)])
+    offsets = [part.offsets + end for part, end in zip(stretches, ends, strict=False)]
+    return replace(stretches[0], ids=np.concatenate([part.ids for part in stretches]),
+                   offsets=np.unique(np.concatenate(offsets)))
