@@ -78,9 +78,9 @@ class Corrected(Ensemble):
     def quantized(self) -> Mixture:
         out = super().quantized()
         for name, parameter in self.own().items():
-            if name.startswith("correction") and len(parameter.shape) == 2:
+            if len(parameter.shape) == 2:
                 out.parameters[name] = Int8Parameter.of(parameter, False)
-            else:   # of so few columns nothing would be saved
+            else:
                 out.parameters[name].value[:] = parameter.value
         return out
 
