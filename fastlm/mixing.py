@@ -82,14 +82,14 @@ class Fitting:
         return history, trainer.plan
 
 
-def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], list[PrefixModel]], text: Text,
-                fitting: Fitting, settled: Ensemble | None = None
+def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], tuple[list[PrefixModel], float]],
+                text: Text, fitting: Fitting, settled: Ensemble | None = None
                 ) -> tuple[PrefixModel, History, Plan | None, Adaptive | None]:
     """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
 
     counts: plain n-grams first, then others for which there may be time. choose: gives the networks for the time until
     so many seconds and a text of so many tokens, none where that is too short for one; then the n-grams are all there
-    is. settled: the model, of a
+    is; and the share of the loss that is their own, see `Corrected`. settled: the model, of a
     run that is being continued or done again. Last comes the model as it adapts, where there was time to choose by how
     much.
     """
@@ -116,8 +116,12 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], list[Pr
     folds, done = _folds(counts, text.corpus, seconds, counted) if settled is None else (
         settled.options.get("folds", 0), settled.options.get("done", 0))
     left_out, read = leave_out(counts, text.corpus, folds, done, threads) if folds else (None, text.corpus)
-    networks = choose(None if seconds is None else end - reserved, len(read.ids)) if settled is None else []
-    mixture = settled or _mixture(counts, networks, folds, done)
+    mixture: Mixture
+    if settled is None:
+        networks, own = choose(None if seconds is None else end - reserved, len(read.ids))
+        mixture = _mixture(counts, networks, folds, done, own)
+    else:
+        mixture = settled
     if isinstance(mixture, Corrected):
         mixture.left_out = left_out
     history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
@@ -169,11 +173,11 @@ def _folds(counts: list[Any], corpus: Corpus, seconds: float | None, counted: fl
     return (folds, done) if done else (0, 0)
 
 
-def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, done: int) -> Mixture:
+def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, done: int, own: float) -> Mixture:
     size, parts = counts[0].vocab_size, [*counts, *networks]
     if not networks:
         return Mixture(size, parts)
-    return Corrected(size, parts, folds, done) if folds else Ensemble(size, parts)
+    return Corrected(size, parts, folds, done, own) if folds else Ensemble(size, parts)
 
 
 def _adaptive(mixture: Mixture, corpus: Corpus, loss: Array, read: Array | None, places: Array) -> Adaptive:

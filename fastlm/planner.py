@@ -62,7 +62,7 @@ def _widest(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choic
     small = vocab_size <= SMALL
     chosen = None
     for hidden in SIZES:
-        weights = 4 * hidden * (hidden + (WIDTH if small else hidden))
+        weights = _weights(small, hidden)
         enough = _LEAST_READ if chosen is None else _READ_PER_WEIGHT[small] * weights
         if read(hidden) < enough or (chosen is not None and weights > 2 * tokens):
             break
@@ -71,6 +71,17 @@ def _widest(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choic
         return None
     passes = min(PASSES, read(chosen) / max(1, tokens))
     return Choice(chosen, dropout(small, passes), passes)
+
+
+def _weights(small: bool, hidden: int) -> int:
+    return 4 * hidden * (hidden + (WIDTH if small else hidden))
+
+
+def own_share(vocab_size: int, tokens: int, chosen: Choice) -> float:
+    """Of the loss of networks that correct n-grams, the share of their own predictions: more of it the oftener more
+    weights read a text, which then learn by heart where its n-grams err."""
+    often = chosen.passes * _weights(vocab_size <= SMALL, chosen.hidden) / max(1, tokens)
+    return round(float(np.interp(often, (1, 4), (0.1, 0.6))), 2)
 
 
 def dropout(small: bool, passes: float) -> float:

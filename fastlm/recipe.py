@@ -122,21 +122,23 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     letters = vocabulary.letters()
     counts = [network, *(Factored(size, factors, letters) for factors in usual_factors(letters))]
 
-    def beside(until: float | None, read: int) -> list[PrefixModel]:
-        """The networks to mix the n-grams with, that read so many tokens; none where the time is too short for one."""
+    def beside(until: float | None, read: int) -> tuple[list[PrefixModel], float]:
+        """The networks to mix the n-grams with, that read so many tokens, none where the time is too short for one; and
+        the share of the loss that is their own."""
         free = model == "auto" and epochs is None
         if free and text.held_out is None:
             say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
-            return []
+            return [], 0.0
         chosen = choose(until, planner.MOST, read)
         if free and chosen is None:
             say(f"n-grams alone: what is left of {seconds:g} s is too short for a network")
-            return []
+            return [], 0.0
         chosen = chosen or planner.NARROWEST
         count = "an LSTM" if chosen.networks == 1 else f"{chosen.networks} LSTMs"
         say(f"n-grams and {count} of {chosen.hidden} units with dropout "
             f"{chosen.dropout:g}, which will read {read:,} tokens about {chosen.passes:.2g} times")
-        return [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
+        networks = [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
+        return networks, planner.own_share(size, read, chosen)
     found, history, kept, adaptive = fit_mixture(counts, beside, text, fitting, settled)
     lm = LanguageModel(vocabulary, found, history, kept, card)
     lm.adaptive = adaptive

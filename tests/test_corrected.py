@@ -20,7 +20,8 @@ TEXT = [RNG.integers(0, V, 40), RNG.integers(0, V, 23)]
 
 def fitted(seed: int = 0) -> Corrected:
     """Counts of TEXT and a network of random, unequal parameters."""
-    model = Corrected(V, [KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT), LSTM(V, hidden=5, width=3)])
+    model = Corrected(V, [KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT), LSTM(V, hidden=5, width=3)],
+                      own=0.1)
     rng = np.random.default_rng(seed)
     for parameter in model.parameters.values():
         parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
@@ -160,3 +161,9 @@ def test_what_it_cannot_be_made_of(parts, wanted) -> None:
     with pytest.raises(ValueError) as caught:
         Corrected(V, parts)
     assert str(caught.value) == f"parts are {', '.join(type(part).__name__ for part in parts)}; {wanted} expected"
+
+
+@pytest.mark.parametrize("own", [0, 1.0, -0.1])
+def test_the_networks_have_a_share_of_the_loss(own) -> None:
+    with pytest.raises(ValueError, match=rf"^own = {own}; a share of the loss between 0 and 1 was expected$"):
+        Corrected(V, [KneserNey(V), LSTM(V, hidden=2)], own=own)

@@ -70,7 +70,7 @@ def test_two_corrected_networks_are_two_models_corrected_by_one() -> None:
 def test_what_is_corrected_in_training_is_the_table_at_the_batchs_places() -> None:
     """U, S and c are zero, so the loss is a tenth of the network's and nine tenths of the table's own."""
     table = RNG.integers(0, 200, (1, 63, V)).astype(np.uint8)
-    model = Corrected(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)])
+    model = Corrected(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)], own=0.1)
     loss, _ = gradients(model, 1.0, table)
     network, _ = gradients(model.parts[1], 1.0)
     targets = Batch.of([text[1:] for text in TEXT]).ids

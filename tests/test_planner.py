@@ -7,7 +7,7 @@ import pytest
 
 import fastlm
 from fastlm.models import Corrected, Ensemble, KneserNey
-from fastlm.planner import NARROWEST, PASSES, SIZES, Choice, choose, dropout, measure_speed, pace
+from fastlm.planner import NARROWEST, PASSES, SIZES, Choice, choose, dropout, measure_speed, own_share, pace
 from fastlm.progress import ProgressLine
 
 
@@ -35,6 +35,13 @@ def test_too_short_a_time_is_for_ngrams_alone() -> None:
     (False, 4, 0.05), (False, 9, 0.2), (False, 26, 0.4), (False, 60, 0.5)])
 def test_dropout_by_passes(small, passes, wanted) -> None:
     assert dropout(small, passes) == pytest.approx(wanted, abs=0.006)
+
+
+def test_the_networks_own_share_of_the_loss() -> None:
+    """Of characters 96 units have 61,440 weights: read once by as many tokens 0.1, four times 0.6."""
+    assert own_share(65, 61_440, Choice(96, 0.0, 1.0)) == own_share(65, 10**7, Choice(96, 0.0, 3.0)) == 0.1
+    assert own_share(65, 61_440, Choice(96, 0.0, 4.0)) == own_share(65, 61_440, Choice(96, 0.0, 9.0)) == 0.6
+    assert own_share(65, 122_880, Choice(96, 0.0, 5.0)) == 0.35
 
 
 def test_pace_by_hand() -> None:

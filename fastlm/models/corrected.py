@@ -17,7 +17,6 @@ from fastlm.models.prefix import PrefixModel
 from fastlm.tape import Parameter, Variable
 
 Array = np.ndarray
-_OWN = 0.1      # of a network's loss, that of its own prediction
 _STEPS = 16.0   # in a nat
 
 
@@ -26,8 +25,8 @@ class Corrected(Ensemble):
     softmax(sum over k of s_k(x) ln p_k + x U + c), s(x) = x S + d, x being what it makes of the prefix.
 
     `parts`: a KneserNey, other n-grams, and last the networks. What corrects the n-grams has only to learn what they
-    miss, and where to believe which of them; that a tenth of the loss is of the network's own prediction, W and b,
-    keeps x from resting on them. In training p_k must be what the n-grams say where they have not counted the token:
+    miss, and where to believe which of them; that a share `own` of the loss is of the network's own prediction, W and
+    b, keeps x from resting on them. In training p_k must be what the n-grams say where they have not counted the token:
     on the text that they counted, they are far too sure of themselves. ``left_out`` holds it for all of the text
     trained on: see `training.left_out.leave_out`, whose arguments `folds` and `done` are kept here. U, S and c begin at
     zero and d at 1/K, the n-grams' geometric mean; until `fit` what is corrected has nine tenths of the weight. For
@@ -41,13 +40,15 @@ class Corrected(Ensemble):
     """
 
     def __init__(self, vocab_size: int, parts: Sequence[PrefixModel | dict[str, Any]], folds: int = 0,
-                 done: int = 0) -> None:
-        super().__init__(vocab_size, parts, **({"folds": folds, "done": done} if folds else {}))
+                 done: int = 0, own: float = 0.5) -> None:
+        if not 0 < own < 1:
+            raise ValueError(f"own = {own}; a share of the loss between 0 and 1 was expected")
+        super().__init__(vocab_size, parts, **({"folds": folds, "done": done} if folds else {}), own=own)
         first = self.networks[0]
         if not isinstance(self.parts[0], KneserNey) or self.networks != list(range(first, len(self.parts))) \
                 or any(isinstance(self.parts[index], Mixture) for index in self.networks):
             raise ValueError(f"parts are {self.kinds()}; a KneserNey first and networks last were expected")
-        self.folds, self.done, self.ngrams = folds, done, first
+        self.folds, self.done, self.own, self.ngrams = folds, done, own, first
         self.left_out: Array | None = None   # (K, N, V) uint8, see `coded`
         self.weights = np.repeat([0.1 / len(self.parts), 0.9 / len(self.networks)],
                                  [len(self.parts), len(self.networks)])
@@ -64,20 +65,20 @@ class Corrected(Ensemble):
 
     # keeping ------------------------------------------------------------------------------------------------------
 
-    def own(self) -> dict[str, Parameter]:
+    def added(self) -> dict[str, Parameter]:
         """The parameters that are no network's."""
         names = [f"{name}{index}" for index in self.networks
                  for name in ("correction", "correction_bias", "scale", "scale_bias")]
         return {name: self.parameters[name] for name in names if name in self.parameters}
 
     def gather(self) -> None:
-        own = self.own()
+        added = self.added()
         super().gather()
-        self.parameters |= own
+        self.parameters |= added
 
     def quantized(self) -> Mixture:
         out = super().quantized()
-        for name, parameter in self.own().items():
+        for name, parameter in self.added().items():
             if len(parameter.shape) == 2:
                 out.parameters[name] = Int8Parameter.of(parameter, False)
             else:
@@ -85,13 +86,13 @@ class Corrected(Ensemble):
         return out
 
     def tensors(self) -> dict[str, Array]:
-        return super().tensors() | {name + ending: array for name, parameter in self.own().items()
+        return super().tensors() | {name + ending: array for name, parameter in self.added().items()
                                     for ending, array in parameter.tensors().items()}
 
     def restore(self, tensors: dict[str, Array]) -> None:
-        own = {name for name in tensors if name.removesuffix("/scale") in self.own()}
+        own = {name for name in tensors if name.removesuffix("/scale") in self.added()}
         super().restore({name: tensor for name, tensor in tensors.items() if name not in own})
-        for name, parameter in self.own().items():
+        for name, parameter in self.added().items():
             found = tensors.get(name)
             if found is None or found.shape != parameter.shape:
                 raise ValueError(f"parameter {name} is {'nothing' if found is None else found.shape}; shape "
@@ -121,8 +122,8 @@ class _Corrected(Trained):
         if model.left_out is None or x.places is None:
             raise ValueError("left_out is None; what `leave_out` gives for the text to train on was expected")
         logits = self._corrected(x.rows[index], index, [decoded(codes[x.places]) for codes in model.left_out])
-        return _OWN * super().loss_of(x, index, targets, _OWN * scale) \
-            + (1 - _OWN) * autodiff.cross_entropy(logits, targets, (1 - _OWN) * scale)
+        return model.own * super().loss_of(x, index, targets, model.own * scale) \
+            + (1 - model.own) * autodiff.cross_entropy(logits, targets, (1 - model.own) * scale)
 
     def each(self, rows: list[Array]) -> Iterator[Array]:
         logs = []
