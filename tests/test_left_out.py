@@ -60,6 +60,15 @@ def test_some_of_the_folds() -> None:
     np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[24:48], corpus.ids[73:97]]))
     assert text.offsets.tolist() == [0, 24, 31, 48]
     np.testing.assert_array_equal(table, np.concatenate([whole[:, 24:48], whole[:, 73:97]], axis=1))
+    table, text = leave_out(parts, corpus, 3, done=1, shortest=20)   # the middle one of three, in two stretches
+    np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[20:40], corpus.ids[81:101]]))
+    assert text.offsets.tolist() == [0, 20, 40]
+    rest = Corpus.from_ids([corpus.ids[:20], corpus.ids[40:70], corpus.ids[70:80], corpus.ids[80:81],
+                            corpus.ids[101:]])
+    for codes, part in zip(table, parts, strict=True):
+        part.fit(rest, 1)
+        wanted = np.concatenate([part.log_probabilities(corpus.ids[a:a + 20]) for a in (20, 81)])
+        np.testing.assert_allclose(decoded(codes), np.maximum(wanted, -255 / 16), atol=1 / 32 + 1e-5)
     with pytest.raises(ValueError, match=r"^done = 6; 1 to 5 folds were expected$"):
         leave_out(parts, corpus, 5, done=6)
 
