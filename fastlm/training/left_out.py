@@ -28,8 +28,8 @@ def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
 
     parts: K models with a `fit`, which are made anew and counted `done` times each. done: for how many of the folds,
     spread evenly, this is found; by default for all, each one stretch of the text; otherwise a fold is eight stretches
-    of it, or as many as have `shortest` tokens, and the text becomes those of the folds that are done. Cross-fitting, as
-    in stacked regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
+    of it, or as many as have `shortest` tokens, and the text becomes those of the folds that are done. Cross-fitting,
+    as in stacked regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
     """
     tokens = len(corpus.ids)
     if not 2 <= folds <= tokens:
