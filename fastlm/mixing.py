@@ -38,7 +38,7 @@ _TIMED = 4                  # one in so many is scored before training, to know 
 LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
 _FOLDS = 8                  # at least, in which a text is left out of what is counted, for a network that corrects it,
-_FOLDS_SHARE = 0.4          # as many of them as take no more than so much of the time,
+_FOLDS_SHARE = 0.5          # as many of them as take no more than so much of the time that is left,
 _FOLD = 0.7                 # each so much of counting,
 _FOLDS_BYTES = 6e8          # and no more memory;
 _LEAST_FOLDED = 2000        # of shorter texts, what is counted would be too little
@@ -113,7 +113,8 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], tuple[l
     reserved = _SAVING + sum(table.nbytes for part in counts for table in part.tables.values()) / _WRITTEN
     reserved += counted if recounts is not None else 0.0
     # a text that was counted in part would meet n-grams that left_out does not know
-    folds, done = _folds(counts, text.corpus, seconds, counted) if settled is None else (
+    left = None if seconds is None else end - clock.seconds() - reserved
+    folds, done = _folds(counts, text.corpus, left, counted) if settled is None else (
         settled.options.get("folds", 0), settled.options.get("done", 0))
     left_out, read = leave_out(counts, text.corpus, folds, done, threads) if folds else (None, text.corpus)
     mixture: Mixture
@@ -154,11 +155,11 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], tuple[l
     return mixture, history, plan, adaptive
 
 
-def _folds(counts: list[Any], corpus: Corpus, seconds: float | None, counted: float) -> tuple[int, int]:
+def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float) -> tuple[int, int]:
     """Into how many folds to cut a text for a network that corrects its n-grams, and for how many of them there is time
     and memory to find what these say with the fold left out: none where that does not pay.
 
-    counted: seconds that counting took.
+    left: seconds; counted: those that counting took.
     """
     model, tokens = counts[0], len(corpus.ids)
     if model.vocab_size > SMALL or tokens < _LEAST_FOLDED or (isinstance(model, KneserNey) and model.note):
@@ -166,8 +167,8 @@ def _folds(counts: list[Any], corpus: Corpus, seconds: float | None, counted: fl
     size = len(counts) * model.vocab_size * tokens
     folds = max(_FOLDS, math.ceil(size / _FOLDS_BYTES))
     done = min(folds, int(folds * _FOLDS_BYTES / size))
-    if seconds is not None:
-        done = min(done, int(_FOLDS_SHARE * seconds / (_FOLD * counted)))
+    if left is not None:
+        done = min(done, int(_FOLDS_SHARE * max(0.0, left) / (_FOLD * counted)))
     elif done < folds:   # so many passes are asked for, over all of the text
         return 0, 0
     return (folds, done) if done else (0, 0)

@@ -157,8 +157,8 @@ def test_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
     """Two n-grams of 50 words over 10,000 tokens are a million bytes; a fold takes 0.7 of what counting took."""
     counts, corpus = [KneserNey(50), KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(10_000, np.int32)])
     assert _folds(counts, corpus, None, 1.0) == (8, 8)
-    assert _folds(counts, corpus, 10.0, 1.0) == (8, 5)
-    assert _folds(counts, corpus, 1.0, 1.0) == (0, 0)
+    assert _folds(counts, corpus, 10.0, 1.0) == (8, 7)
+    assert _folds(counts, corpus, 1.0, 1.0) == _folds(counts, corpus, -9.0, 1.0) == (0, 0)
     for limit, wanted in ((1e6, (8, 8)), (4e5, (8, 3)), (5e4, (20, 1))):
         monkeypatch.setattr("fastlm.mixing._FOLDS_BYTES", limit)
         assert _folds(counts, corpus, 100.0, 1.0) == wanted
