@@ -89,9 +89,8 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], tuple[l
 
     counts: plain n-grams first, then others for which there may be time. choose: gives the networks for the time until
     so many seconds and a text of so many tokens, none where that is too short for one; then the n-grams are all there
-    is; and the share of the loss that is their own, see `Corrected`. settled: the model, of a
-    run that is being continued or done again. Last comes the model as it adapts, where there was time to choose by how
-    much.
+    is; and the share of the loss that is their own, see `Corrected`. settled: the model, of a run that is being
+    continued or done again. Last comes the model as it adapts, where there was time to choose by how much.
     """
     clock, seconds, held_out, threads = fitting.clock, fitting.seconds, text.held_out, fitting.threads
     end = 0.985 * seconds if seconds is not None else float("inf")
@@ -112,7 +111,6 @@ def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], tuple[l
         recounts = None
     reserved = _SAVING + sum(table.nbytes for part in counts for table in part.tables.values()) / _WRITTEN
     reserved += counted if recounts is not None else 0.0
-    # a text that was counted in part would meet n-grams that left_out does not know
     left = None if seconds is None else end - clock.seconds() - reserved
     folds, done = _folds(counts, text.corpus, left, counted) if settled is None else (
         settled.options.get("folds", 0), settled.options.get("done", 0))

@@ -46,6 +46,12 @@ def test_of_several_ngrams_the_third_begins_as_their_geometric_mean() -> None:
     np.testing.assert_allclose(np.exp(model.log_probabilities([1])), [[0.27481, 0.38864, 0.33657]], atol=1e-4)
 
 
+def test_what_is_shown_has_all_of_the_weight() -> None:
+    model = Corrected(V, [KneserNey(V, order=1), LSTM(V, hidden=2), LSTM(V, hidden=3)])
+    model.weights = np.array([0.1, 0.02, 0.03, 0.35, 0.5])
+    assert repr(model).endswith(", 0.35 n-grams corrected by the LSTM, 0.50 n-grams corrected by the LSTM>")
+
+
 def test_probabilities_in_a_byte() -> None:
     logs = np.array([[0.0, -0.02, -0.04, -1.0, -15.9, -99.0, -np.inf]], np.float32)
     assert coded(logs).tolist() == [[0, 0, 1, 16, 254, 255, 255]]

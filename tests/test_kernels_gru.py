@@ -177,9 +177,11 @@ def test_a_gradient_does_not_cross_the_start_of_a_document() -> None:
 
 def test_no_rows_at_all() -> None:
     none, panel, weight = np.zeros((0, 3), F), np.zeros((1, 0, 48), F), np.ones((3, 9), F)
-    nothing = np.zeros(0, np.uintp)
-    _core.gru_forward(none, panel, panel, none, packed(weight), np.zeros(3, F), panel, None, None, nothing)
-    _core.gru_backward(panel, panel, none, none, packed_back(weight), None, nothing)
+    nothing, forward, back, bias = np.zeros(0, np.uintp), packed(weight), packed_back(weight), np.arange(3, dtype=F)
+    before = [array.tobytes() for array in (forward, back, bias)]
+    _core.gru_forward(none, panel, panel, none, forward, bias, panel, None, None, nothing)
+    _core.gru_backward(panel, panel, none, none, back, None, nothing)
+    assert [array.tobytes() for array in (forward, back, bias)] == before
 
 
 @pytest.mark.skipif("avx2" not in _core.available_isas() or "avx512" not in _core.available_isas(),

@@ -63,6 +63,10 @@ class Corrected(Ensemble):
     def mixed(self) -> Mixed:
         return _Corrected(self)
 
+    def labels(self) -> list[str]:
+        return super().labels() + [f"n-grams corrected by the {type(self.parts[index]).__name__}"
+                                   for index in self.networks]
+
     # keeping ------------------------------------------------------------------------------------------------------
 
     def added(self) -> dict[str, Parameter]:

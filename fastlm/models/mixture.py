@@ -119,8 +119,12 @@ class Mixture(PrefixModel):
             raise ValueError(f"it holds tensors {sorted(left)} of no use")
         self.weights, self.gate = weights.copy(), found.copy()
 
+    def labels(self) -> list[str]:
+        """What is mixed, as it is shown to people."""
+        return [repr(part) for part in self.parts]
+
     def __repr__(self) -> str:
-        parts = ", ".join(f"{weight:.2f} {part!r}" for weight, part in zip(self.weights, self.parts, strict=False))
+        parts = ", ".join(f"{weight:.2f} {label}" for weight, label in zip(self.weights, self.labels(), strict=True))
         return f"<{type(self).__name__} of {parts}>"
 
 

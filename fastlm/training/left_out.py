@@ -15,10 +15,10 @@ from fastlm.training.batches import read_and_predict
 from fastlm.workers import Workers
 
 Array = np.ndarray
-_ROWS = 1 << 12
-_TOGETHER = 2_000_000
-_PIECES = 8
-_SHORTEST = 2000
+_ROWS = 1 << 12           # predicted at a time
+_TOGETHER = 2_000_000     # tokens up to which every thread counts a model of its own
+_PIECES = 8               # stretches of a fold
+_SHORTEST = 2000          # tokens of one
 
 
 def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
