@@ -24,7 +24,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, metavar="FOLDER",
                         help="the corpora (default FASTLM_DATA or ../shared/data)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="of each run of quality, budgets and ladder")
-    parser.add_argument("--only", default="", metavar="TEXT", help="training: only models whose name contains TEXT")
+    parser.add_argument("--only", default="", metavar="TEXT",
+                        help="training, budgets: only what contains TEXT in its name")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in NAMES:

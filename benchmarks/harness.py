@@ -36,7 +36,7 @@ class Skipped(Exception):
 @dataclass(frozen=True)
 class Options:
     """``full``: the long budgets; ``data``: the folder of corpora; ``budget``: seconds of a quality run, or None;
-    ``only``: part of the names of the models to train, where the benchmark `training` is meant."""
+    ``only``: part of the names of what `training` and `budgets` are to run."""
 
     full: bool = False
     data: Path = ROOT.parent / "shared" / "data"

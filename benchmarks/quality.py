@@ -48,6 +48,28 @@ class Task:
     goal: float
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is to be trained: fresh weights, ids, the token that a document begins after, the batches, the
+    largest norm of a gradient and the peak rate of AdamW."""
+
+    model: PrefixModel
+    vocabulary: fastlm.Vocabulary
+    boundary: int
+    lanes: int
+    chunk: int
+    clip: float
+    rate: float
+
+    @classmethod
+    def of(cls, lm: fastlm.LanguageModel) -> Recipe:
+        """That by which fastlm trained a network."""
+        plan = lm.plan
+        assert plan is not None
+        return cls(PrefixModel.build(lm.model.config()), lm.vocabulary, lm.boundary, plan.lanes, plan.chunk, plan.clip,
+                   plan.optimizer["lr"])
+
+
 def run(options: Options) -> None:
     """Prints the table; tasks whose corpus is absent are skipped with a reason."""
     torch = torch_or_none()
@@ -64,7 +86,7 @@ def run(options: Options) -> None:
                       f"{read:,}", f"{result[task.figure]:.4g} {task.figure}", result["unknown"],
                       met or f"≤ {task.goal:g} at {task.seconds:g} s: not tried")
             if torch is not None:
-                nats, steps, read, taken = by_torch(torch, task, model, seconds)
+                nats, steps, read, taken = by_torch(torch, task, Recipe.of(model), seconds)
                 score = nats if task.figure == "nats_per_token" else float(np.exp(nats))
                 table.add(task.name, f"{seconds:g} s", "PyTorch, same model", f"{taken:.1f}", steps, f"{read:,}",
                           f"{score:.4g} {task.figure}", "", "")
@@ -114,34 +136,26 @@ def by_command(task: Task, seconds: float, folder: Path) -> tuple[fastlm.Languag
     return fastlm.load(model), result, taken
 
 
-def by_torch(torch: Any, task: Task, lm: fastlm.LanguageModel, seconds: float) -> tuple[float, int, int, float]:
-    """Nats a token on the test text, steps, tokens read, and seconds of training, of the same LSTM in PyTorch."""
+def by_torch(torch: Any, task: Task, recipe: Recipe, seconds: float) -> tuple[float, int, int, float]:
+    """Nats a token on the test text, steps, tokens read, and seconds of training, of the same model in PyTorch."""
     from benchmarks.torch_models import TorchTrainer, from_fastlm
-    plan = lm.plan
-    assert plan is not None
     torch.set_num_threads(THREADS)
-    text = replace(Corpus.read(str(task.train), lm.vocabulary), boundary=lm.boundary)
-    model = PrefixModel.build(lm.model.config())
-    model.initialise(_counts(text, len(lm.vocabulary)))
-    batches = LaneBatches(text, plan.lanes, plan.chunk, 1, 0)
-    trainer = TorchTrainer(from_fastlm(model).train(), clip=plan.clip)
-    peak, step, done = plan.optimizer["lr"], 0, 0.0
+    text, held_out = (replace(Corpus.read(str(path), recipe.vocabulary), boundary=recipe.boundary)
+                      for path in (task.train, task.test))
+    recipe.model.initialise(np.bincount(text.ids, minlength=len(recipe.vocabulary)).astype(np.float64))
+    batches = LaneBatches(text, recipe.lanes, recipe.chunk, 1, 0)
+    trainer = TorchTrainer(from_fastlm(recipe.model).train(), clip=recipe.clip)
+    step, done = 0, 0.0
     begin = time.perf_counter()
     while done < 1:
         shard = batches[step][0]
-        ids = torch.from_numpy(shard.batch.ids.reshape(-1, plan.lanes)).long()
-        targets = torch.from_numpy(shard.targets.reshape(-1, plan.lanes)).long()
-        trainer.step(ids, targets, learning_rate(peak, done, step), step % batches.per_epoch == 0)
+        ids = torch.from_numpy(shard.batch.ids.reshape(-1, recipe.lanes)).long()
+        targets = torch.from_numpy(shard.targets.reshape(-1, recipe.lanes)).long()
+        trainer.step(ids, targets, learning_rate(recipe.rate, done, step), step % batches.per_epoch == 0)
         step += 1
         done = min(1.0, (time.perf_counter() - begin) / seconds)
     taken = time.perf_counter() - begin
-    held_out = replace(Corpus.read(str(task.test), lm.vocabulary), boundary=lm.boundary)
-    return _score(torch, trainer.module, held_out), step, step * plan.lanes * plan.chunk, taken
-
-
-def _counts(corpus: Corpus, size: int) -> Any:
-
-    return np.bincount(corpus.ids, minlength=size).astype(np.float64)
+    return _score(torch, trainer.module, held_out), step, step * recipe.lanes * recipe.chunk, taken
 
 
 def _score(torch: Any, module: Any, corpus: Corpus) -> float:

@@ -9,25 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from fastlm.autodiff import Tape
-from fastlm.batch import Batch
-from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel, gate
-from fastlm.models.mixture import Mixed
+from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel
 from fastlm.planner import PASSES, SMALL
-from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
 from fastlm.training import History, Plan, Trainer
-from fastlm.training.batches import read_and_predict
 from fastlm.training.budget import Clock
 from fastlm.training.left_out import leave_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
-from fastlm.workers import Workers, one_thread_products
+from fastlm.weighing import adapting, judged
 
-Array = np.ndarray
+Choose = Callable[[float | None, int], tuple[list[PrefixModel], float]]
 _WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitted on, but no more than
 _WEIGHED_A_SECOND = 2000    # of the budget
-_PIECES = 64                # in which they are read,
-_TOGETHER = 16              # so many of them side by side
 _LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
 _LANES = 32
 _CHUNK = 64                 # characters of a lane a step
@@ -82,75 +75,110 @@ class Fitting:
         return history, trainer.plan
 
 
-def fit_mixture(counts: list[Any], choose: Callable[[float | None, int], tuple[list[PrefixModel], float]],
-                text: Text, fitting: Fitting, settled: Ensemble | None = None
-                ) -> tuple[PrefixModel, History, Plan | None, Adaptive | None]:
-    """Counts, trains, weighs by the held-out text, and counts that as well where a tenth of the time is enough for it.
+class Mixing:
+    """Counts n-grams, trains networks beside them, weighs both by the held-out text, and counts that as well where a
+    tenth of the time is enough for it.
 
-    counts: plain n-grams first, then others for which there may be time. choose: gives the networks for the time until
-    so many seconds and a text of so many tokens, none where that is too short for one; then the n-grams are all there
-    is; and the share of the loss that is their own, see `Corrected`. settled: the model, of a run that is being
-    continued or done again. Last comes the model as it adapts, where there was time to choose by how much.
+    ``counts``: plain n-grams first, then others for which there may be time. ``settled``: the model, of a run that is
+    being continued or done again. After `fit`: ``history``, ``plan`` (None without networks), and ``adaptive``, the
+    model as it adapts, where there was time to choose by how much.
     """
-    clock, seconds, held_out, threads = fitting.clock, fitting.seconds, text.held_out, fitting.threads
-    end = 0.985 * seconds if seconds is not None else float("inf")
-    weighed = _WEIGHED if seconds is None else int(min(_WEIGHED, max(1.0, seconds) * _WEIGHED_A_SECOND))
-    begun = clock.seconds()
-    if settled is not None:
-        counts = [part for part in settled.parts if not part.parameters]
-    counts[0].fit(text.corpus, threads)
-    now = clock.seconds()
-    late = settled is None and seconds is not None and (held_out is None or now + _DEARER * (now - begun) > 0.85 * end)
-    if late or (len(text.corpus.ids) > LARGE and settled is None):
-        counts = counts[:1]
-    for part in counts[1:]:
-        part.fit(text.corpus, threads)
-    counted = 1.1 * (clock.seconds() - begun)
-    recounts = text.whole if held_out is not None else None
-    if (fitting.plan is not None and not fitting.plan.recounted) or 10 * counted > end:
-        recounts = None
-    reserved = _SAVING + sum(table.nbytes for part in counts for table in part.tables.values()) / _WRITTEN
-    reserved += counted if recounts is not None else 0.0
-    left = None if seconds is None else end - clock.seconds() - reserved
-    folds, done = _folds(counts, text.corpus, left, counted) if settled is None else (
-        settled.options.get("folds", 0), settled.options.get("done", 0))
-    left_out, read = leave_out(counts, text.corpus, folds, done, threads) if folds else (None, text.corpus)
-    mixture: Mixture
-    if settled is None:
-        networks, own = choose(None if seconds is None else end - reserved, len(read.ids))
-        mixture = _mixture(counts, networks, folds, done, own)
-    else:
-        mixture = settled
-    if isinstance(mixture, Corrected):
-        mixture.left_out = left_out
-    history, plan = History(ended=f"counted {sum(len(part.tables['word']) for part in counts):,} n-grams"), None
-    adaptive = None
-    if isinstance(mixture, Ensemble):
-        if seconds is not None and held_out is not None:
-            begun = clock.seconds()
-            judged(mixture, held_out, threads, weighed // _TIMED)
-            reserved += 1.2 * _TIMED * (clock.seconds() - begun) + _GATED * weighed
-        long = seconds is not None and seconds >= _LONG
-        history, plan = fitting.fit(mixture, replace(text, corpus=read), min(reserved, (seconds or 0.0) / 2), PASSES,
-                                    _LANES if long else None, _CHUNK if folds and len(read.ids) >= _CHUNKED else None)
+
+    def __init__(self, counts: list[Any], text: Text, fitting: Fitting, settled: Ensemble | None = None) -> None:
+        self.counts: list[Any] = counts
+        if settled is not None:
+            self.counts = [part for part in settled.parts if not part.parameters]
+        self.text, self.fitting, self.settled = text, fitting, settled
+        self.clock, self.seconds, self.threads = fitting.clock, fitting.seconds, fitting.threads
+        self.end = 0.985 * self.seconds if self.seconds is not None else float("inf")
+        self.weighed = _WEIGHED if self.seconds is None else int(
+            min(_WEIGHED, max(1.0, self.seconds) * _WEIGHED_A_SECOND))
+        self.history = History()
+        self.plan: Plan | None = None
+        self.adaptive: Adaptive | None = None
+
+    def fit(self, choose: Choose) -> PrefixModel:
+        """The model. choose: gives the networks for the time until so many seconds and a text of so many tokens, none
+        where that is too short for one; then the n-grams are all there is; and the share of the loss that is their own,
+        see `Corrected`."""
+        counted = self._count()
+        recounts = self.text.whole if self.text.held_out is not None else None
+        if (self.fitting.plan is not None and not self.fitting.plan.recounted) or 10 * counted > self.end:
+            recounts = None
+        # what is left to do after training, in seconds
+        after = _SAVING + sum(table.nbytes for part in self.counts for table in part.tables.values()) / _WRITTEN
+        after += counted if recounts is not None else 0.0
+        mixture, read = self._settle(choose, after, counted)
+        self.history.ended = f"counted {sum(len(part.tables['word']) for part in self.counts):,} n-grams"
+        if isinstance(mixture, Ensemble):
+            self._train(mixture, read, after)
+        if self.text.held_out is not None:
+            self._weigh(mixture, self.text.held_out)
+        if recounts is not None:
+            for part in self.counts:
+                part.fit(recounts, self.threads)
+        if isinstance(self.counts[0], KneserNey):
+            self.history.ended += self.counts[0].note
+        if len(mixture.parts) == 1:
+            return self.counts[0]
+        weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
+        self.history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
+        self.plan = self.plan and replace(self.plan, recounted=recounts is not None, held_out=self.fitting.held_out)
+        return mixture
+
+    def _count(self) -> float:
+        """Counts as much as there is time for; how many seconds doing it again would take."""
+        begun = self.clock.seconds()
+        self.counts[0].fit(self.text.corpus, self.threads)
+        if self.settled is None:
+            now = self.clock.seconds()
+            late = self.seconds is not None and (self.text.held_out is None
+                                                 or now + _DEARER * (now - begun) > 0.85 * self.end)
+            if late or len(self.text.corpus.ids) > LARGE:
+                self.counts = self.counts[:1]
+        for part in self.counts[1:]:
+            part.fit(self.text.corpus, self.threads)
+        return 1.1 * (self.clock.seconds() - begun)
+
+    def _settle(self, choose: Choose, after: float, counted: float) -> tuple[Mixture, Corpus]:
+        """The mixture, to be trained, and the text to train it on."""
+        corpus, options = self.text.corpus, self.settled.options if self.settled else {}
+        if self.settled is None:
+            left = None if self.seconds is None else self.end - self.clock.seconds() - after
+            folds, done = _folds(self.counts, corpus, left, counted)
+        else:
+            folds, done = options.get("folds", 0), options.get("done", 0)
+        left_out, read = leave_out(self.counts, corpus, folds, done, self.threads) if folds else (None, corpus)
+        mixture: Mixture
+        if self.settled is None:
+            networks, own = choose(None if self.seconds is None else self.end - after, len(read.ids))
+            mixture = _mixture(self.counts, networks, folds, done, own)
+        else:
+            mixture = self.settled
         if isinstance(mixture, Corrected):
-            mixture.left_out = left_out = None
-    if held_out is not None:
-        loss, gated, places = judged(mixture, held_out, threads, weighed)
-        mixture.fit(list(loss), gated)
-        if len(mixture.parts) > 1 and (seconds is None or seconds >= _ADAPTED):
-            adaptive = _adaptive(mixture, held_out, loss, gated, places)
-    if recounts is not None:
-        for part in counts:
-            part.fit(recounts, threads)
-    if isinstance(counts[0], KneserNey):
-        history.ended += counts[0].note
-    if len(mixture.parts) == 1:
-        return counts[0], history, None, None
-    weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
-    history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
-    plan = plan and replace(plan, recounted=recounts is not None, held_out=fitting.held_out)
-    return mixture, history, plan, adaptive
+            mixture.left_out = left_out
+        return mixture, read
+
+    def _train(self, mixture: Ensemble, read: Corpus, after: float) -> None:
+        """Trains the networks until what is left to do after it must begin."""
+        if self.seconds is not None and self.text.held_out is not None:
+            begun = self.clock.seconds()
+            judged(mixture, self.text.held_out, self.threads, self.weighed // _TIMED)
+            after += 1.2 * _TIMED * (self.clock.seconds() - begun) + _GATED * self.weighed
+        long = self.seconds is not None and self.seconds >= _LONG
+        chunk = _CHUNK if isinstance(mixture, Corrected) and len(read.ids) >= _CHUNKED else None
+        self.history, self.plan = self.fitting.fit(
+            mixture, replace(self.text, corpus=read), min(after, (self.seconds or 0.0) / 2), PASSES,
+            _LANES if long else None, chunk)
+        if isinstance(mixture, Corrected):
+            mixture.left_out = None
+
+    def _weigh(self, mixture: Mixture, held_out: Corpus) -> None:
+        """Fits the weights, the gate and by how much to adapt."""
+        loss, read, places = judged(mixture, held_out, self.threads, self.weighed)
+        mixture.fit(list(loss), read)
+        if len(mixture.parts) > 1 and (self.seconds is None or self.seconds >= _ADAPTED):
+            self.adaptive = adapting(mixture, held_out, loss, read, places)
 
 
 def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float) -> tuple[int, int]:
@@ -177,65 +205,3 @@ def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, done: i
     if not networks:
         return Mixture(size, parts)
     return Corrected(size, parts, folds, done, own) if folds else Ensemble(size, parts)
-
-
-def _adaptive(mixture: Mixture, corpus: Corpus, loss: Array, read: Array | None, places: Array) -> Adaptive:
-    """The model that adapts, its weights chosen on the tokens that were judged."""
-    inputs, targets, starts = read_and_predict(corpus)
-    weights = np.log(mixture.weights)[None] if read is None else gate.log_weights(mixture.weights, mixture.gate, read)
-    nats, known = np.zeros(len(targets)), np.full(len(targets), -1, np.int32)
-    nats[places], known[places] = -np.logaddexp.reduce(weights.T - loss, axis=0), targets[places]
-    end = int(places.max(initial=-1)) + 1
-    return Adaptive(mixture.vocab_size, mixture).fit(inputs[:end], known[:end], starts[:end], nats[:end])
-
-
-def judged(mixture: Mixture, corpus: Corpus, threads: int | None,
-           most: int = _WEIGHED) -> tuple[Array, Array | None, Array]:
-    """-log p (K, N) float64 of about `most` tokens, the first of every document, by each model mixed, what the gate
-    reads of their contexts (N, 6), and which tokens of the corpus these are (N,).
-
-    They are read side by side in 64 pieces or more, each from an empty prefix.
-    """
-    inputs, targets, _ = read_and_predict(corpus)
-    share, length = min(1.0, most / max(1, len(corpus.ids))), max(1, most // _PIECES)
-    parts = []
-    for first, last in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True):
-        last = first + int(np.ceil(share * (last - first)))
-        parts += [slice(begin, min(last, begin + length)) for begin in range(first, last, length)]
-    layer = mixture.output_layer
-    assert isinstance(layer, Mixed)
-
-    def read(group: list[slice]) -> tuple[Array, Array | None, Array]:
-        with Tape(record=False):
-            x, _ = mixture.read(Batch.of([inputs[part] for part in group]))
-            wanted = Batch.of([targets[part] for part in group]).ids
-            rows = layer.rows(x)
-            counted = wanted >= 0
-            features = layer.read(rows)
-            places = Batch.of([np.arange(part.start, part.stop) for part in group]).ids
-            return (np.array(layer.each_nats(rows, wanted))[:, counted],
-                    None if features is None else features[counted], places[counted])
-    with one_thread_products(), Workers(threads) as workers:
-        groups = [parts[first: first + _TOGETHER] for first in range(0, len(parts), _TOGETHER)]
-        found = workers.run([lambda group=group: read(group) for group in groups])  # type: ignore[misc]
-    loss, places = np.concatenate([nats for nats, _, _ in found], axis=1), np.concatenate([at for *_, at in found])
-    features = [features for _, features, _ in found if features is not None]
-    return loss, np.concatenate(features) if features else None, places
-
-
-def judge(model: KneserNey, text: Text, threads: int | None, clock: Clock) -> History:
-    """The history of a count model that was just fitted: how long it took, and what it makes of the held-out text."""
-    seconds = clock.seconds()
-    history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
-                            f"{seconds:.2f} s{model.note}")
-    if text.held_out is not None:
-        losses = []
-        for part in (text.corpus, text.held_out):
-            inputs, targets, _ = read_and_predict(part)
-            spans = [slice(a, b) for a, b in zip(part.offsets[:-1].tolist(), part.offsets[1:].tolist(), strict=True)]
-            with Workers(threads) as workers:
-                nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
-            losses.append(float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum())))
-        history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(text.corpus.ids),
-                                "loss": losses[0], "valid": losses[1], "rate": 0.0})
-    return history

@@ -12,7 +12,7 @@ import fastlm
 from fastlm import planner
 from fastlm.architectures import build, check
 from fastlm.language_model import LanguageModel, boundary_of
-from fastlm.mixing import LARGE, Fitting, Text, fit_mixture, judge
+from fastlm.mixing import LARGE, Fitting, Mixing, Text
 from fastlm.models import Ensemble, Factored, KneserNey, PrefixModel
 from fastlm.models.factored import usual_factors
 from fastlm.progress import ProgressLine
@@ -23,6 +23,7 @@ from fastlm.training import checkpoint as checkpoints
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.held_out import enough, hold_out
 from fastlm.training.optim import Optimizer
+from fastlm.weighing import judge
 
 _HURRIED = 0.02           # share of the text that is held out at most in under ten seconds
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
@@ -108,7 +109,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
             if value is not None:
                 raise ValueError(f"{name} = {value!r} was given; a kneser-ney model is counted in one pass")
         network.fit(text.corpus, threads)
-        return LanguageModel(vocabulary, network, judge(network, text, threads, clock), None, card)
+        history = judge(network, text.corpus, text.held_out, threads, clock)
+        return LanguageModel(vocabulary, network, history, None, card)
     if not mixed and not (plan and isinstance(network, Ensemble)):
         history, kept = fitting.fit(network, text)
         return LanguageModel(vocabulary, network, history, kept, card)
@@ -139,7 +141,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
             f"{chosen.dropout:g}, which will read {read:,} tokens about {chosen.passes:.2g} times")
         networks = [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
         return networks, planner.own_share(size, read, chosen)
-    found, history, kept, adaptive = fit_mixture(counts, beside, text, fitting, settled)
-    lm = LanguageModel(vocabulary, found, history, kept, card)
-    lm.adaptive = adaptive
+    mixing = Mixing(counts, text, fitting, settled)
+    lm = LanguageModel(vocabulary, mixing.fit(beside), mixing.history, mixing.plan, card)
+    lm.adaptive = mixing.adaptive
     return lm

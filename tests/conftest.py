@@ -1,7 +1,22 @@
-"""Says which fastlm is under test: the one compiled in this checkout, or the installed one."""
+"""Says which fastlm is under test, that of this checkout or the installed one, and holds what several files need."""
+
+from collections.abc import Iterator
+
+import pytest
 
 import fastlm
+from fastlm import _core
 
 
 def pytest_report_header() -> str:
     return f"fastlm: {fastlm.__path__[0]}"
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test on every instruction set there is here: pytestmark = pytest.mark.usefixtures("isa")."""
+    before = _core.isa()
+    _core.use_isa(request.param)
+    assert _core.isa() == request.param
+    yield request.param
+    _core.use_isa(before)

@@ -1,33 +1,20 @@
 """The C kernels through the binding: values worked out by hand, then float64 NumPy, for every ISA."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from fastlm import _core
-from tests.test_kernels_panels import matrix, panels
+from tests.kernel_cases import F, Panels, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
+
 SIZES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 257]
-
-
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.isa()
-    _core.use_isa(request.param)
-    assert _core.isa() == request.param
-    yield request.param
-    _core.use_isa(before)
 
 
 def floats(*values: float) -> np.ndarray:
     return np.array(values, F)
-
-
-def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.standard_normal(shape, dtype=F)
 
 
 def ulps(got: np.ndarray, wanted: np.ndarray) -> float:
@@ -304,9 +291,9 @@ def lstm64(gates: np.ndarray, c_prev: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def lstm_back(gates: np.ndarray, dc: np.ndarray, dh: np.ndarray, c: np.ndarray, c_prev: np.ndarray) -> np.ndarray:
     """The gates' gradient in one time step, which takes no product."""
     batch, width = dh.shape
-    steps, unused = panels(gates), np.zeros(64 * -(-width // 16) * 16 * -(-width // 16), F)
+    steps, unused = Panels(4).of(gates), np.zeros(64 * -(-width // 16) * 16 * -(-width // 16), F)
     _core.lstm_backward(steps, dh.copy(), dc, c, c_prev, unused, None, np.array([batch] if batch else [], np.uintp))
-    return matrix(steps, width)
+    return Panels(4).matrix(steps, width)
 
 
 @pytest.mark.parametrize("width", [n for n in SIZES if n])

@@ -9,25 +9,10 @@ from fastlm import _core
 from fastlm.attention import Spans
 from fastlm.batch import Batch
 from tests import oracle
+from tests.kernel_cases import F, close, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
 
-
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request):
-    before = _core.isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(F)
-
-
-def close(got, wanted, tolerance=2e-6):
-    assert got.shape == wanted.shape
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * max(1.0, np.abs(wanted).max(initial=0)))
 
 
 def attend(qkv, slopes, spans, past, gradient):

@@ -4,63 +4,19 @@ import numpy as np
 import pytest
 
 from fastlm import _core
+from tests.kernel_cases import F, Panels, close, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
+THREE = Panels(3)
+
 LAYERS = [((1,), 1, None, None), ((3, 2, 2, 1), 5, None, None), ((8, 8, 7), 33, None, 4),
           ((3, 3, 2), 17, (0, 1, 0, 0, 0, 1, 1, 0), None), ((13, 13), 48, (1,) + 25 * (0,), 3),
           ((65, 1), 16, None, None)]
 
 
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request):
-    before = _core.isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(F)
-
-
-def panels(matrix: np.ndarray) -> np.ndarray:
-    """(R, 3H) as gate panels, written from their definition; NaN beyond H."""
-    rows, width = len(matrix), matrix.shape[1] // 3
-    out = np.full((-(-width // 16), rows, 48), np.nan, F)
-    for unit in range(width):
-        for gate in range(3):
-            out[unit // 16, :, gate * 16 + unit % 16] = matrix[:, gate * width + unit]
-    return out
-
-
-def matrix(array: np.ndarray, width: int) -> np.ndarray:
-    """What `panels` made panels of."""
-    out = np.empty((array.shape[1], 3 * width), array.dtype)
-    for unit in range(width):
-        for gate in range(3):
-            out[:, gate * width + unit] = array[unit // 16, :, gate * 16 + unit % 16]
-    return out
-
-
-def packed(weight):
-    out = np.full((-(-weight.shape[1] // 48), len(weight), 48), np.nan, F)
-    _core.panel_pack(out, weight)
-    return out
-
-
-def packed_back(weight):
-    out = np.full(48 * -(-weight.shape[1] // 48) * 16 * -(-len(weight) // 16), np.nan, F)
-    _core.panel_pack_back(out, weight, 3)
-    return out
-
-
-def close(got, wanted):
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-6 * max(1.0, np.abs(wanted).max()))
-
-
 def test_panels_of_three_gates_by_hand() -> None:
     weight = np.arange(6, dtype=F).reshape(1, 6)            # one row, two units: r0 r1 z0 z1 n0 n1
-    got = packed(weight)
+    got = THREE.packed(weight)
     assert got.shape == (1, 1, 48)
     assert got[0, 0, [0, 1, 16, 17, 32, 33]].tolist() == [0, 1, 2, 3, 4, 5]
     assert got.sum() == 15
@@ -71,23 +27,23 @@ def test_products_of_three_gates_against_float64(rows: int, width: int, hidden: 
     rng = np.random.default_rng(rows)
     x, weight, bias = normal(rng, rows, width), normal(rng, width, 3 * hidden), normal(rng, 3 * hidden)
     out = np.full((-(-hidden // 16), rows, 48), np.nan, F)
-    _core.panel_product(out, x, packed(weight), bias)
-    close(matrix(out, hidden), x.astype(float) @ weight + bias)
+    _core.panel_product(out, x, THREE.packed(weight), bias)
+    close(THREE.matrix(out, hidden), x.astype(float) @ weight + bias)
     gradient = normal(rng, rows, 3 * hidden)
-    dpanels = np.nan_to_num(panels(gradient))
+    dpanels = THREE.of(gradient)
     dx, dweight, dbias = normal(rng, rows, width), normal(rng, width, 3 * hidden), normal(rng, 3 * hidden)
     before = dx.copy(), dweight.copy(), dbias.copy()
-    _core.panel_product_back(dx, dpanels, packed_back(weight))
+    _core.panel_product_back(dx, dpanels, THREE.packed_back(weight))
     _core.panel_weights(dweight, x, dpanels)
     _core.panel_sum(dbias, dpanels)
     close(dx, before[0] + gradient.astype(float) @ weight.T)
     close(dweight, before[1] + x.astype(float).T @ gradient)
     close(dbias, before[2] + gradient.astype(float).sum(0))
-    row, table = rng.integers(0, 4, rows), np.nan_to_num(panels(np.ones((4, 3 * hidden), F)))
+    row, table = rng.integers(0, 4, rows), THREE.of(np.ones((4, 3 * hidden), F))
     _core.panel_scatter(table, dpanels, row)
     wanted = np.ones((4, 3 * hidden))
     np.add.at(wanted, row, gradient.astype(float))
-    close(matrix(table, hidden), wanted)
+    close(THREE.matrix(table, hidden), wanted)
 
 
 def layer(rng, sizes, hidden, starts=None, rows=None):
@@ -99,10 +55,10 @@ def layer(rng, sizes, hidden, starts=None, rows=None):
             "starts": None if starts is None else np.array(starts, np.uint8)}
     out = {name: np.full((count, hidden), np.nan, F) for name in ("h", "h_prev")}
     out["h_prev"][:sizes[0]] = case["hidden"]
-    inputs = np.nan_to_num(panels(case["inputs"]))
+    inputs = THREE.of(case["inputs"])
     out["gates"] = np.full((inputs.shape[0], count, 48), np.nan, F) if rows else inputs
     out["kept"] = np.full((inputs.shape[0], count, 48), np.nan, F)
-    _core.gru_forward(out["h"], out["gates"], out["kept"], out["h_prev"], packed(case["recurrent"]), case["bias"],
+    _core.gru_forward(out["h"], out["gates"], out["kept"], out["h_prev"], THREE.packed(case["recurrent"]), case["bias"],
                       inputs, case["row"], case["starts"], case["size"])
     return case, out
 
@@ -129,14 +85,14 @@ def test_a_layer_by_hand() -> None:
     """h = 2; the inputs' r = 0, z = ln 3 before the sigmoid, so r = 1/2 and z = 3/4; the product's third gate 2 * 1 + 4
     = 6 is halved to 3, n = tanh(-3 + 3) = 0; h = 0 / 4 + 3/4 * 2."""
     h, h_prev, kept = np.empty((1, 1), F), np.array([[2]], F), np.empty((1, 1, 48), F)
-    gates = np.nan_to_num(panels(np.array([[0, np.log(3), -3]], F)))
-    _core.gru_forward(h, gates, kept, h_prev, packed(np.array([[0, 0, 1]], F)), np.array([4], F), gates, None, None,
-                      np.ones(1, np.uintp))
+    gates = THREE.of(np.array([[0, np.log(3), -3]], F))
+    _core.gru_forward(h, gates, kept, h_prev, THREE.packed(np.array([[0, 0, 1]], F)), np.array([4], F), gates,
+                      None, None, np.ones(1, np.uintp))
     np.testing.assert_allclose(h, [[1.5]], rtol=1e-6)
     np.testing.assert_allclose(gates[0, 0, [0, 16, 32]], [0.5, 0.75, 0], atol=1e-6)
     assert kept[0, 0, 32] == 6
     # back, dh = 8: dn = 8 * 1/4 = 2, dm = 2 r = 1, dr = dn m r (1-r) = 3, dz = 8 (2 - 0) 3/16 = 3
-    _core.gru_backward(gates, kept, np.array([[8]], F), h_prev, packed_back(np.array([[0, 0, 1]], F)), None,
+    _core.gru_backward(gates, kept, np.array([[8]], F), h_prev, THREE.packed_back(np.array([[0, 0, 1]], F)), None,
                        np.ones(1, np.uintp))
     np.testing.assert_allclose(gates[0, 0, [0, 16, 32]], [3, 3, 2], rtol=1e-5)
     np.testing.assert_allclose(kept[0, 0, [0, 16, 32]], [3, 3, 1], rtol=1e-5)
@@ -150,11 +106,11 @@ def test_gru_layer_against_float64(sizes, hidden, starts, rows) -> None:
     np.testing.assert_allclose(out["h"], layer64(case, inputs), rtol=0, atol=2e-6)
     from_above = normal(rng, len(inputs), hidden)
     dh = from_above.copy()
-    _core.gru_backward(out["gates"], out["kept"], dh, out["h_prev"], packed_back(case["recurrent"]), case["starts"],
-                       case["size"])
+    _core.gru_backward(out["gates"], out["kept"], dh, out["h_prev"], THREE.packed_back(case["recurrent"]),
+                       case["starts"], case["size"])
     if hidden % 16:   # what later products multiply by zeros has to be finite
         assert np.isfinite(out["gates"]).all() and np.isfinite(out["kept"]).all()
-    for found, of_product in ((matrix(out["gates"], hidden), 0), (matrix(out["kept"], hidden), 1)):
+    for found, of_product in ((THREE.matrix(out["gates"], hidden), 0), (THREE.matrix(out["kept"], hidden), 1)):
         for _ in range(12):                                      # central differences of sum(h * from_above)
             n, column = rng.integers(len(inputs)), rng.integers(3 * hidden)
             nudge = np.zeros_like(inputs)
@@ -169,15 +125,16 @@ def test_a_gradient_does_not_cross_the_start_of_a_document() -> None:
     case, out = layer(rng, (2, 2, 2), 3, (0, 0, 1, 0, 0, 0))
     dh = np.zeros((6, 3), F)
     dh[2:] = normal(rng, 4, 3)
-    _core.gru_backward(out["gates"], out["kept"], dh, out["h_prev"], packed_back(case["recurrent"]), case["starts"],
-                       case["size"])
-    assert (matrix(out["gates"], 3)[0] == 0).all() and (dh[0] == 0).all()   # row 2 is the successor of row 0
-    assert (matrix(out["gates"], 3)[1] != 0).any() and (dh[1] != 0).all()
+    _core.gru_backward(out["gates"], out["kept"], dh, out["h_prev"], THREE.packed_back(case["recurrent"]),
+                       case["starts"], case["size"])
+    assert (THREE.matrix(out["gates"], 3)[0] == 0).all() and (dh[0] == 0).all()   # row 2 is the successor of row 0
+    assert (THREE.matrix(out["gates"], 3)[1] != 0).any() and (dh[1] != 0).all()
 
 
 def test_no_rows_at_all() -> None:
     none, panel, weight = np.zeros((0, 3), F), np.zeros((1, 0, 48), F), np.ones((3, 9), F)
-    nothing, forward, back, bias = np.zeros(0, np.uintp), packed(weight), packed_back(weight), np.arange(3, dtype=F)
+    nothing, bias = np.zeros(0, np.uintp), np.arange(3, dtype=F)
+    forward, back = THREE.packed(weight), THREE.packed_back(weight)
     before = [array.tobytes() for array in (forward, back, bias)]
     _core.gru_forward(none, panel, panel, none, forward, bias, panel, None, None, nothing)
     _core.gru_backward(panel, panel, none, none, back, None, nothing)
@@ -194,7 +151,7 @@ def test_avx2_and_avx512_give_the_same_bytes(sizes, hidden, starts, rows) -> Non
         rng = np.random.default_rng(hidden)
         case, out = layer(rng, sizes, hidden, starts, rows)
         dh = normal(rng, *out["h"].shape)
-        _core.gru_backward(out["gates"], out["kept"], dh, out["h_prev"], packed_back(case["recurrent"]),
+        _core.gru_backward(out["gates"], out["kept"], dh, out["h_prev"], THREE.packed_back(case["recurrent"]),
                            case["starts"], case["size"])
         got.append([array.tobytes() for array in (*out.values(), dh)])
     assert got[0] == got[1]

@@ -4,21 +4,11 @@ import numpy as np
 import pytest
 
 from fastlm import _core
+from tests.kernel_cases import F, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
+
 SHAPES = [(1, 1), (3, 5), (8, 16), (17, 33), (64, 65), (33, 130), (7, 64), (256, 97), (515, 66), (1030, 3), (9, 2050)]
-
-
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request):
-    before = _core.isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(F)
 
 
 def product(x, matrix, bias=None, fill=np.nan):

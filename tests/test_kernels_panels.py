@@ -4,61 +4,17 @@ import numpy as np
 import pytest
 
 from fastlm import _core
+from tests.kernel_cases import F, Panels, close, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
+FOUR = Panels(4)
+
 SHAPES = [(1, 1, 1), (2, 3, 5), (7, 5, 16), (6, 17, 17), (13, 64, 33), (5, 80, 48), (300, 9, 20), (97, 65, 31)]
-
-
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request):
-    before = _core.isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(F)
-
-
-def panels(matrix: np.ndarray, filler: float = 0.0) -> np.ndarray:
-    """(R, 4H) as gate panels, written from their definition; lanes beyond H hold `filler`."""
-    rows, width = len(matrix), matrix.shape[1] // 4
-    out = np.full((-(-width // 16), rows, 64), filler, F)
-    for unit in range(width):
-        for gate in range(4):
-            out[unit // 16, :, gate * 16 + unit % 16] = matrix[:, gate * width + unit]
-    return out
-
-
-def matrix(array: np.ndarray, width: int) -> np.ndarray:
-    """What `panels` made panels of."""
-    out = np.empty((array.shape[1], 4 * width), array.dtype)
-    for unit in range(width):
-        for gate in range(4):
-            out[:, gate * width + unit] = array[unit // 16, :, gate * 16 + unit % 16]
-    return out
-
-
-def packed(weight):
-    out = np.full((-(-weight.shape[1] // 64), len(weight), 64), np.nan, F)
-    _core.panel_pack(out, weight)
-    return out
-
-
-def packed_back(weight):
-    out = np.full(64 * -(-weight.shape[1] // 64) * 16 * -(-len(weight) // 16), np.nan, F)
-    _core.panel_pack_back(out, weight)
-    return out
-
-
-def close(got, wanted):
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-6 * max(1.0, np.abs(wanted).max()))
 
 
 def test_panels_by_hand() -> None:
     weight = np.arange(8, dtype=F).reshape(1, 8)            # one row, two units: i0 i1 f0 f1 g0 g1 o0 o1
-    got = packed(weight)
+    got = FOUR.packed(weight)
     assert got.shape == (1, 1, 64)
     assert got[0, 0, [0, 1, 16, 17, 32, 33, 48, 49]].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert got.sum() == 28                                   # and zeros elsewhere
@@ -67,8 +23,8 @@ def test_panels_by_hand() -> None:
     assert out[0, 0, [0, 1, 16, 49]].tolist() == [1, 3, 5, 15]
     assert out[0, 1, [0, 1, 16, 49]].tolist() == [1, 11, 21, 71]
     back = np.array([[5]], F)
-    one = panels(np.array([[1, 1, 0, 0, 0, 0, 0, 2]], F))
-    _core.panel_product_back(back, one, packed_back(weight))
+    one = FOUR.of(np.array([[1, 1, 0, 0, 0, 0, 0, 2]], F))
+    _core.panel_product_back(back, one, FOUR.packed_back(weight))
     assert back.tolist() == [[5 + 1 * 0 + 1 * 1 + 2 * 7]]
 
 
@@ -77,16 +33,16 @@ def test_products_against_float64(rows: int, width: int, hidden: int) -> None:
     rng = np.random.default_rng(rows)
     x, weight, bias = normal(rng, rows, width), normal(rng, width, 4 * hidden), normal(rng, 4 * hidden)
     out = np.full((-(-hidden // 16), rows, 64), np.nan, F)
-    _core.panel_product(out, x, packed(weight), bias)
-    close(matrix(out, hidden), x.astype(float) @ weight + bias)
+    _core.panel_product(out, x, FOUR.packed(weight), bias)
+    close(FOUR.matrix(out, hidden), x.astype(float) @ weight + bias)
     if hidden % 16:
         assert (out[-1].reshape(rows, 4, 16)[:, :, hidden % 16:] == 0).all()
 
     gradient = normal(rng, rows, 4 * hidden)
-    dpanels = panels(gradient)
+    dpanels = FOUR.of(gradient)
     dx, dweight, dbias = normal(rng, rows, width), normal(rng, width, 4 * hidden), normal(rng, 4 * hidden)
     before = dx.copy(), dweight.copy(), dbias.copy()
-    _core.panel_product_back(dx, dpanels, packed_back(weight))
+    _core.panel_product_back(dx, dpanels, FOUR.packed_back(weight))
     _core.panel_weights(dweight, x, dpanels)
     _core.panel_sum(dbias, dpanels)
     close(dx, before[0] + gradient.astype(float) @ weight.T)
@@ -99,9 +55,9 @@ def test_lanes_beyond_the_last_unit_count_nothing(filler: float) -> None:
     rng = np.random.default_rng(5)
     gradient, x, weight = normal(rng, 3, 20), normal(rng, 3, 2), normal(rng, 2, 20)
     results = []
-    for dpanels in (panels(gradient), panels(gradient, filler)):
+    for dpanels in (FOUR.of(gradient), FOUR.of(gradient, filler)):
         dx, dweight, dbias = np.zeros((3, 2), F), np.zeros((2, 20), F), np.zeros(20, F)
-        _core.panel_product_back(dx, dpanels, packed_back(weight))
+        _core.panel_product_back(dx, dpanels, FOUR.packed_back(weight))
         _core.panel_weights(dweight, x, dpanels)
         _core.panel_sum(dbias, dpanels)
         results.append([dx.tobytes(), dweight.tobytes(), dbias.tobytes()])
@@ -111,11 +67,11 @@ def test_lanes_beyond_the_last_unit_count_nothing(filler: float) -> None:
 def test_scatter_by_row() -> None:
     rng = np.random.default_rng(6)
     values, row = normal(rng, 5, 72), np.array([2, 0, 2, 3, 2])
-    out = panels(np.ones((4, 72), F))
-    _core.panel_scatter(out, panels(values), row)
+    out = FOUR.of(np.ones((4, 72), F))
+    _core.panel_scatter(out, FOUR.of(values), row)
     wanted = np.ones((4, 72))
     np.add.at(wanted, row, values.astype(float))
-    close(matrix(out, 18), wanted)
+    close(FOUR.matrix(out, 18), wanted)
 
 
 def layer(rng, sizes, hidden, starts=None, rows=None):
@@ -127,9 +83,9 @@ def layer(rng, sizes, hidden, starts=None, rows=None):
             "starts": None if starts is None else np.array(starts, np.uint8)}
     out = {name: np.full((count, hidden), np.nan, F) for name in ("h", "c", "h_prev", "c_prev")}
     out["h_prev"][:sizes[0]], out["c_prev"][:sizes[0]] = case["hidden"], case["cell"]
-    inputs = panels(case["inputs"])
+    inputs = FOUR.of(case["inputs"])
     out["gates"] = np.full((inputs.shape[0], count, 64), np.nan, F) if rows else inputs
-    _core.lstm_forward(out["h"], out["c"], out["gates"], out["h_prev"], out["c_prev"], packed(case["recurrent"]),
+    _core.lstm_forward(out["h"], out["c"], out["gates"], out["h_prev"], out["c_prev"], FOUR.packed(case["recurrent"]),
                        inputs, case["row"], case["starts"], case["size"])
     return case, out
 
@@ -171,9 +127,9 @@ def test_lstm_layer_against_float64(sizes, hidden, starts, rows) -> None:
 
     from_above = normal(rng, len(h), hidden)
     gates, dh, dc = out["gates"], from_above.copy(), np.zeros((sizes[0], hidden), F)
-    _core.lstm_backward(gates, dh, dc, out["c"], out["c_prev"], packed_back(case["recurrent"]), case["starts"],
+    _core.lstm_backward(gates, dh, dc, out["c"], out["c_prev"], FOUR.packed_back(case["recurrent"]), case["starts"],
                         case["size"])
-    dgates = matrix(gates, hidden)
+    dgates = FOUR.matrix(gates, hidden)
     for _ in range(12):                                      # central differences of sum(h * from_above)
         n, column = rng.integers(len(h)), rng.integers(4 * hidden)
         values = []
@@ -189,18 +145,18 @@ def test_a_gradient_does_not_cross_the_start_of_a_document() -> None:
     case, out = layer(rng, (2, 2, 2), 3, (0, 0, 1, 0, 0, 0))
     dh = np.zeros((6, 3), F)
     dh[2:] = normal(rng, 4, 3)
-    _core.lstm_backward(out["gates"], dh, np.zeros((2, 3), F), out["c"], out["c_prev"], packed_back(case["recurrent"]),
-                        case["starts"], case["size"])
-    assert (matrix(out["gates"], 3)[0] == 0).all() and (dh[0] == 0).all()   # row 2 is the successor of row 0
-    assert (matrix(out["gates"], 3)[1] != 0).any()
+    _core.lstm_backward(out["gates"], dh, np.zeros((2, 3), F), out["c"], out["c_prev"],
+                        FOUR.packed_back(case["recurrent"]), case["starts"], case["size"])
+    assert (FOUR.matrix(out["gates"], 3)[0] == 0).all() and (dh[0] == 0).all()   # row 2 is the successor of row 0
+    assert (FOUR.matrix(out["gates"], 3)[1] != 0).any()
 
 
 def test_no_rows_at_all() -> None:
     none, panel = np.zeros((0, 3), F), np.zeros((1, 0, 64), F)
     weight = np.ones((3, 12), F)
-    _core.lstm_forward(none, none, panel, none, none, packed(weight), panel, None, None, np.zeros(0, np.uintp))
-    _core.lstm_backward(panel, none, none, none, none, packed_back(weight), None, np.zeros(0, np.uintp))
-    _core.panel_product(panel, none, packed(weight), np.zeros(12, F))
+    _core.lstm_forward(none, none, panel, none, none, FOUR.packed(weight), panel, None, None, np.zeros(0, np.uintp))
+    _core.lstm_backward(panel, none, none, none, none, FOUR.packed_back(weight), None, np.zeros(0, np.uintp))
+    _core.panel_product(panel, none, FOUR.packed(weight), np.zeros(12, F))
     dweight = weight.copy()
     _core.panel_weights(dweight, none, panel)
     assert (dweight == 1).all()
@@ -217,9 +173,9 @@ def test_avx2_and_avx512_give_the_same_bytes(sizes, hidden, starts, rows) -> Non
         case, out = layer(rng, sizes, hidden, starts, rows)
         dh, dweight = normal(rng, *out["h"].shape), np.zeros_like(case["recurrent"])
         _core.lstm_backward(out["gates"], dh, np.zeros((sizes[0], hidden), F), out["c"], out["c_prev"],
-                            packed_back(case["recurrent"]), case["starts"], case["size"])
+                            FOUR.packed_back(case["recurrent"]), case["starts"], case["size"])
         _core.panel_weights(dweight, out["h_prev"], out["gates"])
-        out["gates"] = matrix(out["gates"], hidden)
+        out["gates"] = FOUR.matrix(out["gates"], hidden)
         got.append([array.tobytes() for array in (*out.values(), dh, dweight)])
     assert got[0] == got[1]
 

@@ -1,25 +1,14 @@
 """Gathers and sums along packed sequences: by hand, then float64 loops over one sequence at a time."""
 
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from fastlm import _core
+from tests.kernel_cases import F, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
 
-
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = _core.isa()
-    _core.use_isa(request.param)
-    yield
-    _core.use_isa(before)
-
-
-def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.standard_normal(shape, dtype=F)
 
 
 def packing(lengths: list[int]) -> tuple[np.ndarray, list[list[int]]]:

@@ -4,20 +4,10 @@ import numpy as np
 import pytest
 
 from fastlm import _core
+from tests.kernel_cases import F, normal
 
-F = np.float32
+pytestmark = pytest.mark.usefixtures("isa")
 
-
-@pytest.fixture(params=_core.available_isas(), autouse=True)
-def isa(request):
-    before = _core.isa()
-    _core.use_isa(request.param)
-    yield request.param
-    _core.use_isa(before)
-
-
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(F)
 
 
 def test_a_unit_by_hand() -> None:

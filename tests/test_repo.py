@@ -21,7 +21,7 @@ FLOORS = [
     ["models"],
     ["training", "planner"],
     ["scoring", "generation", "prefix_state"],
-    ["language_model"],
+    ["language_model", "weighing"],
     ["architectures", "mixing", "arpa"],
     ["recipe"],
     ["demo"],

@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import _core
 from fastlm.batch import State
 from fastlm.int8 import Int8Parameter
-from fastlm.models.stepper import Stepper
+from fastlm.models.stepper import OwnStepper
 
 if TYPE_CHECKING:
     from fastlm.models.lstm import LSTM
@@ -20,7 +20,7 @@ Array = np.ndarray
 _MANY = 16
 
 
-class LSTMStepper(Stepper):
+class LSTMStepper(OwnStepper):
     """A `Stepper` that allocates nothing large: one C call a layer reads every weight once.
 
     It refers to the weights where they lie, and owns the state, the input (S, width) and the gates (S, 4H); for many
@@ -28,13 +28,10 @@ class LSTMStepper(Stepper):
     """
 
     def __init__(self, model: LSTM, state: State) -> None:
-        super().__init__(model, state.copy())
+        super().__init__(model, state)
         parameters = model.parameters
-        self._ids = np.empty(len(state), np.int64)
         self._gates = np.empty((len(state), 4 * model.hidden), np.float32)
-        self._embedding = model.embedding
-        self._first = x = np.empty((len(state), model.embedding.shape[1]), np.float32)
-        self._layers = []
+        self._layers, x = [], self._first
         for layer in range(model.layers):
             hidden, cell = self._state[f"hidden{layer}"], self._state[f"cell{layer}"]
             weights = parameters[f"input{layer}"].matrix(), parameters[f"recurrent{layer}"].matrix()
@@ -49,11 +46,7 @@ class LSTMStepper(Stepper):
                         for _, _, x, *_ in self._layers if many]
 
     def read(self, ids: Array | int) -> Array:
-        if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
-            self._ids[0] = ids
-        else:
-            self._ids[:] = self.model.check_step(ids, len(self._ids))
-        self._embedding.gather(self._first, self._ids)
+        self._embed(ids)
         if self._panels:
             self._read_panels()
             return self._last
@@ -72,11 +65,3 @@ class LSTMStepper(Stepper):
             _core.panel_pack(recurrent, parameters[f"recurrent{layer}"].value)
             _core.panel_product(gates, x, weight, bias)
             _core.lstm_forward(hidden, cell, gates, old_hidden, old_cell, recurrent, gates, None, None, self._size)
-
-    @property
-    def state(self) -> State:
-        return self._state.copy()
-
-    def end(self) -> State:
-        """The state itself, for a stepper that takes no more steps."""
-        return self._state

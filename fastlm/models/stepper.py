@@ -10,6 +10,7 @@ from fastlm.batch import Batch, State
 
 if TYPE_CHECKING:
     from fastlm.models.prefix import PrefixModel
+    from fastlm.models.recurrent import Recurrent
 
 Array = np.ndarray
 
@@ -50,4 +51,30 @@ class Stepper:
     @property
     def state(self) -> State:
         """The state reached, which later steps do not change."""
+        return self._state
+
+
+class OwnStepper(Stepper):
+    """A `Stepper` that moves a copy of the state on in place, and holds the token read and the embedding's rows."""
+
+    def __init__(self, model: Recurrent, state: State) -> None:
+        super().__init__(model, state.copy())
+        self._ids = np.empty(len(state), np.int64)
+        self._embedding = model.embedding
+        self._first = np.empty((len(state), model.embedding.shape[1]), np.float32)
+
+    def _embed(self, ids: Array | int) -> None:
+        """Puts the embedding's rows of the ids, once they are checked, where the first layer reads."""
+        if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
+            self._ids[0] = ids
+        else:
+            self._ids[:] = self.model.check_step(ids, len(self._ids))
+        self._embedding.gather(self._first, self._ids)
+
+    @property
+    def state(self) -> State:
+        return self._state.copy()
+
+    def end(self) -> State:
+        """The state itself, for a stepper that takes no more steps."""
         return self._state

@@ -1,0 +1,90 @@
+"""What language models of recurrent layers share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlm import autodiff, outputs
+from fastlm.autodiff import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.inputs import NGrams, embed
+from fastlm.models.prefix import PrefixModel, named, uniform
+from fastlm.models.stepper import OwnStepper, Stepper
+
+Array = np.ndarray
+
+
+class Recurrent(PrefixModel):
+    """Embedding -> `layers` recurrent layers -> softmax.
+
+    A subclass names its `GATES`, of which the second begins at one, and the arrays of its state, a `STATE` for each
+    layer; it runs a layer, `along`, and may have a stepper of its own.
+    """
+
+    GATES: ClassVar[int]
+    STATE: ClassVar[tuple[str, ...]]
+
+    def __init__(self, vocab_size: int, hidden: int = 256, layers: int = 1, width: int | None = None,
+                 tied: bool = False, dropout: float = 0.0, seed: int = 0, output: dict[str, Any] | None = None,
+                 ngrams: dict[str, Any] | None = None) -> None:
+        width = hidden if width is None else width
+        super().__init__(vocab_size, hidden=hidden, layers=layers, width=width, tied=tied, dropout=dropout, seed=seed,
+                         **named(output=output, ngrams=ngrams))
+        if layers < 1:
+            raise ValueError(f"layers = {layers}; at least 1 was expected")
+        if tied and width != hidden:
+            raise ValueError(f"width = {width} and hidden = {hidden}; tied embeddings need them equal")
+        rng = np.random.default_rng(seed)
+        self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
+        scale = 1 / np.sqrt(hidden)
+        self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), scale if tied else 1.0))
+        self.ngrams = NGrams(ngrams, self.parameter)
+        for layer in range(layers):
+            inputs = width + self.ngrams.width if layer == 0 else hidden
+            gates = np.zeros(self.GATES * hidden, np.float32)
+            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
+            self.parameter(f"input{layer}", uniform(rng, (inputs, self.GATES * hidden), 1 / np.sqrt(inputs)))
+            self.parameter(f"recurrent{layer}", uniform(rng, (hidden, self.GATES * hidden), scale))
+            self.parameter(f"bias{layer}", gates)
+            self.add(layer)
+        self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+                                          hidden, self.embedding if tied else None)
+
+    def add(self, layer: int) -> None:
+        """Adds the parameters that only layers of this kind have."""
+
+    def along(self, layer: int, x: Variable, batch: Batch, state: State, rows: Array | None) -> tuple[Any, ...]:
+        """A layer along time: what it makes of x, and the arrays of its state after it, in the order of `STATE`."""
+        raise NotImplementedError
+
+    def own_stepper(self, state: State) -> OwnStepper:
+        """A stepper that computes what `along` does."""
+        raise NotImplementedError
+
+    def start(self, batch: int = 1) -> State:
+        zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)
+                 for layer in range(self.layers) for name in self.STATE}
+        return State(batch, **zeros, **self.ngrams.start(batch))
+
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        state = state or self.start(batch.sequences)
+        after: dict[str, Array] = {}
+        x, rows = embed(self.embedding, self.ngrams, batch, state, after)
+        for layer in range(self.layers):
+            x = autodiff.dropout(x, self.dropout if rows is None or layer else 0.0)
+            x, *reached = self.along(layer, x, batch, state, None if layer else rows)
+            after.update(zip((f"{name}{layer}" for name in self.STATE), reached, strict=True))
+        return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)
+
+    def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
+        stepper = self.stepper(state)
+        if not isinstance(stepper, OwnStepper):
+            return super().step(state, ids)
+        return stepper.step(ids), stepper.end()
+
+    def stepper(self, state: State) -> Stepper:
+        """In buffers of its own, unless a subclass changes what is computed."""
+        plain = type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
+        return self.own_stepper(state) if plain else Stepper(self, state)
