@@ -34,11 +34,12 @@ def check(model: Any, order: int | None, softmax: str) -> None:
 
 
 def build(model: Any, vocab_size: int, seed: int = 0, order: int | None = None, softmax: str = "auto",
-          counts: Array | None = None, choose: Callable[[], Choice] = lambda: NARROWEST) -> PrefixModel:
+          counts: Array | None = None, choose: Callable[[], Choice] = lambda: NARROWEST,
+          lookback: dict[str, Any] | None = None) -> PrefixModel:
     """The model a name of one architecture stands for, or the PrefixModel or function of V given.
 
-    counts (V,): of the text's tokens; choose: gives the size of an LSTM, GRU or SRU. "auto" and "mixture" are not of
-    one architecture.
+    counts (V,): of the text's tokens; choose: gives the size of an LSTM, GRU or SRU; lookback: how an LSTM or GRU looks
+    back, see `Lookback`. "auto" and "mixture" are not of one architecture.
     """
     if isinstance(model, PrefixModel):
         return model
@@ -49,7 +50,8 @@ def build(model: Any, vocab_size: int, seed: int = 0, order: int | None = None, 
         chosen = choose()
         layers = LSTM if model == "lstm" else GRU
         return layers(vocab_size, hidden=chosen.hidden, width=WIDTH if small else None, seed=seed, tied=not small,
-                      dropout=chosen.dropout, output=output_of(softmax, vocab_size, counts, chosen.hidden))
+                      dropout=chosen.dropout, output=output_of(softmax, vocab_size, counts, chosen.hidden),
+                      lookback=lookback)
     if model == "sru":
         chosen = choose()
         return SRU(vocab_size, hidden=chosen.hidden, seed=seed, tied=not small, dropout=chosen.dropout,

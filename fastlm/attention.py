@@ -5,6 +5,7 @@ Products are taken some rows at a time, so that what follows them finds their re
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,3 +107,32 @@ def attention(qkv: Any, slopes: Array, spans: Spans, past: Array) -> tuple[Varia
     def back(gradient: Array) -> None:
         kernel.backward(qkv.added(), empty((kernel.scratch,)), gradient, out.value, log_sum)
     return record(out, back), batch.from_lanes(after)
+
+
+def one_later(x: Any, columns: slice, batch: Batch, carry: Array) -> tuple[Variable, Array]:
+    """x with some columns moved to the next row of the same document: zeros in its first row.
+
+    x (N, D); carry (S, C): those columns of the rows before the batch, zeros before a document -> ((N, D) in the buffer
+    of x, new carry).
+    """
+    x = variable(x)
+    out, last, lanes = Variable(x.value, disposable=True), batch.last_rows(), batch.to_lanes(carry)
+    begins = np.zeros(0, np.int64) if batch.starts is None else np.flatnonzero(batch.starts)
+    moves = [(a, b, before) for (before, _), (a, b) in itertools.pairwise(batch.steps())]
+    if len(batch.size) and batch.size[0] == batch.size[-1] and moves:   # all as long as each other: one move
+        moves = [(int(batch.size[0]), len(batch), 0)]
+    moved, first = out.value[:, columns], lanes[: int(batch.size[0]) if len(batch.size) else 0].copy()
+    lanes[last >= 0] = moved[last[last >= 0]]
+    for a, b, before in reversed(moves):
+        moved[a:b] = moved[before: before + b - a]
+    moved[: len(first)] = first
+    moved[begins] = 0
+
+    def back(gradient: Array) -> None:
+        own = gradient[:, columns]
+        own[begins] = 0
+        for a, b, before in moves:
+            own[before: before + b - a] = own[a:b]
+        own[last[last >= 0]] = 0
+        x.take(gradient)
+    return record(out, back), batch.from_lanes(lanes)

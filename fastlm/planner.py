@@ -19,6 +19,9 @@ SIZES = (48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768,
 _READ_PER_WEIGHT = {True: 7.0, False: 15.0}   # tokens to have read for each recurrent weight; small vocabulary or not
 _LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
 _ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for a row
+_LOOKING = 4.5e5         # the same of looking back,
+_LOOKED_FOR = 3.0        # which pays where the rest is so many times as much
+LOOKBACK = {"width": 32, "window": 512}
 _NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
 PASSES = 60.0           # over the text, more than which only teach it by heart
 OFTEN = 2.5             # passes for each network beside it, from which on one more is better than wider ones
@@ -90,20 +93,33 @@ def dropout(small: bool, passes: float) -> float:
     return round(float(np.interp(passes, (2, 6, 12, 40), rates)), 2)
 
 
-def pace(vocab_size: int, seconds: float, speed: float) -> Callable[[int], float]:
-    """How many tokens an LSTM of so many units reads in training in `seconds`; speed: see `measure_speed`.
-
-    Forward, and twice as much backward: of characters 4 H^2 multiply-adds for the recurrence and V H for each of two
-    softmaxes (the input's products are shared by all tokens alike), and what n-grams say of the row; of words 8 H^2,
-    and H for each word drawn.
-    """
+def pace(vocab_size: int, seconds: float, speed: float, beside: bool = False) -> Callable[[int], float]:
+    """How many tokens an LSTM of so many units reads in training in `seconds`; speed: see `measure_speed`; beside:
+    whether it is one of those beside n-grams, which may look back."""
     def read(hidden: int) -> float:
-        if vocab_size <= SMALL:
-            cost = 3 * hidden * (4 * hidden + 2 * vocab_size) + _ASKED
-        else:
-            cost = 3 * hidden * (8 * hidden + (vocab_size if vocab_size <= FULL else SAMPLES))
+        cost = _cost(vocab_size, hidden)
+        if beside and looks_back(vocab_size, hidden):
+            cost += _LOOKING
         return seconds * speed * (1 - math.exp(-hidden / _NARROW)) / cost
     return read
+
+
+def looks_back(vocab_size: int, hidden: int) -> bool:
+    """Whether an LSTM beside n-grams reads its own past: one that is wide, to which that costs little, and by which it
+    learns where its text says things again."""
+    return _cost(vocab_size, hidden) >= _LOOKED_FOR * _LOOKING
+
+
+def _cost(vocab_size: int, hidden: int) -> float:
+    """Multiply-adds of training a token.
+
+    Forward, and twice as much backward: of characters 4 H^2 for the recurrence and V H for each of two softmaxes (the
+    input's products are shared by all tokens alike), and what n-grams say of the row; of words 8 H^2, and H for each
+    word drawn.
+    """
+    if vocab_size <= SMALL:
+        return 3 * hidden * (4 * hidden + 2 * vocab_size) + _ASKED
+    return 3 * hidden * (8 * hidden + (vocab_size if vocab_size <= FULL else SAMPLES))
 
 
 def measure_speed(threads: int | None, seconds: float = 0.03) -> float:

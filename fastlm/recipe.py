@@ -74,11 +74,13 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         if until is None:
             return planner.choose(size, tokens, lambda hidden: tokens * (epochs or 1.0), 1)
         speed = planner.measure_speed(threads)
-        return planner.choose(size, tokens, planner.pace(size, until - clock.seconds(), speed), most)
+        return planner.choose(size, tokens, planner.pace(size, until - clock.seconds(), speed, mixed), most)
 
     def made(name: Any, chosen: planner.Choice | None = None, seed: int = seed) -> PrefixModel:
+        """A model by name: of a size that was chosen for it, beside n-grams, or else by itself."""
         return build(name, size, seed, order, softmax, vocabulary.counts,
-                     lambda: chosen or choose(seconds) or planner.NARROWEST)
+                     lambda: chosen or choose(seconds) or planner.NARROWEST,
+                     planner.LOOKBACK if chosen and planner.looks_back(size, chosen.hidden) else None)
 
     def say(sentence: str) -> None:
         """What was chosen, and why."""

@@ -132,6 +132,13 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "SRU of two layers, tied": (lambda v: models.SRU(v, hidden=5, inner=9, tied=True), oracle.sru_model),
     "LSTM with n-grams": (lambda v: models.LSTM(v, hidden=5, width=3, ngrams=NGRAMS), oracle.lstm_model),
     "GRU with n-grams": (lambda v: models.GRU(v, hidden=5, width=3, ngrams=NGRAMS), oracle.gru_model),
+    "LSTM that looks back": (
+        lambda v: models.LSTM(v, hidden=5, width=3, lookback={"width": 3, "window": 4}), oracle.lstm_model),
+    "LSTM that looks back, tied, sampled": (
+        lambda v: models.LSTM(v, hidden=5, tied=True, lookback={"width": 7, "window": 2}, ngrams=NGRAMS,
+                              output={"name": "sampled", "samples": 2}), oracle.lstm_model),
+    "GRU of two layers that looks back": (
+        lambda v: models.GRU(v, hidden=5, layers=2, width=3, lookback={"width": 2}), oracle.gru_model),
     "SRU with n-grams": (lambda v: models.SRU(v, hidden=5, layers=1, inner=7, ngrams=NGRAMS), oracle.sru_model),
     "FeedForward with n-grams": (lambda v: models.FeedForward(v, context=2, width=5, hidden=9, ngrams=NGRAMS),
                                  oracle.feed_forward),
@@ -160,7 +167,8 @@ ALL_MODELS = NETWORKS | {
     "Corrected": (lambda v: models.Corrected(v, [
         models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3)]), corrected),
     "Corrected, several": (lambda v: models.Corrected(v, [
-        models.KneserNey(v, order=2), models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3),
+        models.KneserNey(v, order=2), models.KneserNey(v, order=3),
+        models.LSTM(v, hidden=5, width=3, lookback={"width": 2, "window": 3}),
         models.LSTM(v, hidden=7, width=2)]), corrected),
     "Ensemble": (lambda v: models.Ensemble(v, [
         models.KneserNey(v, order=2), models.LSTM(v, hidden=5, width=3),
@@ -215,14 +223,16 @@ def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -
         elif name == "position":
             array[:] = rng.integers(0, 7, array.shape)
         elif name == "length":
-            array[:] = rng.integers(0, min(6, owner.window or 6), array.shape)
+            window = getattr(owner, "lookback", owner).window
+            array[:] = rng.integers(0, min(6, window or 6), array.shape)
         elif name.startswith("past"):
             grown.append((key, owner))
         else:
             array[:] = rng.normal(size=array.shape) * 0.5
     for key, owner in grown:
         length = state[key[:key.rindex("past")] + "length"]
-        array = rng.normal(size=(sequences, int(length.max()), 2 * owner.width)) * 0.5
+        width = getattr(owner, "lookback", owner).width
+        array = rng.normal(size=(sequences, int(length.max()), 2 * width)) * 0.5
         array[np.arange(array.shape[1]) >= length[:, None]] = 0
         state.arrays[key] = array.astype(np.float32)
     return state

@@ -271,6 +271,22 @@ def beside(x, rows):
     return x if rows is None else concatenate([x, rows])
 
 
+def lookback(model, p, x, steps, starts, state):
+    """x, and what attention finds at the rows whose forerunners are like the last ones, whose keys thus come late."""
+    if not model.lookback.width:
+        return x
+    q, k, v = np.split(x @ p["lookback"], 3, axis=-1)
+    before = np.broadcast_to(state["key"].astype(float), k.shape[:-2] + state["key"].shape)
+    late = np.zeros(k.shape)
+    for rows, live in steps:
+        before = _reset(before, starts, rows, live)
+        late[..., rows, :] = before[..., live, :]
+        before[..., live, :] = k[..., rows, :]
+    window = model.lookback.window
+    found = attention(concatenate([q, late, v]), [1 / window], window, steps, starts, state["past"], state["length"])
+    return x + found @ p["lookback_mix"]
+
+
 def decayed_bag(model, p, ids, steps, starts, state):
     bags, _ = decayed_sum(gather(p["embedding"], ids), model.rates.astype(float), steps, starts, state["bags"])
     bags = beside(bags, ngrams(model, p, ids, steps, starts, state))
@@ -290,7 +306,7 @@ def lstm_model(model, p, ids, steps, starts, state):
     for layer in range(model.layers):
         gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
         x, _, _ = lstm(gates, p[f"recurrent{layer}"], steps, starts, state[f"hidden{layer}"], state[f"cell{layer}"])
-    return output(model, p, x, tied=model.tied)
+    return output(model, p, lookback(model, p, x, steps, starts, state), tied=model.tied)
 
 
 def transformer(model, p, ids, steps, starts, state):
@@ -312,7 +328,7 @@ def gru_model(model, p, ids, steps, starts, state):
     for layer in range(model.layers):
         gates = linear(x, p[f"input{layer}"], p[f"bias{layer}"])
         x, _ = gru(gates, p[f"recurrent{layer}"], p[f"recurrent_bias{layer}"], steps, starts, state[f"hidden{layer}"])
-    return output(model, p, x, tied=model.tied)
+    return output(model, p, lookback(model, p, x, steps, starts, state), tied=model.tied)
 
 
 def sru_model(model, p, ids, steps, starts, state):

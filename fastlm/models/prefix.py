@@ -229,9 +229,8 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> A
     return rng.uniform(-scale, scale, shape).astype(np.float32)
 
 
-def named(output: dict[str, Any] | None = None, ngrams: dict[str, Any] | None = None) -> dict[str, Any]:
+def named(**given: dict[str, Any] | None) -> dict[str, Any]:
     """Arguments for a model's configuration: left out where they are None, as in files that are older than they."""
-    given = {"output": output, "ngrams": ngrams}
     return {name: options for name, options in given.items() if options is not None}
 
 

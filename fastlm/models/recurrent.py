@@ -10,6 +10,7 @@ from fastlm import autodiff, outputs
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.inputs import NGrams, embed
+from fastlm.models.lookback import Lookback
 from fastlm.models.prefix import PrefixModel, named, uniform
 from fastlm.models.stepper import OwnStepper, Stepper
 
@@ -28,10 +29,10 @@ class Recurrent(PrefixModel):
 
     def __init__(self, vocab_size: int, hidden: int = 256, layers: int = 1, width: int | None = None,
                  tied: bool = False, dropout: float = 0.0, seed: int = 0, output: dict[str, Any] | None = None,
-                 ngrams: dict[str, Any] | None = None) -> None:
+                 ngrams: dict[str, Any] | None = None, lookback: dict[str, Any] | None = None) -> None:
         width = hidden if width is None else width
         super().__init__(vocab_size, hidden=hidden, layers=layers, width=width, tied=tied, dropout=dropout, seed=seed,
-                         **named(output=output, ngrams=ngrams))
+                         **named(output=output, ngrams=ngrams, lookback=lookback))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
         if tied and width != hidden:
@@ -51,6 +52,7 @@ class Recurrent(PrefixModel):
             self.add(layer)
         self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
+        self.lookback = Lookback(lookback, self.parameter, hidden, rng)
 
     def add(self, layer: int) -> None:
         """Adds the parameters that only layers of this kind have."""
@@ -66,7 +68,7 @@ class Recurrent(PrefixModel):
     def start(self, batch: int = 1) -> State:
         zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)
                  for layer in range(self.layers) for name in self.STATE}
-        return State(batch, **zeros, **self.ngrams.start(batch))
+        return State(batch, **zeros, **self.ngrams.start(batch), **self.lookback.start(batch))
 
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
@@ -76,6 +78,7 @@ class Recurrent(PrefixModel):
             x = autodiff.dropout(x, self.dropout if rows is None or layer else 0.0)
             x, *reached = self.along(layer, x, batch, state, None if layer else rows)
             after.update(zip((f"{name}{layer}" for name in self.STATE), reached, strict=True))
+        x = self.lookback.added(x, batch, state, after)
         return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
@@ -86,5 +89,6 @@ class Recurrent(PrefixModel):
 
     def stepper(self, state: State) -> Stepper:
         """In buffers of its own, unless a subclass changes what is computed."""
-        plain = type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
+        plain = (type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
+                 and not self.lookback.width)
         return self.own_stepper(state) if plain else Stepper(self, state)

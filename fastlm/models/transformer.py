@@ -33,7 +33,7 @@ class Transformer(PrefixModel):
                  expansion: int = 4, tied: bool = False, dropout: float = 0.0, seed: int = 0,
                  output: dict[str, Any] | None = None) -> None:
         super().__init__(vocab_size, width=width, layers=layers, heads=heads, window=window, expansion=expansion,
-                         tied=tied, dropout=dropout, seed=seed, **named(output))
+                         tied=tied, dropout=dropout, seed=seed, **named(output=output))
         for name, value in (("layers", layers), ("heads", heads), ("expansion", expansion)):
             if value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
