@@ -19,9 +19,9 @@ SIZES = (48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768,
 _READ_PER_WEIGHT = {True: 7.0, False: 15.0}   # tokens to have read for each recurrent weight; small vocabulary or not
 _LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
 _ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for a row
-_LOOKING = 4.5e5         # the same of looking back,
-_LOOKED_FOR = 3.0        # which pays where the rest is so many times as much
-LOOKBACK = {"width": 32, "window": 512}
+_LOOKING = {True: 5e5, False: 2.5e5}   # the same of looking back, small vocabulary or not,
+_LOOKED_FOR = 2.9        # which pays where the rest is so many times as much,
+_WINDOW = {True: 512, False: 100}      # over so many tokens
 _NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
 PASSES = 60.0           # over the text, more than which only teach it by heart
 OFTEN = 2.5             # passes for each network beside it, from which on one more is better than wider ones
@@ -98,16 +98,19 @@ def pace(vocab_size: int, seconds: float, speed: float, beside: bool = False) ->
     whether it is one of those beside n-grams, which may look back."""
     def read(hidden: int) -> float:
         cost = _cost(vocab_size, hidden)
-        if beside and looks_back(vocab_size, hidden):
-            cost += _LOOKING
+        if beside and lookback(vocab_size, hidden):
+            cost += _LOOKING[vocab_size <= SMALL]
         return seconds * speed * (1 - math.exp(-hidden / _NARROW)) / cost
     return read
 
 
-def looks_back(vocab_size: int, hidden: int) -> bool:
-    """Whether an LSTM beside n-grams reads its own past: one that is wide, to which that costs little, and by which it
-    learns where its text says things again."""
-    return _cost(vocab_size, hidden) >= _LOOKED_FOR * _LOOKING
+def lookback(vocab_size: int, hidden: int) -> dict[str, int] | None:
+    """How an LSTM beside n-grams reads its own past, see `models.lookback`; None where it is so narrow that it learns
+    more in the time that this would take."""
+    small = vocab_size <= SMALL
+    if _cost(vocab_size, hidden) < _LOOKED_FOR * _LOOKING[small]:
+        return None
+    return {"width": 32, "window": _WINDOW[small]}
 
 
 def _cost(vocab_size: int, hidden: int) -> float:

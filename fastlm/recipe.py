@@ -80,7 +80,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         """A model by name: of a size that was chosen for it, beside n-grams, or else by itself."""
         return build(name, size, seed, order, softmax, vocabulary.counts,
                      lambda: chosen or choose(seconds) or planner.NARROWEST,
-                     planner.LOOKBACK if chosen and planner.looks_back(size, chosen.hidden) else None)
+                     planner.lookback(size, chosen.hidden) if chosen else None)
 
     def say(sentence: str) -> None:
         """What was chosen, and why."""

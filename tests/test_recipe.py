@@ -153,6 +153,16 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
 
+def test_networks_that_look_back_are_trained_kept_and_trained_again(monkeypatch, tmp_path):
+    monkeypatch.setattr("fastlm.planner._LOOKED_FOR", 0.0)   # narrow ones as well
+    for unit in ("char", "word"):
+        lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1)
+        assert lm.model.parts[-1].options["lookback"] == {"width": 32, "window": 512}
+        lm.save(tmp_path / "lm.fastlm")
+        assert fastlm.load(tmp_path / "lm.fastlm").digest() == lm.digest()
+        assert fastlm.train([random_text(8)], unit, plan=lm.plan, threads=2).digest() == lm.digest()
+
+
 def test_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
     """Two n-grams of 50 words over 10,000 tokens are a million bytes; a fold takes 0.7 of what counting took."""
     counts, corpus = [KneserNey(50), KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(10_000, np.int32)])
