@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from fastlm import attention
+from fastlm import _core, attention
 from fastlm.autodiff import Parameter, Tape, Variable
 from fastlm.batch import Batch, State
 from fastlm.models import GRU, LSTM
 from fastlm.models.lookback import Lookback
+from tests.cases import randomise
 
 F = np.float32
 
@@ -70,3 +71,32 @@ def test_a_row_is_led_to_what_followed_its_like() -> None:
 def test_options_that_are_none(model, options, message) -> None:
     with pytest.raises(ValueError, match=message):
         model(9, hidden=4, lookback=options)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("window", [1, 3, 8])
+@pytest.mark.parametrize("model", [LSTM, GRU])
+def test_a_stepper_reads_what_a_batch_does(isa, model, window) -> None:
+    """Four sequences of which one is longer than the window, one empty; twenty tokens, a copy midway."""
+    before = _core.isa()
+    _core.use_isa(isa)
+    rng = np.random.default_rng(window)
+    lm = model(9, hidden=6, width=5, layers=2, lookback={"width": 3, "window": window})
+    randomise(lm, rng)
+    histories = [rng.integers(0, 9, length) for length in (11, 2, 0, 5)]
+    ids = rng.integers(0, 9, (20, 4)).astype(np.int32)
+    _, start = lm.features(Batch.of(histories))
+    stepper = lm.stepper(start)
+    for t in range(20):
+        got = stepper.read(ids[t])
+        wanted, after = lm.features(Batch.lanes(ids[: t + 1]), start)
+        np.testing.assert_allclose(got, wanted.value[-4:], rtol=0, atol=1e-5)
+        for name, array in stepper.state.arrays.items():
+            np.testing.assert_allclose(array, after[name], rtol=0, atol=1e-5, err_msg=name)
+        if t == 9:
+            stepper = lm.stepper(stepper.state)
+    one = lm.stepper(start.select([0]))
+    for t in range(20):
+        one.step(int(ids[t, 0]))
+    np.testing.assert_allclose(one.state["past"], after.select([0])["past"], rtol=0, atol=1e-5)
+    _core.use_isa(before)

@@ -36,8 +36,7 @@ class GRUStepper(OwnStepper):
             x = hidden
         self._last = x
 
-    def read(self, ids: Array | int) -> Array:
-        self._embed(ids)
+    def _along(self) -> Array:
         for hidden, x, weight, recurrent, bias, recurrent_bias in self._layers:
             _core.gru_step(hidden, self._gates, self._kept, x, weight, recurrent, bias, recurrent_bias)
         return self._last

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import attention, autodiff
+from fastlm import _core, attention, autodiff
 from fastlm.autodiff import Parameter, Variable
 from fastlm.batch import Batch, State
 
@@ -62,3 +62,63 @@ class Lookback:
         found, after["past"] = attention.attention(qkv, self.slopes, spans, state["past"])
         after["length"] = spans.after
         return autodiff.add(x, autodiff.matmul(found, self.mix))
+
+    def stepper(self, state: State) -> LookbackStepper | None:
+        """What reads on from a state row by row, None where nothing looks back."""
+        return LookbackStepper(self, state) if self.width else None
+
+
+class LookbackStepper:
+    """`Lookback.added` for one row of every sequence at a time.
+
+    Keys and values (S, 2 window, width) end at the same place in all sequences, so that what is seen is one stretch of
+    them; where they end, what may still be seen moves to the front.
+    """
+
+    def __init__(self, lookback: Lookback, state: State) -> None:
+        self._lookback = lookback
+        self._length, self._key, past = state["length"].copy(), state["key"].copy(), state["past"]
+        sequences, self._at, width = past.shape[0], past.shape[1], lookback.width
+        self._keys = np.zeros((sequences, max(2 * lookback.window, self._at), width), np.float32)
+        self._values = np.zeros_like(self._keys)
+        for own, length, keys, values in zip(past, self._length.tolist(), self._keys, self._values, strict=True):
+            keys[self._at - length: self._at] = own[:length, :width]
+            values[self._at - length: self._at] = own[:length, width:]
+        self._qkv = np.empty((sequences, 3 * width), np.float32)
+        self._penalty = lookback.slopes[0] * np.arange(lookback.window, dtype=np.float32)[::-1]
+        self._out: Array | None = None
+
+    def added(self, x: Array) -> Array:
+        """x (S, H) with what is found added, in a buffer that the next call writes over."""
+        lookback, width = self._lookback, self._lookback.width
+        if self._at == self._keys.shape[1]:
+            kept = lookback.window - 1
+            for array in (self._keys, self._values):
+                array[:, :kept] = array[:, self._at - kept: self._at].copy()
+            self._at = kept
+        lookback.qkv.multiply(self._qkv, x)
+        self._keys[:, self._at], self._values[:, self._at] = self._key, self._qkv[:, 2 * width:]
+        self._key[:] = self._qkv[:, width: 2 * width]
+        self._at += 1
+        np.minimum(self._length + 1, lookback.window, out=self._length)
+        seen = slice(self._at - int(self._length.max()), self._at)
+        scores = np.matmul(self._keys[:, seen], self._qkv[:, :width, None])[:, :, 0] / np.float32(np.sqrt(width))
+        scores -= self._penalty[len(self._penalty) - scores.shape[1]:]
+        if (self._length < scores.shape[1]).any():   # documents that began later
+            scores[np.arange(scores.shape[1]) < scores.shape[1] - self._length[:, None]] = -np.inf
+        _core.log_softmax(scores, scores)
+        found = np.matmul(np.exp(scores, out=scores)[:, None], self._values[:, seen])[:, 0]
+        if self._out is None:
+            self._out = np.empty(x.shape, np.float32)
+        lookback.mix.multiply(self._out, found)
+        self._out += x
+        return self._out
+
+    def state(self) -> dict[str, Array]:
+        """What `Lookback.added` carries on."""
+        width, kept = self._lookback.width, np.minimum(self._length, self._lookback.window - 1)
+        past = np.zeros((len(kept), int(kept.max(initial=0)), 2 * width), np.float32)
+        for own, length, keys, values in zip(past, kept.tolist(), self._keys, self._values, strict=True):
+            own[:length, :width] = keys[self._at - length: self._at]
+            own[:length, width:] = values[self._at - length: self._at]
+        return {"length": kept, "key": self._key.copy(), "past": past}

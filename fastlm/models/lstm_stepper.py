@@ -45,8 +45,7 @@ class LSTMStepper(OwnStepper):
                               for rows in (len(state), x.shape[1], model.hidden))
                         for _, _, x, *_ in self._layers if many]
 
-    def read(self, ids: Array | int) -> Array:
-        self._embed(ids)
+    def _along(self) -> Array:
         if self._panels:
             self._read_panels()
             return self._last

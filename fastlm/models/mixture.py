@@ -12,6 +12,7 @@ from fastlm.batch import Batch, State
 from fastlm.models import gate
 from fastlm.models.kneser_ney import KneserNey
 from fastlm.models.prefix import PrefixModel
+from fastlm.models.stepper import Stepper
 from fastlm.outputs import OutputLayer
 from fastlm.tape import Variable, empty
 
@@ -70,25 +71,33 @@ class Mixture(PrefixModel):
     # predicting ---------------------------------------------------------------------------------------------------
 
     def start(self, batch: int = 1) -> State:
-        return self._joined(batch, [part.start(batch) for part in self.parts])
+        return self.joined(batch, [part.start(batch) for part in self.parts])
 
     def features(self, batch: Batch, state: State | None = None,
                  needed: Sequence[int] | None = None) -> tuple[Joined, State]:
         """What the parts' predictors read, and the states the sequences end in; of all parts or those `needed`."""
         state = state or self.start(batch.sequences)
         rows, after = [], []
-        for index, part in enumerate(self.parts):
-            prefix = f"{index}/"
-            own = State(state.sequences, **{name.removeprefix(prefix): array for name, array in state.arrays.items()
-                                            if name.startswith(prefix)})
+        for index, (part, own) in enumerate(zip(self.parts, self.states_of(state), strict=True)):
             x, left = part.read(batch, own) if needed is None or index in needed else (_UNREAD, own)
             rows.append(x)
             after.append(left)
-        return Joined(rows, batch.places), self._joined(batch.sequences, after)
+        return Joined(rows, batch.places), self.joined(batch.sequences, after)
 
-    def _joined(self, sequences: int, states: list[State]) -> State:
+    def joined(self, sequences: int, states: Sequence[State]) -> State:
+        """The parts' states as one."""
         return State(sequences, **{f"{index}/{name}": array for index, state in enumerate(states)
                                    for name, array in state.arrays.items()})
+
+    def states_of(self, state: State) -> list[State]:
+        """What `joined` made one of."""
+        prefixes = [f"{index}/" for index in range(len(self.parts))]
+        return [State(len(state), **{name.removeprefix(prefix): array for name, array in state.arrays.items()
+                                     if name.startswith(prefix)}) for prefix in prefixes]
+
+    def stepper(self, state: State) -> Stepper:
+        """That of every part, unless a subclass changes what they read."""
+        return _PartsStepper(self, state) if type(self).features is Mixture.features else Stepper(self, state)
 
     # keeping ------------------------------------------------------------------------------------------------------
 
@@ -141,6 +150,24 @@ class Joined(Variable):
     def value(self) -> Array:   # type: ignore[override]
         parts = [x.value if x.value.ndim == 2 else x.value[:, None] for x in self.rows]
         return np.concatenate([part.astype(np.float64) for part in parts], axis=1)
+
+
+class _PartsStepper(Stepper):
+    """The steppers of all parts, which read the same tokens."""
+
+    def __init__(self, model: Mixture, state: State) -> None:
+        super().__init__(model, state)
+        self._mixture = model
+        self._parts = [part.stepper(own) for part, own in zip(model.parts, model.states_of(state), strict=True)]
+
+    def read(self, ids: Array | int) -> Array:
+        array = self.model.check_step(ids, len(self._state))
+        one = int(array[0]) if len(array) == 1 else array   # what the steppers of networks need not check again
+        return Joined([Variable(part.read(one)) for part in self._parts]).value
+
+    @property
+    def state(self) -> State:
+        return self._mixture.joined(len(self._state), [part.state for part in self._parts])
 
 
 _UNREAD = Variable(np.zeros((0, 0), np.float32))

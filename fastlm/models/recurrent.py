@@ -89,6 +89,5 @@ class Recurrent(PrefixModel):
 
     def stepper(self, state: State) -> Stepper:
         """In buffers of its own, unless a subclass changes what is computed."""
-        plain = (type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
-                 and not self.lookback.width)
+        plain = type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
         return self.own_stepper(state) if plain else Stepper(self, state)

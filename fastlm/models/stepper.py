@@ -55,26 +55,33 @@ class Stepper:
 
 
 class OwnStepper(Stepper):
-    """A `Stepper` that moves a copy of the state on in place, and holds the token read and the embedding's rows."""
+    """A `Stepper` of recurrent layers that moves a copy of their state on in place."""
 
     def __init__(self, model: Recurrent, state: State) -> None:
         super().__init__(model, state.copy())
         self._ids = np.empty(len(state), np.int64)
-        self._embedding = model.embedding
+        self._embedding, self._lookback = model.embedding, model.lookback.stepper(state)
         self._first = np.empty((len(state), model.embedding.shape[1]), np.float32)
 
-    def _embed(self, ids: Array | int) -> None:
-        """Puts the embedding's rows of the ids, once they are checked, where the first layer reads."""
+    def read(self, ids: Array | int) -> Array:
         if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
             self._ids[0] = ids
         else:
             self._ids[:] = self.model.check_step(ids, len(self._ids))
         self._embedding.gather(self._first, self._ids)
+        x = self._along()
+        return x if self._lookback is None else self._lookback.added(x)
 
-    @property
-    def state(self) -> State:
-        return self._state.copy()
+    def _along(self) -> Array:
+        """Moves every layer on by what the first one reads, `_first`; the rows (S, H) of the last."""
+        raise NotImplementedError
 
     def end(self) -> State:
         """The state itself, for a stepper that takes no more steps."""
+        if self._lookback is not None:
+            self._state.arrays.update(self._lookback.state())
         return self._state
+
+    @property
+    def state(self) -> State:
+        return self.end().copy()
