@@ -140,6 +140,8 @@ NETWORKS: dict[str, tuple[Any, Any]] = {
     "GRU of two layers that looks back": (
         lambda v: models.GRU(v, hidden=5, layers=2, width=3, lookback={"width": 2}), oracle.gru_model),
     "SRU with n-grams": (lambda v: models.SRU(v, hidden=5, layers=1, inner=7, ngrams=NGRAMS), oracle.sru_model),
+    "Transformer with n-grams": (
+        lambda v: models.Transformer(v, width=6, heads=2, layers=1, window=3, ngrams=NGRAMS), oracle.transformer),
     "FeedForward with n-grams": (lambda v: models.FeedForward(v, context=2, width=5, hidden=9, ngrams=NGRAMS),
                                  oracle.feed_forward),
     "DecayedBag with n-grams": (lambda v: models.DecayedBag(v, width=3, hidden=9, rates=(0.5,), ngrams=NGRAMS),

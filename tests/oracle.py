@@ -267,6 +267,14 @@ def ngrams(model, p, ids, steps, starts, state):
     return reshape(gather(p["ngrams"], rows), (len(ids), model.ngrams.width))
 
 
+def projected(model, p, ids, steps, starts, state):
+    """Embeddings, and beside them n-grams brought to their width."""
+    x = gather(p["embedding"], ids)
+    if not model.ngrams.width:
+        return x
+    return x + ngrams(model, p, ids, steps, starts, state) @ p["ngram_projection"]
+
+
 def beside(x, rows):
     return x if rows is None else concatenate([x, rows])
 
@@ -310,7 +318,7 @@ def lstm_model(model, p, ids, steps, starts, state):
 
 
 def transformer(model, p, ids, steps, starts, state):
-    x = gather(p["embedding"], ids)
+    x = projected(model, p, ids, steps, starts, state)
     for layer in range(model.layers):
         def pair(name, layer=layer):
             return p[f"{name}{layer}"], p[f"{name}{layer}_bias"]
@@ -332,9 +340,7 @@ def gru_model(model, p, ids, steps, starts, state):
 
 
 def sru_model(model, p, ids, steps, starts, state):
-    x = gather(p["embedding"], ids)
-    if model.ngrams.width:
-        x = x + ngrams(model, p, ids, steps, starts, state) @ p["ngram_projection"]
+    x = projected(model, p, ids, steps, starts, state)
     for layer in range(model.layers):
         gates = linear(rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"])
         x = x + sru(gates, steps, starts, state[f"cell{layer}"])[0]

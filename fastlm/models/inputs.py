@@ -41,6 +41,12 @@ class NGrams:
         self.table = parameter("ngrams", np.zeros((len(orders) * self.buckets, chosen["width"]), np.float32))
         self.width = len(orders) * chosen["width"]
 
+    def project(self, parameter: Callable[[str, Array], Parameter], draw: Callable[[tuple[int, int]], Array],
+                width: int) -> None:
+        """Adds a matrix, drawn by its shape, that brings the rows to a width, for `added`."""
+        if self.width:
+            self.projection = parameter("ngram_projection", draw((self.width, width)))
+
     def start(self, batch: int) -> dict[str, Array]:
         """What the state of empty prefixes holds for it."""
         return {"ngram_ids": np.full((batch, int(self.orders[-1]) - 1), -1, np.int64)} if self.width else {}
@@ -53,6 +59,12 @@ class NGrams:
     def beside(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
         """x (N, D) with the rows at its right, or x itself where there are none."""
         return autodiff.concatenate([x, self.read(batch, state, after)]) if self.width else x
+
+    def added(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
+        """x (N, D) plus the projected rows, or x itself where there are none."""
+        if not self.width:
+            return x
+        return autodiff.add(x, autodiff.matmul(self.read(batch, state, after), self.projection))
 
 
 def embed(embedding: Parameter, ngrams: NGrams, batch: Batch, state: State,

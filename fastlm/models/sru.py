@@ -39,9 +39,7 @@ class SRU(PrefixModel):
         scale = 1 / np.sqrt(hidden)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, hidden), scale if tied else 1.0))
         self.ngrams = NGrams(ngrams, self.parameter)
-        if self.ngrams.width:
-            shape = self.ngrams.width, hidden
-            self.parameter("ngram_projection", uniform(rng, shape, 1 / np.sqrt(self.ngrams.width)))
+        self.ngrams.project(self.parameter, lambda shape: uniform(rng, shape, 1 / np.sqrt(shape[0])), hidden)
         for layer in range(layers):
             gates = np.zeros(3 * hidden, np.float32)
             gates[:hidden] = np.linspace(-1, 4, hidden)   # memories of one token to some fifty
@@ -61,9 +59,7 @@ class SRU(PrefixModel):
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         p, after = self.parameters, dict[str, Array]()
-        x = autodiff.gather(self.embedding, batch.ids)
-        if self.ngrams.width:
-            x = autodiff.add(x, autodiff.matmul(self.ngrams.read(batch, state, after), p["ngram_projection"]))
+        x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)
         x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
             h, after[f"cell{layer}"] = recurrence.sru(autodiff.rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"],

@@ -9,6 +9,7 @@ import numpy as np
 from fastlm import attention, autodiff, outputs
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
+from fastlm.models.inputs import NGrams
 from fastlm.models.prefix import PrefixModel, named
 
 Array = np.ndarray
@@ -24,6 +25,7 @@ class Transformer(PrefixModel):
     too. A token sees the last `window` tokens, itself among them, in every layer, or all of its document where that is
     None. Positions are told by distance alone: head h of H lowers the score of a key by 2^(-8(h+1)/H) a token between
     (ALiBi, Press et al. 2022). So any length will do, and the state is the keys and values that may still be seen.
+    `ngrams`: hashed n-grams, brought to the width of x and added to it, see `inputs.NGrams`.
 
     >>> Transformer(vocab_size=5, width=16, heads=2).log_probabilities([4, 0]).shape
     (2, 5)
@@ -31,9 +33,9 @@ class Transformer(PrefixModel):
 
     def __init__(self, vocab_size: int, width: int = 128, layers: int = 2, heads: int = 4, window: int | None = 256,
                  expansion: int = 4, tied: bool = False, dropout: float = 0.0, seed: int = 0,
-                 output: dict[str, Any] | None = None) -> None:
+                 output: dict[str, Any] | None = None, ngrams: dict[str, Any] | None = None) -> None:
         super().__init__(vocab_size, width=width, layers=layers, heads=heads, window=window, expansion=expansion,
-                         tied=tied, dropout=dropout, seed=seed, **named(output=output))
+                         tied=tied, dropout=dropout, seed=seed, **named(output=output, ngrams=ngrams))
         for name, value in (("layers", layers), ("heads", heads), ("expansion", expansion)):
             if value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
@@ -48,6 +50,8 @@ class Transformer(PrefixModel):
         self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
         self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
         self.embedding = self.parameter("embedding", normal((vocab_size, width)))
+        self.ngrams = NGrams(ngrams, self.parameter)
+        self.ngrams.project(self.parameter, normal, width)
         inner, last = expansion * width, 0.02 / np.sqrt(2 * layers)   # what adds to the residual starts small: GPT-2
         for layer in range(layers):
             self._norm(f"attention_norm{layer}")
@@ -70,7 +74,7 @@ class Transformer(PrefixModel):
 
     def start(self, batch: int = 1) -> State:
         empty = {f"past{layer}": np.zeros((batch, 0, 2 * self.width), np.float32) for layer in range(self.layers)}
-        return State(batch, length=np.zeros(batch, np.int64), **empty)
+        return State(batch, length=np.zeros(batch, np.int64), **empty, **self.ngrams.start(batch))
 
     def rows_together(self) -> int:
         return min(_ROWS, super().rows_together())
@@ -78,8 +82,9 @@ class Transformer(PrefixModel):
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         spans = attention.Spans(batch, state["length"], self.window)
-        after = {}
-        x = autodiff.dropout(autodiff.gather(self.embedding, batch.ids), self.dropout)
+        after: dict[str, Array] = {}
+        x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)
+        x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
             qkv = autodiff.linear(self._normed(x, f"attention_norm{layer}"), *self._pair(f"qkv{layer}"))
             heads, after[f"past{layer}"] = attention.attention(qkv, self.slopes, spans, state[f"past{layer}"])
