@@ -18,7 +18,7 @@ from fastlm.training.left_out import leave_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
 from fastlm.weighing import adapting, judged
 
-Choose = Callable[[float | None, int], tuple[list[PrefixModel], float]]
+Choose = Callable[[float | None, int, bool], tuple[list[PrefixModel], float]]
 _WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitted on, but no more than
 _WEIGHED_A_SECOND = 2000    # of the budget
 _LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
@@ -98,9 +98,7 @@ class Mixing:
         self.adaptive: Adaptive | None = None
 
     def fit(self, choose: Choose) -> PrefixModel:
-        """The model. choose: gives the networks for the time until so many seconds and a text of so many tokens, none
-        where that is too short for one; then the n-grams are all there is; and the share of the loss that is their own,
-        see `Corrected`."""
+        """The model. choose: `Selection.beside`; where it gives no networks the n-grams are all there is."""
         counted = self._count()
         recounts = self.text.whole if self.text.held_out is not None else None
         if (self.fitting.plan is not None and not self.fitting.plan.recounted) or 10 * counted > self.end:
@@ -151,7 +149,8 @@ class Mixing:
         left_out, read = leave_out(self.counts, corpus, folds, done, self.threads) if folds else (None, corpus)
         mixture: Mixture
         if self.settled is None:
-            networks, own = choose(None if self.seconds is None else self.end - after, len(read.ids))
+            networks, own = choose(None if self.seconds is None else self.end - after, len(read.ids),
+                                   self.text.held_out is not None)
             mixture = _mixture(self.counts, networks, folds, done, own)
         else:
             mixture = self.settled

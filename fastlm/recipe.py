@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import fastlm
-from fastlm import planner
-from fastlm.architectures import build, check
+from fastlm.architectures import check
 from fastlm.language_model import LanguageModel, boundary_of
 from fastlm.mixing import LARGE, Fitting, Mixing, Text
 from fastlm.models import Ensemble, Factored, KneserNey, PrefixModel
 from fastlm.models.factored import usual_factors
 from fastlm.progress import ProgressLine
+from fastlm.selection import Selection
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
 from fastlm.training import Plan
@@ -65,29 +65,20 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     if min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     corpus = replace(corpus, boundary=boundary_of(vocabulary))
-    size, tokens, size_in_bytes = len(vocabulary), len(corpus.ids), corpus.bytes
+    size, tokens = len(vocabulary), len(corpus.ids)
     mixed = isinstance(model, str) and model in ("auto", "mixture") and plan is None
-
-    def choose(until: float | None, most: int = 1, tokens: int = tokens) -> planner.Choice | None:
-        """The network, or up to so many, for the passes asked for over so many tokens, or for the time until so many
-        seconds."""
-        if until is None:
-            return planner.choose(size, tokens, lambda hidden: tokens * (epochs or 1.0), 1)
-        speed = planner.measure_speed(threads)
-        return planner.choose(size, tokens, planner.pace(size, until - clock.seconds(), speed, mixed), most)
-
-    def made(name: Any, chosen: planner.Choice | None = None, seed: int = seed) -> PrefixModel:
-        """A model by name: of a size that was chosen for it, beside n-grams, or else by itself."""
-        return build(name, size, seed, order, softmax, vocabulary.counts,
-                     lambda: chosen or choose(seconds) or planner.NARROWEST,
-                     planner.lookback(size, chosen.hidden) if chosen else None)
+    line = ProgressLine(sys.stderr) if progress is True else None
+    report = {"progress": line or (None if isinstance(progress, bool) else progress), "checkpoint": checkpoint,
+              "checkpoint_every": checkpoint_every}
+    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": corpus.bytes}
 
     def say(sentence: str) -> None:
-        """What was chosen, and why."""
         card["chosen"] = sentence
         if isinstance(report["progress"], ProgressLine):
             report["progress"].say(sentence)
-    network = PrefixModel.build(plan.model) if plan else made("kneser-ney" if mixed else model)
+    selection = Selection(vocabulary, tokens, seconds, epochs, clock, threads, seed, order, softmax,
+                          model == "auto" and epochs is None, say)
+    network = PrefixModel.build(plan.model) if plan else selection.alone("kneser-ney" if mixed else model)
     if network.vocab_size != size:
         raise ValueError(f"the model is for {network.vocab_size} ids and the text has {size}")
     hurried = mixed and seconds is not None and seconds < 10
@@ -100,11 +91,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     else:
         text = Text(corpus, None, corpus)
     del corpus   # of a large text there is no memory to lose
-    card = {"fastlm": fastlm.__version__, "documents": documents, "tokens": tokens, "bytes": size_in_bytes,
-            "trained_on": len(text.corpus.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
-    line = ProgressLine(sys.stderr) if progress is True else None
-    report = {"progress": line or (None if isinstance(progress, bool) else progress), "checkpoint": checkpoint,
-              "checkpoint_every": checkpoint_every}
+    card |= {"trained_on": len(text.corpus.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
     fitting = Fitting(seconds, epochs, plan, seed, threads, optimizer, clock, share, report)
     if isinstance(network, KneserNey) and not mixed:
         for name, value in (("epochs", epochs), ("checkpoint", checkpoint), ("optimizer", optimizer)):
@@ -125,25 +112,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         settled, card["chosen"] = resumed, f"as in the checkpoint: {resumed.kinds()}"
     letters = vocabulary.letters()
     counts = [network, *(Factored(size, factors, letters) for factors in usual_factors(letters))]
-
-    def beside(until: float | None, read: int) -> tuple[list[PrefixModel], float]:
-        """The networks to mix the n-grams with, that read so many tokens, none where the time is too short for one; and
-        the share of the loss that is their own."""
-        free = model == "auto" and epochs is None
-        if free and text.held_out is None:
-            say(f"n-grams alone: {tokens:,} tokens are too few to hold some out and weigh a network by them")
-            return [], 0.0
-        chosen = choose(until, planner.MOST, read)
-        if free and chosen is None:
-            say(f"n-grams alone: what is left of {seconds:g} s is too short for a network")
-            return [], 0.0
-        chosen = chosen or planner.NARROWEST
-        count = "an LSTM" if chosen.networks == 1 else f"{chosen.networks} LSTMs"
-        say(f"n-grams and {count} of {chosen.hidden} units with dropout "
-            f"{chosen.dropout:g}, which will read {read:,} tokens about {chosen.passes:.2g} times")
-        networks = [made("lstm", chosen, seed + index) for index in range(chosen.networks)]
-        return networks, planner.own_share(size, read, chosen)
     mixing = Mixing(counts, text, fitting, settled)
-    lm = LanguageModel(vocabulary, mixing.fit(beside), mixing.history, mixing.plan, card)
+    lm = LanguageModel(vocabulary, mixing.fit(selection.beside), mixing.history, mixing.plan, card)
     lm.adaptive = mixing.adaptive
     return lm

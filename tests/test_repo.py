@@ -23,6 +23,7 @@ FLOORS = [
     ["scoring", "generation", "prefix_state"],
     ["language_model", "weighing"],
     ["architectures", "mixing", "arpa"],
+    ["selection"],
     ["recipe"],
     ["demo"],
     ["cli"],
