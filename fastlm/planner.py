@@ -20,7 +20,7 @@ _READ_PER_WEIGHT = {True: 7.0, False: 15.0}   # tokens to have read for each rec
 _LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
 _ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for a row
 _LOOKING = {True: 5e5, False: 2.5e5}   # the same of looking back, small vocabulary or not,
-_LOOKED_FOR = 2.9        # which pays where the rest is so many times as much,
+_LOOKING_FROM = {True: 224, False: 128}   # which pays from so many units on,
 _WINDOW = {True: 512, False: 100}      # over so many tokens
 _NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
 PASSES = 60.0           # over the text, more than which only teach it by heart
@@ -108,9 +108,7 @@ def lookback(vocab_size: int, hidden: int) -> dict[str, int] | None:
     """How an LSTM beside n-grams reads its own past, see `models.lookback`; None where it is so narrow that it learns
     more in the time that this would take."""
     small = vocab_size <= SMALL
-    if _cost(vocab_size, hidden) < _LOOKED_FOR * _LOOKING[small]:
-        return None
-    return {"width": 32, "window": _WINDOW[small]}
+    return {"width": 32, "window": _WINDOW[small]} if hidden >= _LOOKING_FROM[small] else None
 
 
 def _cost(vocab_size: int, hidden: int) -> float:

@@ -54,12 +54,12 @@ def test_pace_by_hand() -> None:
 
 
 def test_wide_networks_beside_ngrams_look_back_by_hand() -> None:
-    """Of 65 characters 320 units cost 3 * 320 * (1280 + 130) + 1.2e5 = 1,473,600 multiply-adds, 288 1,227,648, and
-    looking back 500,000; of words 128 cost 3 * 128 * (1024 + 1024) = 786,432, 96 516,096, and looking back 250,000."""
-    assert lookback(65, 288) is None and lookback(10_000, 96) is None
-    assert lookback(65, 320) == {"width": 32, "window": 512}
+    """Of 65 characters 224 units cost 3 * 224 * (896 + 130) + 1.2e5 = 809,472 multiply-adds, and looking back 500,000;
+    of words 128 cost 3 * 128 * (1024 + 1024) = 786,432, and looking back 250,000."""
+    assert lookback(65, 192) is None and lookback(10_000, 96) is None
+    assert lookback(65, 224) == {"width": 32, "window": 512}
     assert lookback(10_000, 128) == {"width": 32, "window": 100}
-    for size, narrow, wide, more in ((65, 288, 320, 1.4736 / 1.9736), (10_000, 96, 128, 786_432 / 1_036_432)):
+    for size, narrow, wide, more in ((65, 192, 224, 809_472 / 1_309_472), (10_000, 96, 128, 786_432 / 1_036_432)):
         alone, beside = pace(size, 10.0, 1e9), pace(size, 10.0, 1e9, beside=True)
         assert beside(narrow) == alone(narrow)
         assert beside(wide) == pytest.approx(more * alone(wide))

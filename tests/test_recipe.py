@@ -154,7 +154,7 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
 
 
 def test_networks_that_look_back_are_trained_kept_and_trained_again(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastlm.planner._LOOKED_FOR", 0.0)   # narrow ones as well
+    monkeypatch.setattr("fastlm.planner._LOOKING_FROM", {True: 1, False: 1})   # narrow ones as well
     for unit in ("char", "word"):
         lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1)
         assert lm.model.parts[-1].options["lookback"] == {"width": 32, "window": 512}
