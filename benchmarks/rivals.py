@@ -46,9 +46,9 @@ def kenlm(task: Task, folder: Path) -> Result | None:
     texts = []
     for path in (task.train, task.test):
         text = path.read_text(encoding="utf-8")
-        if task.unit == "char":
-            text = "\n".join(" ".join("_" if c == " " else c for c in line) for line in text.split("\n"))
-        texts.append(text)
+        # characters as words of one line, whose contexts then run on from line to line as fastlm's do
+        texts.append(" ".join(f"c{ord(c)}" for c in text) + "\n" if task.unit == "char"
+                     else text.replace("<unk>", "<unknown>"))   # which lmplz keeps for itself
     (folder / "kenlm.txt").write_text(texts[0], encoding="utf-8")
     begin = time.perf_counter()
     with open(folder / "kenlm.txt", "rb") as source:
@@ -76,7 +76,7 @@ def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
     model = LSTM(size, hidden=chosen.hidden, width=planner.WIDTH if small else None, tied=not small,
                  dropout=chosen.dropout)
     recipe = Recipe(model, vocabulary, boundary_of(vocabulary), lanes=32 if small else 16, chunk=32, clip=1.0,
-                    rate=1e-2 if small else 5e-3)
+                    rate=1e-2)
     nats, _, read_tokens, taken = by_torch(torch, task, recipe, seconds)
     figure = nats if task.unit == "char" else math.exp(nats)
     return Result(figure, taken, f"PyTorch LSTM-{chosen.hidden}, dropout {chosen.dropout:g}, "
