@@ -22,6 +22,8 @@ _ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for
 _LOOKING = {True: 5e5, False: 2.5e5}   # the same of looking back, small vocabulary or not,
 _LOOKING_FROM = {True: 224, False: 128}   # which pays from so many units on,
 _WINDOW = {True: 512, False: 100}      # over so many tokens
+_HELD = 24               # bytes of a row and unit of an embedding: itself, its best, two gradients and two moments,
+_MEMORY = 5e8            # which may take so many
 _NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
 PASSES = 60.0           # over the text, more than which only teach it by heart
 OFTEN = 2.5             # passes for each network beside it, from which on one more is better than wider ones
@@ -48,7 +50,7 @@ def choose(vocab_size: int, tokens: int, read: Callable[[int], float], most: int
 
     tokens: of the text; read: how many tokens, passes over the text included, a network of so many hidden units gets
     through. A wider network learns more from each token and takes longer over it. Its weights are also kept below
-    twice the tokens of the text, and dropout grows with the passes.
+    twice the tokens of the text, its embedding within 500 MB in training, and dropout grows with the passes.
 
     >>> choose(65, 1_000_000, lambda hidden: 4e11 / hidden**2)
     Choice(hidden=320, dropout=0.05, passes=3.90625, networks=1)
@@ -67,7 +69,8 @@ def _widest(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choic
     for hidden in SIZES:
         weights = _weights(small, hidden)
         enough = _LEAST_READ if chosen is None else _READ_PER_WEIGHT[small] * weights
-        if read(hidden) < enough or (chosen is not None and weights > 2 * tokens):
+        if read(hidden) < enough or (chosen is not None and (weights > 2 * tokens
+                                                             or _HELD * vocab_size * hidden > _MEMORY)):
             break
         chosen = hidden
     if chosen is None:

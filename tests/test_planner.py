@@ -25,6 +25,12 @@ def test_a_network_is_no_wider_than_the_text_can_teach_and_read_no_oftener() -> 
     assert choose(65, 100, lambda hidden: 1e9).hidden == SIZES[0] == NARROWEST.hidden
 
 
+def test_an_embedding_leaves_memory() -> None:
+    """Of 200,000 words 96 units are held six times in 24 * 200,000 * 96 = 461 million bytes, 128 in 614 million."""
+    assert choose(200_000, 10**7, lambda hidden: 1e12 / hidden**2).hidden == 96
+    assert choose(10_000, 10**7, lambda hidden: 1e12 / hidden**2).hidden > 200
+
+
 def test_too_short_a_time_is_for_ngrams_alone() -> None:
     assert choose(65, 10**6, lambda hidden: 99_000) is None
     assert choose(65, 10**6, lambda hidden: 101_000) == Choice(48, 0.0, pytest.approx(0.101))
