@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fastlm import _core, attention
+from fastlm import attention
 from fastlm.autodiff import Parameter, Tape, Variable
 from fastlm.batch import Batch, State
-from fastlm.models import GRU, LSTM
+from fastlm.models import GRU, LSTM, PrefixModel
 from fastlm.models.lookback import Lookback
 from tests.cases import randomise
 
@@ -64,8 +64,10 @@ def test_a_row_is_led_to_what_followed_its_like() -> None:
 
 @pytest.mark.parametrize("model", [LSTM, GRU])
 @pytest.mark.parametrize("options, message", [
-    ({"width": 0}, r"^width = 0; at least 1 was expected$"),
-    ({"window": 0}, r"^window = 0; at least 1 was expected$"),
+    ({"width": 0}, r"^lookback width = 0; a whole number from 1 to 2\^31 - 1 was expected$"),
+    ({"width": 2.5}, r"^lookback width = 2\.5; a whole number from 1 to 2\^31 - 1 was expected$"),
+    ({"window": 1 << 31}, r"^lookback window = 2147483648; a whole number from 1 to 2\^31 - 1 was expected$"),
+    (True, r"^lookback = True; a dictionary of width and window was expected$"),
     ({"heads": 2}, r"^lookback has \['heads'\]; width and window were expected$"),
 ])
 def test_options_that_are_none(model, options, message) -> None:
@@ -73,13 +75,12 @@ def test_options_that_are_none(model, options, message) -> None:
         model(9, hidden=4, lookback=options)
 
 
-@pytest.mark.parametrize("isa", _core.available_isas())
-@pytest.mark.parametrize("window", [1, 3, 8])
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("window", [1, 3, 8, 50])
 @pytest.mark.parametrize("model", [LSTM, GRU])
-def test_a_stepper_reads_what_a_batch_does(isa, model, window) -> None:
+def test_a_stepper_reads_what_a_batch_does(monkeypatch, model, window) -> None:
     """Four sequences of which one is longer than the window, one empty; twenty tokens, a copy midway."""
-    before = _core.isa()
-    _core.use_isa(isa)
+    monkeypatch.setattr("fastlm.models.lookback._PLACES", 2)   # so that there are too few soon
     rng = np.random.default_rng(window)
     lm = model(9, hidden=6, width=5, layers=2, lookback={"width": 3, "window": window})
     randomise(lm, rng)
@@ -99,4 +100,15 @@ def test_a_stepper_reads_what_a_batch_does(isa, model, window) -> None:
     for t in range(20):
         one.step(int(ids[t, 0]))
     np.testing.assert_allclose(one.state["past"], after.select([0])["past"], rtol=0, atol=1e-5)
-    _core.use_isa(before)
+
+
+def test_what_lstm_and_gru_are_made_from_is_no_model_of_its_own() -> None:
+    with pytest.raises(ValueError, match=r"^model 'Recurrent' is not known here; "):
+        PrefixModel.build({"name": "Recurrent", "vocab_size": 5})
+
+
+def test_a_wide_window_costs_no_more_than_what_was_read() -> None:
+    stepper = LSTM(5, hidden=4, lookback={"window": 10**9}).stepper(LSTM(5, hidden=4, lookback={}).start())
+    for token in (1, 2, 3):
+        stepper.step(token)
+    assert stepper.state["length"].tolist() == [3]

@@ -12,6 +12,7 @@ from fastlm.autodiff import Parameter, Variable
 from fastlm.batch import Batch, State
 
 Array = np.ndarray
+_PLACES = 64   # more than there are, at first
 
 
 class Lookback:
@@ -31,13 +32,15 @@ class Lookback:
         self.width = 0
         if options is None:
             return
+        if not isinstance(options, dict):
+            raise ValueError(f"lookback = {options!r}; a dictionary of width and window was expected")
         chosen: dict[str, Any] = {"width": 32, "window": 512} | options
         if extra := options.keys() - {"width", "window"}:
             raise ValueError(f"lookback has {sorted(extra)}; width and window were expected")
         for name, value in chosen.items():
-            if value < 1:
-                raise ValueError(f"{name} = {value}; at least 1 was expected")
-        self.width, self.window = int(chosen["width"]), int(chosen["window"])
+            if not isinstance(value, int) or not 1 <= value < 1 << 31:
+                raise ValueError(f"lookback {name} = {value!r}; a whole number from 1 to 2^31 - 1 was expected")
+        self.width, self.window = chosen["width"], chosen["window"]
         self.slopes = np.array([1 / self.window], np.float32)
 
         def uniform(*shape: int) -> Array:
@@ -71,31 +74,28 @@ class Lookback:
 class LookbackStepper:
     """`Lookback.added` for one row of every sequence at a time.
 
-    Keys and values (S, 2 window, width) end at the same place in all sequences, so that what is seen is one stretch of
-    them; where they end, what may still be seen moves to the front.
+    Keys and values (S, places, width) end at the same place in all sequences, so that what is seen is one stretch of
+    them. Where there is no place left there come to be twice as many, up to 2 window; then what may still be seen moves
+    to the front.
     """
 
     def __init__(self, lookback: Lookback, state: State) -> None:
         self._lookback = lookback
         self._length, self._key, past = state["length"].copy(), state["key"].copy(), state["past"]
         sequences, self._at, width = past.shape[0], past.shape[1], lookback.width
-        self._keys = np.zeros((sequences, max(2 * lookback.window, self._at), width), np.float32)
+        self._keys = np.zeros((sequences, self._at + _PLACES, width), np.float32)
         self._values = np.zeros_like(self._keys)
         for own, length, keys, values in zip(past, self._length.tolist(), self._keys, self._values, strict=True):
             keys[self._at - length: self._at] = own[:length, :width]
             values[self._at - length: self._at] = own[:length, width:]
         self._qkv = np.empty((sequences, 3 * width), np.float32)
-        self._penalty = lookback.slopes[0] * np.arange(lookback.window, dtype=np.float32)[::-1]
         self._out: Array | None = None
 
     def added(self, x: Array) -> Array:
         """x (S, H) with what is found added, in a buffer that the next call writes over."""
         lookback, width = self._lookback, self._lookback.width
         if self._at == self._keys.shape[1]:
-            kept = lookback.window - 1
-            for array in (self._keys, self._values):
-                array[:, :kept] = array[:, self._at - kept: self._at].copy()
-            self._at = kept
+            self._make_room()
         lookback.qkv.multiply(self._qkv, x)
         self._keys[:, self._at], self._values[:, self._at] = self._key, self._qkv[:, 2 * width:]
         self._key[:] = self._qkv[:, width: 2 * width]
@@ -103,7 +103,7 @@ class LookbackStepper:
         np.minimum(self._length + 1, lookback.window, out=self._length)
         seen = slice(self._at - int(self._length.max()), self._at)
         scores = np.matmul(self._keys[:, seen], self._qkv[:, :width, None])[:, :, 0] / np.float32(np.sqrt(width))
-        scores -= self._penalty[len(self._penalty) - scores.shape[1]:]
+        scores -= lookback.slopes * np.arange(scores.shape[1] - 1, -1, -1, dtype=np.float32)
         if (self._length < scores.shape[1]).any():   # documents that began later
             scores[np.arange(scores.shape[1]) < scores.shape[1] - self._length[:, None]] = -np.inf
         _core.log_softmax(scores, scores)
@@ -113,6 +113,16 @@ class LookbackStepper:
         lookback.mix.multiply(self._out, found)
         self._out += x
         return self._out
+
+    def _make_room(self) -> None:
+        places, kept = self._at, min(self._at, self._lookback.window - 1)
+        if places < 2 * self._lookback.window:
+            places = min(2 * self._lookback.window, 2 * places)
+        for name in ("_keys", "_values"):
+            old, new = getattr(self, name), np.zeros((len(self._key), places, self._lookback.width), np.float32)
+            new[:, :kept] = old[:, self._at - kept: self._at]
+            setattr(self, name, new)
+        self._at = kept
 
     def state(self) -> dict[str, Array]:
         """What `Lookback.added` carries on."""

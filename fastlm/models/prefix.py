@@ -17,6 +17,7 @@ from fastlm.models.stepper import Stepper
 from fastlm.outputs import OutputLayer
 
 Array = np.ndarray
+_ROWS = 4096
 
 
 class PrefixModel:
@@ -41,9 +42,10 @@ class PrefixModel:
     registry: ClassVar[dict[str, type[PrefixModel]]] = {}
     _ends_in_logits: ClassVar[bool] = True
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
-        PrefixModel.registry[cls.__name__] = cls
+        if not abstract:   # what only others are made from has no name in files
+            PrefixModel.registry[cls.__name__] = cls
         if "features" in vars(cls) or "forward" in vars(cls):
             cls._ends_in_logits = "features" not in vars(cls)
 
@@ -106,8 +108,8 @@ class PrefixModel:
         return self.forward(batch, state) if self._ends_in_logits else self.features(batch, state)
 
     def rows_together(self) -> int:
-        """How many rows a reader of long texts should hand over at once."""
-        return self.predictor.rows_together(self.vocab_size)
+        """How many rows a reader of long texts should hand over at once; a network makes a dozen numbers a row and unit."""
+        return min(_ROWS, self.predictor.rows_together(self.vocab_size))
 
     def score(self, inputs: Array, targets: Array) -> Array | None:
         """-log p (n,) float64 of targets (n,), each after the inputs up to its own, where a model has a faster way to

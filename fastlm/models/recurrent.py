@@ -15,10 +15,9 @@ from fastlm.models.prefix import PrefixModel, named, uniform
 from fastlm.models.stepper import OwnStepper, Stepper
 
 Array = np.ndarray
-_ROWS = 4096   # read together: a layer makes some ten numbers a row and unit
 
 
-class Recurrent(PrefixModel):
+class Recurrent(PrefixModel, abstract=True):
     """Embedding -> `layers` recurrent layers -> softmax.
 
     A subclass names its `GATES`, of which the second begins at one, and the arrays of its state, a `STATE` for each
@@ -70,9 +69,6 @@ class Recurrent(PrefixModel):
         zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)
                  for layer in range(self.layers) for name in self.STATE}
         return State(batch, **zeros, **self.ngrams.start(batch), **self.lookback.start(batch))
-
-    def rows_together(self) -> int:
-        return min(_ROWS, super().rows_together())
 
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)

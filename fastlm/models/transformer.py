@@ -13,7 +13,6 @@ from fastlm.models.inputs import NGrams
 from fastlm.models.prefix import PrefixModel, named
 
 Array = np.ndarray
-_ROWS = 4096   # read together: each block of layers makes some 13 numbers a row and unit of width
 
 
 class Transformer(PrefixModel):
@@ -75,9 +74,6 @@ class Transformer(PrefixModel):
     def start(self, batch: int = 1) -> State:
         empty = {f"past{layer}": np.zeros((batch, 0, 2 * self.width), np.float32) for layer in range(self.layers)}
         return State(batch, length=np.zeros(batch, np.int64), **empty, **self.ngrams.start(batch))
-
-    def rows_together(self) -> int:
-        return min(_ROWS, super().rows_together())
 
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
