@@ -17,7 +17,7 @@ from fastlm.models.stepper import Stepper
 from fastlm.outputs import OutputLayer
 
 Array = np.ndarray
-_ROWS = 4096
+_ROWS = 4096   # read together: a network makes some dozen numbers a row and unit
 
 
 class PrefixModel:
@@ -108,7 +108,7 @@ class PrefixModel:
         return self.forward(batch, state) if self._ends_in_logits else self.features(batch, state)
 
     def rows_together(self) -> int:
-        """How many rows a reader of long texts should hand over at once; a network makes a dozen numbers a row and unit."""
+        """How many rows a reader of long texts should hand over at once."""
         return min(_ROWS, self.predictor.rows_together(self.vocab_size))
 
     def score(self, inputs: Array, targets: Array) -> Array | None:
