@@ -13,7 +13,7 @@ SOURCES = ["isa_portable.c", "isa_avx2.c", "isa_avx512.c", "dispatch.c", "sample
            "ngram_sort.c", "ngram_build.c", "ngram_score.c", "ngram_left_out.c",
            "cache.c", "factor.c", "ngram_top.c"]
 HEADERS = ["fastlm.h", "counts.h", "vec.h", "log.h", "kernels.h", "checks.c", "rows.c", "softmax.c", "activation.c",
-           "product.c", "lstm.c", "hash.c", "gru.c", "sru.c", "optimizer.c", "int8.c", "matrix.c", "norm.c",
+           "product.c", "dense.c", "lstm.c", "hash.c", "gru.c", "sru.c", "optimizer.c", "int8.c", "matrix.c", "norm.c",
            "attention_lane.c", "attention.c"]
 
 # No contraction into fused multiply-adds: every instruction set gives the same bytes (products fuse by intrinsics).
@@ -30,7 +30,7 @@ core = Extension(
     ["fastlm/_core.pyx", *(f"csrc/{name}" for name in SOURCES)],
     depends=["fastlm/_core.pxd", "fastlm/_optimizers.pxi", "fastlm/_ids.pxi", "fastlm/_lstm.pxi", "fastlm/_ngram.pxi",
              "fastlm/_matrix.pxi", "fastlm/_gru.pxi", "fastlm/_sru.pxi", "fastlm/_cache.pxi", "fastlm/_factor.pxi",
-             "fastlm/_attention.pxi",
+             "fastlm/_attention.pxi", "fastlm/_dense.pxi",
              *(f"csrc/{name}" for name in HEADERS)],
     include_dirs=["csrc"],
     extra_compile_args=compile_flags,

@@ -6,7 +6,7 @@ weights, without positions: PyTorch's attention then needs no mask, which is its
 positions starts at zeros. fastlm works its penalties on distance out all the same, with slopes of 0. PyTorch: eager,
 its fused attention and fused AdamW; steps in turn with fastlm's, losses equal to 1e-4 over all of them. llm.c: its own
 program, two threads, by itself, before the others; its first loss must be ours, the later ones differ by its AdamW.
-Share of peak: multiply-adds of the matrix products with weights, of NumPy's product of two (1024, 1024) matrices.
+Share of peak: multiply-adds of the matrix products with weights, of the fastest product of two (1024, 1024) matrices.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The matrix products of an LSTM layer on packed gate panels beside NumPy's and PyTorch's.
+"""Matrix products beside NumPy's and PyTorch's: those of an LSTM layer on packed gate panels, and those of many rows.
 
 Claim: at least 1.15 times NumPy's at the rows of a time step, 16 to 64; otherwise fastlm would use NumPy's for
 them. One thread each. `gates` is a time step forward, x (rows, H) times (H, 4H); `back` the way back through it;
@@ -6,6 +6,9 @@ them. One thread each. `gates` is a time step forward, x (rows, H) times (H, 4H)
 they are what the way back leaves. The matrix is packed once a batch and used at every time step, so packing is not in
 the times of a step; the last column but one has it, as a share of the products of 32 steps. NumPy gets the transposed
 matrix copied into order beforehand, PyTorch, which is faster so, as a view.
+
+The second table is of `_core.dense_product`, which `fastlm.product` takes in place of NumPy's on processors where it is
+known to be at least 1.15 times as fast; "in use" says what it takes here.
 """
 
 from __future__ import annotations
@@ -17,9 +20,13 @@ import numpy as np
 from benchmarks.harness import Options, Rival, Table, interleave, one_thread, times, torch_or_none, validate, verdict
 from benchmarks.kernel_table import sgemm_peak
 from fastlm import _core
+from fastlm.memory import aligned
+from fastlm.product import OURS
 from fastlm.recurrence import _packed, _packed_back
 
 STEPS, ALL_ROWS = 32, 2048
+MANY = [("logits", 683, 256, 10_000), ("logits, tied", 683, 200, 10_000), ("characters", 2048, 256, 65),
+        ("words drawn", 512, 160, 1024), ("feed-forward", 2048, 320, 256), ("perceptron", 4096, 256, 1024)]
 
 
 def run(options: Options) -> None:
@@ -35,7 +42,45 @@ def run(options: Options) -> None:
                     product(table, torch, name, rows, hidden, peak)
             product(table, torch, "weights", ALL_ROWS, hidden, peak)
     table.print()
+    table = Table("many rows", "product", "sizes", "fastlm", "NumPy", "PyTorch", "of NumPy's", "of the sgemm peak",
+                  "in use")
+    with one_thread():
+        for name, rows, inner, columns in MANY:
+            for way in ("forward", "input's gradient", "weights' gradient"):
+                dense(table, torch, name, way, (rows, inner, columns), peak)
+    table.print()
     print(f"GFLOP/s; sgemm peak of this run: {peak * 1e-9:.0f}.")
+
+
+def dense(table: Table, torch: Any, name: str, way: str, sizes: tuple[int, int, int], peak: float) -> None:
+    """One row of the second table: rows (N, D) by weights (D, C), tied ones as they lie, (C, D), and the ways back."""
+    rows, inner, columns = sizes
+    rng = np.random.default_rng(rows)
+
+    def drawn(*shape: int) -> np.ndarray:
+        out = aligned(shape)
+        out[...] = rng.standard_normal(shape, np.float32)
+        return out
+    x, d = drawn(rows, inner), drawn(rows, columns)
+    weight = drawn(columns, inner).T if name in ("logits, tied", "words drawn") else drawn(inner, columns)
+    a, b = {"forward": (x, weight), "input's gradient": (d, weight.T),
+            "weights' gradient": (x.T, d) if weight.flags.c_contiguous else (d.T, x)}[way]
+    ours, theirs, room = aligned((len(a), b.shape[1])), aligned((len(a), b.shape[1])), aligned((_core.ROOM,))
+
+    def multiplied() -> np.ndarray:
+        _core.dense_product(ours, a, b, room, False)
+        return ours
+    rivals = {"NumPy": Rival(lambda: np.matmul(a, b, out=theirs))}
+    if torch is not None:
+        t_a, t_b, t_out = (torch.from_numpy(array) for array in (a, b, np.empty_like(theirs)))
+        rivals["PyTorch"] = Rival(lambda: torch.mm(t_a, t_b, out=t_out))
+    validate(f"{name}, {way}", {"fastlm": Rival(multiplied), **rivals}, 1e-5)
+    median = interleave({"fastlm": Rival(multiplied), **rivals}, 0.5)
+    work = 2.0 * rows * inner * columns
+    speed = {label: f"{work / seconds * 1e-9:.0f}" for label, seconds in median.items()}
+    table.add(name, way, f"{rows:,} x {inner} x {columns:,}", speed["fastlm"], speed["NumPy"], speed.get("PyTorch", ""),
+              times(median["NumPy"] / median["fastlm"]), f"{work / median['fastlm'] / peak:.0%}",
+              "fastlm" if OURS else "NumPy")
 
 
 def product(table: Table, torch: Any, name: str, rows: int, hidden: int, peak: float) -> None:

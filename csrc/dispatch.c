@@ -5,6 +5,8 @@
 
 extern const flm_kernels flm_kernels_portable;
 #if defined __x86_64__
+#include <cpuid.h>
+
 extern const flm_kernels flm_kernels_avx2, flm_kernels_avx512;
 
 static int has_avx2(void)
@@ -30,4 +32,17 @@ const flm_kernels *flm_kernels_for(const char *isa)
 #endif
     if (any || strcmp(isa, "portable") == 0) return &flm_kernels_portable;
     return NULL;
+}
+
+int flm_multiplies_wider(const flm_kernels *kernels)
+{
+#if defined __x86_64__
+    unsigned eax = 0, ebx, ecx, edx;
+    __builtin_cpu_init();
+    if (kernels != &flm_kernels_avx512 || !__builtin_cpu_is("amd") || !__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
+    return (eax >> 8 & 15) + (eax >> 20 & 255) >= 26;
+#else
+    (void)kernels;
+    return 0;
+#endif
 }

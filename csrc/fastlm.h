@@ -37,6 +37,13 @@ typedef struct flm_matrix {
     int transposed;
 } flm_matrix;
 
+/* A matrix as it lies: element (r,c) at at[r*by_row + c*by_column], one of which is 1. */
+typedef struct flm_strided {
+    const float *at;
+    size_t by_row, by_column;
+} flm_strided;
+enum { FLM_ROOM = 1 << 16 };         /* floats that dense_product packs in */
+
 /* Attention of H heads of D over S packed sequences. Lane s sees the entries of its past and then its own rows, numbered
  * from 0: row n of step t is key length[s] + t. */
 typedef struct flm_attention {
@@ -146,6 +153,11 @@ typedef struct flm_kernels {
     /* Rows of panels: out's row[n] += panels' row n, out of R rows, panels of N */
     void (*panel_scatter)(float *out, const float *panels, const int64_t *row, size_t N, size_t R, size_t H, size_t G);
 
+    /* dense.c: out (M,N), rows by_row floats apart, = a (M,K) b (K,N), or += with adds = 1. room: FLM_ROOM floats of
+     * scratch. Fused multiply-adds but in the portable table, as above. Cost 2 M N K ------------------------------- */
+    void (*dense_product)(float *out, size_t by_row, const flm_strided *a, const flm_strided *b, size_t M, size_t N,
+                          size_t K, int adds, float *room);
+
     /* lstm.c: gates in the order i f g o, as PyTorch's (Hochreiter & Schmidhuber 1997, Gers et al. 2000) ---------- */
     /* gates (B,4H) += recurrent (B,4H) (skipped when NULL), then i f o through the sigmoid, g through tanh, in place;
      * c = f*c_prev + i*g; h = o*tanh(c).  c_prev (B,H) or NULL for zeros; c may be c_prev */
@@ -249,6 +261,10 @@ typedef struct flm_kernels {
 /* The table for an instruction set, or NULL where this build or this processor lacks it: "portable" is always there;
  * NULL or "" asks for the best. */
 const flm_kernels *flm_kernels_for(const char *isa);
+
+/* 1 where dense_product of this table is known to beat NumPy's BLAS: AMD processors from family 26 (Zen 5) on multiply
+ * 512 bits at a time, and OpenBLAS takes kernels of 256 bits for all of AMD's. */
+int flm_multiplies_wider(const flm_kernels *kernels);
 
 /* sample.c: draws an id from softmax(x / temperature) restricted to the top_k likeliest (0: all) and then to the
  * smallest set of them whose probability reaches top_p (1: all). temperature 0 is the argmax; ties go to the lower id.

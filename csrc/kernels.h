@@ -8,6 +8,7 @@
 #include "activation.c"
 #include "hash.c"
 #include "product.c"
+#include "dense.c"
 #include "int8.c"
 #include "matrix.c"
 #include "lstm.c"
@@ -59,6 +60,7 @@ const flm_kernels FLM_TABLE = {
     .panel_weights = panel_weights,
     .panel_sum = panel_sum,
     .panel_scatter = panel_scatter,
+    .dense_product = dense_product,
     .lstm_gates = lstm_gates,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,

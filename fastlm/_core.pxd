@@ -18,6 +18,13 @@ cdef extern from "fastlm.h" nogil:
         size_t K, N
         int transposed
 
+    ctypedef struct flm_strided:
+        const float *at
+        size_t by_row, by_column
+
+    enum:
+        FLM_ROOM
+
     ctypedef struct flm_attention:
         const float *qkv
         const float *past
@@ -67,6 +74,8 @@ cdef extern from "fastlm.h" nogil:
         void (*panel_weights)(float *, const float *, const float *, size_t, size_t, size_t, size_t) noexcept nogil
         void (*panel_sum)(float *, const float *, size_t, size_t, size_t) noexcept nogil
         void (*panel_scatter)(float *, const float *, const int64_t *, size_t, size_t, size_t, size_t) noexcept nogil
+        void (*dense_product)(float *, size_t, const flm_strided *, const flm_strided *, size_t, size_t, size_t, int,
+                              float *) noexcept nogil
         void (*lstm_forward)(float *, float *, float *, float *, float *, const float *, const float *,
                              const int64_t *, const uint8_t *, const size_t *, size_t, size_t, size_t,
                              size_t) noexcept nogil
@@ -113,6 +122,7 @@ cdef extern from "fastlm.h" nogil:
         double (*add_sum_squares)(float *, const float *, size_t) noexcept nogil
 
     const flm_kernels *flm_kernels_for(const char *)
+    int flm_multiplies_wider(const flm_kernels *)
     int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)
     void flm_top_k(int32_t *, const float *, size_t, size_t)
 

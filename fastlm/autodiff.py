@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import _core
+from fastlm import _core, product
 from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, record, variable
 
 Array = np.ndarray
@@ -30,11 +30,9 @@ def add_product(x: Variable, a: Array, b: Array) -> None:
     """x's gradient += a @ b, written straight in where it holds nothing yet."""
     target = x.assign()
     if target is not None:
-        np.matmul(a, b, out=target)
+        product.product(target, a, b)
     else:
-        product = empty(x.value.shape)
-        np.matmul(a, b, out=product)
-        _core.add(x.added(), product)
+        product.add_product(x.added(), a, b)
 
 
 def gather(table: Any, rows: Any) -> Variable:

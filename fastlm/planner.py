@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastlm.product import product
 from fastlm.workers import Workers, one_thread_products
 
 SMALL = 512              # the largest vocabulary that is treated as characters or bytes
@@ -137,7 +138,7 @@ def measure_speed(threads: int | None, seconds: float = 0.03) -> float:
         out, best = np.empty((64, 1024), np.float32), float("inf")
         end = time.perf_counter() + seconds
         while (begin := time.perf_counter()) < end:
-            np.matmul(a, b, out=out)
+            product(out, a, b)
             best = min(best, time.perf_counter() - begin)
         return a.size * b.shape[1] / best
     with one_thread_products(), Workers(threads) as workers:

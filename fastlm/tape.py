@@ -6,7 +6,6 @@ so that the shards of a batch run side by side. A tape is active in the thread t
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastlm import _core
+from fastlm.memory import aligned
+from fastlm.product import product
 
 Array = np.ndarray
 FEW = 8   # rows up to which our product is the faster one
@@ -37,11 +38,11 @@ class Readable:
         return _core.Matrix(self.value, None, transposed)
 
     def multiply(self, out: Array, x: Array, transposed: bool = False, bias: Array | None = None) -> None:
-        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,): few rows by our kernel, more by NumPy's."""
+        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,): few rows bound by the weights."""
         if len(x) <= FEW:
             _core.product(out, x, self.matrix(transposed), bias)
             return
-        np.matmul(x, self.value.T if transposed else self.value, out=out)
+        product(out, x, self.value.T if transposed else self.value)
         if bias is not None:
             _core.add_bias(out, bias)
 
@@ -212,14 +213,6 @@ class Tape:
 def active() -> Tape | None:
     """The tape this thread has entered, or None."""
     return getattr(_active, "tape", None)
-
-
-def aligned(shape: tuple[int, ...]) -> Array:
-    """A float32 array of unknown contents on a 64-byte line, where vectors load fastest, and equally every time."""
-    count = math.prod(shape)
-    raw = np.empty(count + 16, np.float32)
-    skip = (-raw.ctypes.data // 4) % 16
-    return raw[skip: skip + count].reshape(shape)
 
 
 def empty(shape: tuple[int, ...]) -> Array:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up; a file imports from its own floor and from those below. Folders stand for all they hold.
 FLOORS = [
-    ["_checkout", "_core", "_lazy"],
+    ["_checkout", "_core", "_lazy", "memory"],
+    ["product"],
     ["atomic", "batch", "int8", "progress", "tape", "workers"],
     ["modelfile", "text", "autodiff"],
     ["attention", "recurrence", "outputs"],

@@ -10,7 +10,8 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.outputs.layer import OutputLayer, blocks, likeliest
-from fastlm.outputs.softmax import Gradients, Scratch, Softmax, Weights, add_product, open_gradients
+from fastlm.outputs.softmax import Gradients, Softmax, Weights, add_product, open_gradients
+from fastlm.product import product
 from fastlm.tape import Parameter, Variable, active, empty, record, variable
 
 Array = np.ndarray
@@ -111,7 +112,7 @@ class Adaptive(OutputLayer):
             np.add(tails[-1], head[:, self.first + index, None], out=out.value[:, self._span(index)])
 
         def back(gradient: Array) -> None:
-            opened, scratch = self._open(), Scratch()
+            opened = self._open()
             d_head = empty(head.shape)
             d_head[:, :self.first] = gradient[:, :self.first]
             for index, (tail, (inner, own)) in enumerate(zip(self.tails, inputs, strict=True)):
@@ -119,9 +120,9 @@ class Adaptive(OutputLayer):
                 d_head[:, self.first + index] = part.sum(axis=1)
                 d_tail = _log_softmax_back(tails[index], np.ascontiguousarray(part))
                 d_inner = empty(inner.shape)
-                tail.back(d_tail, inner, (d_inner, True), opened, True, scratch)
+                tail.back(d_tail, inner, (d_inner, True), opened, True)
                 _core.add(x.added(), self._inputs_back(index, d_inner, own, opened))
-            self.head.back(_log_softmax_back(head, d_head), x.value, (x.added(), False), opened, True, scratch)
+            self.head.back(_log_softmax_back(head, d_head), x.value, (x.added(), False), opened, True)
         return record(out, back)
 
     def top(self, x: Array, k: int) -> tuple[Array, Array]:
@@ -180,7 +181,9 @@ class Adaptive(OutputLayer):
         projection = self.projections[index]
         if projection is None:
             return own, own
-        return np.matmul(own, projection.value, out=empty((len(rows), projection.value.shape[1]))), own
+        inner = empty((len(rows), projection.value.shape[1]))
+        product(inner, own, projection.value)
+        return inner, own
 
     def _inputs_back(self, index: int, d_inner: Array, own: Array, opened: Gradients) -> Array:
         """The gradient of those rows of x; the projection's is added."""
@@ -188,8 +191,10 @@ class Adaptive(OutputLayer):
         if projection is None:
             return d_inner
         buffer, fresh = opened[projection.name]
-        add_product(buffer, own.T, d_inner, fresh, Scratch())
-        return np.matmul(d_inner, projection.value.T, out=empty(own.shape))
+        add_product(buffer, own.T, d_inner, fresh)
+        out = empty(own.shape)
+        product(out, d_inner, projection.value.T)
+        return out
 
     @staticmethod
     def _log_softmax(softmax: Softmax, x: Array) -> Array:

@@ -9,7 +9,8 @@ import numpy as np
 from fastlm import _core
 from fastlm.outputs.full import Full
 from fastlm.outputs.layer import blocks
-from fastlm.outputs.softmax import Scratch, add_product
+from fastlm.outputs.softmax import add_product
+from fastlm.product import product
 from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, variable
 
 Array = np.ndarray
@@ -65,18 +66,18 @@ class Sampled(Full):
         place = np.minimum(np.searchsorted(words, aims), len(words) - 1)
         hit = words[place] == aims
         d_drawn, d_words, d_own = empty(drawn.shape), np.zeros(len(words), np.float32), np.empty(count, np.float32)
-        losses, scratch = np.empty(count, np.float64), Scratch()
+        losses = np.empty(count, np.float64)
         first = np.minimum(targets, 0)   # the column that is right: 0, or none
         for rows in blocks(count, 1 + len(words)):
             block = empty((rows.stop - rows.start, 1 + len(words)))
-            np.matmul(x[rows], drawn.T, out=block[:, 1:])
+            product(block[:, 1:], x[rows], drawn.T)
             block[:, 1:] += offsets[words]
             np.einsum("nd,nd->n", x[rows], aimed[rows], out=block[:, 0])
             block[:, 0] += offsets[aims[rows]]
             block[np.flatnonzero(hit[rows]), 1 + place[rows][hit[rows]]] = -np.inf
             _core.softmax_cross_entropy(block, losses[rows], first[rows], scale)
-            add_product(dx[0][rows], block[:, 1:], drawn, dx[1], scratch)
-            add_product(d_drawn, block[:, 1:].T, x[rows], rows.start == 0, scratch)
+            add_product(dx[0][rows], block[:, 1:], drawn, dx[1])
+            add_product(d_drawn, block[:, 1:].T, x[rows], rows.start == 0)
             d_words += block[:, 1:].sum(axis=0)
             d_own[rows] = block[:, 0]
         if count:

@@ -8,14 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastlm import _core
+from fastlm import _core, product
 from fastlm.int8 import Int8Parameter
 from fastlm.outputs.layer import blocks
 from fastlm.tape import Parameter, empty, variable
 
 Array = np.ndarray
 Gradients = dict[str, tuple[Array, bool]]
-_PANEL = 1 << 16   # elements of a product that are added while they are in the cache
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Weights:
         if isinstance(parameter, Int8Parameter):
             parameter = parameter.part(self.span)
         elif self.span != slice(None):
-            np.matmul(x, self.value, out=out)
+            product.product(out, x, self.value)
             return
         whole = out if out.flags.c_contiguous else empty(out.shape)
         parameter.multiply(whole, x, self.transpose)
@@ -58,36 +57,9 @@ def open_gradients(parameters: Iterable[Parameter]) -> Gradients:
     return out
 
 
-class Scratch:
-    """Room for one panel of a product, lent once by the tape."""
-
-    def __init__(self) -> None:
-        self._buffer: Array | None = None
-
-    def take(self, shape: tuple[int, int]) -> Array:
-        """An array (shape) of unknown contents, over the last one."""
-        size = shape[0] * shape[1]
-        if self._buffer is None or len(self._buffer) < size:
-            self._buffer = empty((max(size, _PANEL),))
-        return self._buffer[:size].reshape(shape)
-
-
-def add_product(into: Array, a: Array, b: Array, fresh: bool, scratch: Scratch) -> None:
-    """into (R, C) = a @ b where it is fresh, else += a @ b, in panels along its longer side."""
-    if fresh:
-        np.matmul(a, b, out=into)
-        return
-    height, width = into.shape
-    if width > height:
-        columns = max(1, _PANEL // max(1, height))
-        for first in range(0, width, columns):
-            panel = into[:, first: first + columns]
-            panel += np.matmul(a, b[:, first: first + columns], out=scratch.take(panel.shape))
-    else:
-        rows = max(1, _PANEL // max(1, width))
-        for first in range(0, height, rows):
-            panel = into[first: first + rows]
-            panel += np.matmul(a[first: first + rows], b, out=scratch.take(panel.shape))
+def add_product(into: Array, a: Array, b: Array, fresh: bool) -> None:
+    """into (R, C) = a @ b where it is fresh, else += a @ b."""
+    (product.product if fresh else product.add_product)(into, a, b)
 
 
 class Softmax:
@@ -131,23 +103,22 @@ class Softmax:
         dx: the gradient of x (N, D), and whether it is to be written over. A block's products follow each other while
         its logits are in the cache.
         """
-        losses, scratch = np.empty(len(x), np.float64), Scratch()
+        losses = np.empty(len(x), np.float64)
         for rows, block in self.in_blocks(x):
             kernel(block, losses[rows], targets[rows], scale)
-            self.back(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0, scratch)
+            self.back(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0)
         if not len(x):
-            self.back(empty((0, self.classes)), x, dx, gradients, True, scratch)
+            self.back(empty((0, self.classes)), x, dx, gradients, True)
         return float(losses.sum())
 
-    def back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool,
-              scratch: Scratch) -> None:
+    def back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool) -> None:
         for index, (part, columns) in enumerate(zip(self.weights, self.columns, strict=True)):
-            add_product(dx[0], block[:, columns], part.value.T, dx[1] and index == 0, scratch)
+            add_product(dx[0], block[:, columns], part.value.T, dx[1] and index == 0)
             buffer, fresh = gradients[part.parameter.name]
             if part.transpose:
-                add_product(buffer[part.span], block[:, columns].T, x, fresh and first, scratch)
+                add_product(buffer[part.span], block[:, columns].T, x, fresh and first)
             else:
-                add_product(buffer[:, part.span], x.T, block[:, columns], fresh and first, scratch)
+                add_product(buffer[:, part.span], x.T, block[:, columns], fresh and first)
         sums = np.zeros(self.classes, np.float32)
         _core.sum_rows(sums, block)
         at = 0

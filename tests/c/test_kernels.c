@@ -134,6 +134,28 @@ static void few_rows(const flm_kernels *k, outputs *kept, size_t S, size_t K, si
     free(packed);
 }
 
+/* (M,K) times (K,N) in arrays of their exact sizes, each matrix either way round: all four in float, against double. */
+static void many_rows(const flm_kernels *k, size_t M, size_t N, size_t K)
+{
+    float *a = random_floats(M * K, 51), *b = random_floats(K * N, 52), *out = random_floats(M * N, 53);
+    float *before = random_floats(M * N, 53), *room = exactly(FLM_ROOM, sizeof *room);
+    for (int way = 0; way < 8; way++) {
+        const flm_strided left = {a, way & 1 ? 1 : K, way & 1 ? M : 1}, right = {b, way & 2 ? 1 : N, way & 2 ? K : 1};
+        if (M && N) memcpy(out, before, M * N * sizeof *out);
+        k->dense_product(out, N, &left, &right, M, N, K, way >> 2, room);
+        for (size_t m = 0; m < M; m++)
+            for (size_t n = 0; n < N; n++) {
+                double wanted = way >> 2 ? (double)before[m * N + n] : 0.0;
+                for (size_t i = 0; i < K; i++)
+                    wanted += (double)a[m * left.by_row + i * left.by_column]
+                        * (double)b[i * right.by_row + n * right.by_column];
+                CLOSE((double)out[m * N + n], wanted, 1e-6 * (double)(K + 1));
+            }
+    }
+    float *all[] = {a, b, out, before, room};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 /* Layers both ways in arrays of their exact sizes; the sanitizers look on. Bytes differ between instruction sets. */
 enum { T = 3, N = 12, S = 7, K = 3, R = 2 };
 static const size_t layer_size[T] = {7, 4, 1};
@@ -398,6 +420,8 @@ static outputs everything(const flm_kernels *k, size_t width)
     sru(k, &kept, width);
     few_rows(k, &kept, 3, 13, width);
     few_rows(k, &kept, 1, width, 9);
+    many_rows(k, 7, width, 18);
+    many_rows(k, width, 5, 270);
     optimisers(k, &kept, width);
     packed(k, &kept, width);
     return kept;

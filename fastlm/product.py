@@ -1,0 +1,54 @@
+"""Products of many rows: NumPy's, or our kernel where it is known to be the faster."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.memory import aligned
+
+Array = np.ndarray
+OURS = _core.multiplies_wider()
+_local = threading.local()
+
+
+def product(out: Array, a: Array, b: Array) -> None:
+    """out (M, N) = a (M, K) @ b (K, N), float32; out in rows, a and b in rows or columns."""
+    if OURS:
+        _core.dense_product(out, a, b, _room(), False)
+    else:
+        np.matmul(a, b, out=out)
+
+
+def add_product(out: Array, a: Array, b: Array) -> None:
+    """out += a @ b, of such matrices."""
+    if OURS:
+        _core.dense_product(out, a, b, _room(), True)
+        return
+    height, width = out.shape          # in panels along the longer side, which are added while they are in the cache
+    if width > height:
+        columns = max(1, _core.ROOM // max(1, height))
+        for first in range(0, width, columns):
+            panel = out[:, first: first + columns]
+            panel += np.matmul(a, b[:, first: first + columns], out=_part(panel.shape))
+    else:
+        rows = max(1, _core.ROOM // max(1, width))
+        for first in range(0, height, rows):
+            panel = out[first: first + rows]
+            panel += np.matmul(a[first: first + rows], b, out=_part(panel.shape))
+
+
+def _part(shape: tuple[int, ...]) -> Array:
+    """An array (shape) of unknown contents, in this thread's room where it fits."""
+    count = shape[0] * shape[1]
+    return _room()[:count].reshape(shape) if count <= _core.ROOM else np.empty(shape, np.float32)
+
+
+def _room() -> Array:
+    """This thread's scratch."""
+    room: Array | None = getattr(_local, "room", None)
+    if room is None:
+        room = _local.room = aligned((_core.ROOM,))
+    return room
