@@ -124,6 +124,12 @@ static void panel_pack_back(float *out, const float *w, size_t K, size_t H, size
                 for (size_t v = 0; v < vectors; v++) {
                     const size_t n = from + v * LANES, units = H - j < LANES ? H - j : LANES;
                     const size_t columns = K - n < LANES ? K - n : LANES;
+#if defined FLM_AVX512
+                    if (units == LANES && columns == LANES) {
+                        transpose_square(out + v * LANES, width, w + (n * G + gate) * H + j, G * H);
+                        continue;
+                    }
+#endif
                     float square[LANES][LANES] = {{0}};
                     for (size_t i = 0; i < columns; i++)
                         memcpy(square[i], w + ((n + i) * G + gate) * H + j, units * sizeof *out);

@@ -120,6 +120,35 @@ INLINE void store_up_to(float *out, vf v, size_t n)
 }
 #endif
 
+#if defined FLM_AVX512
+/* out[k*width + n] = in[n*stride + k], k and n < 16: in pairs, fours, eights and sixteens of rows. */
+INLINE void transpose_square(float *out, size_t width, const float *in, size_t stride)
+{
+    __m512 row[16], pair[16];
+    for (size_t n = 0; n < 16; n++) row[n] = _mm512_loadu_ps(in + n * stride);
+    for (size_t n = 0; n < 16; n += 2) {
+        pair[n] = _mm512_unpacklo_ps(row[n], row[n + 1]);
+        pair[n + 1] = _mm512_unpackhi_ps(row[n], row[n + 1]);
+    }
+    for (size_t n = 0; n < 16; n += 4)                        /* row[n + c], quarter q: column 4q + c of rows n to n + 3 */
+        for (size_t c = 0; c < 4; c += 2) {
+            const __m512d low = (__m512d)pair[n + c / 2], high = (__m512d)pair[n + 2 + c / 2];
+            row[n + c] = (__m512)_mm512_unpacklo_pd(low, high);
+            row[n + c + 1] = (__m512)_mm512_unpackhi_pd(low, high);
+        }
+    for (size_t c = 0; c < 4; c++) {
+        const __m512 even = _mm512_shuffle_f32x4(row[c], row[4 + c], 0x88);
+        const __m512 odd = _mm512_shuffle_f32x4(row[c], row[4 + c], 0xdd);
+        const __m512 even2 = _mm512_shuffle_f32x4(row[8 + c], row[12 + c], 0x88);
+        const __m512 odd2 = _mm512_shuffle_f32x4(row[8 + c], row[12 + c], 0xdd);
+        _mm512_storeu_ps(out + c * width, _mm512_shuffle_f32x4(even, even2, 0x88));
+        _mm512_storeu_ps(out + (4 + c) * width, _mm512_shuffle_f32x4(odd, odd2, 0x88));
+        _mm512_storeu_ps(out + (8 + c) * width, _mm512_shuffle_f32x4(even, even2, 0xdd));
+        _mm512_storeu_ps(out + (12 + c) * width, _mm512_shuffle_f32x4(odd, odd2, 0xdd));
+    }
+}
+#endif
+
 /* The largest of the lanes. */
 INLINE float vector_max(vf v)
 {

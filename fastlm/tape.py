@@ -6,6 +6,7 @@ so that the shards of a batch run side by side. A tape is active in the thread t
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -144,8 +145,7 @@ class Leaf(Variable):
             return np.zeros(0, np.int64)
         if self.status == "dense":
             return None
-        rows = np.unique(np.concatenate(self.rows))
-        return rows[rows >= 0]
+        return distinct(np.concatenate(self.rows), len(self.value))
 
     def spent(self, status: str) -> None:
         """Says what the gradient holds once it has been used: "zero" or "stale"."""
@@ -186,7 +186,7 @@ class Tape:
 
     def lend(self, shape: tuple[int, ...]) -> Array:
         """A buffer (shape) float32 of unknown contents, returned when the tape ends."""
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         key = max(6, (count - 1).bit_length())   # powers of two, so that ragged batches share buffers
         free = self._free.get(key)
         buffer = free.pop() if free else aligned((1 << key,))
@@ -208,6 +208,16 @@ class Tape:
         for way_back in reversed(self.ways_back):
             way_back()
         self.ways_back.clear()
+
+
+def distinct(rows: Array, bound: int) -> Array:
+    """The different ones of rows (N,) int64 from -1 to bound - 1, ascending and without -1."""
+    if bound > 64 * len(rows):
+        found = np.unique(rows)
+        return found[found >= 0]
+    there = np.zeros(bound + 1, np.bool_)
+    there[rows] = True                  # -1 is the last
+    return np.flatnonzero(there[:bound])
 
 
 def active() -> Tape | None:

@@ -11,7 +11,7 @@ from fastlm.outputs.full import Full
 from fastlm.outputs.layer import blocks
 from fastlm.outputs.softmax import add_product
 from fastlm.product import product
-from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, variable
+from fastlm.tape import Leaf, Parameter, Tape, Variable, active, distinct, empty, variable
 
 Array = np.ndarray
 
@@ -53,37 +53,40 @@ class Sampled(Full):
         vocab_size = len(self.weight.value)
         u = np.random.default_rng([tape.seed, 2]).random(self.samples)
         drawn = np.exp(u * np.log(vocab_size + 1)).astype(np.int64) - 1
-        return np.unique(np.minimum(drawn, vocab_size - 1))
+        return distinct(np.minimum(drawn, vocab_size - 1), vocab_size)
 
     def _descend(self, x: Array, targets: Array, scale: float, dx: tuple[Array, bool], words: Array) -> float:
         """The summed loss; column 0 of the logits is the target, the others are the words drawn."""
         count, width = x.shape
         aims = np.maximum(targets, 0).astype(np.int64)
-        offsets = self.bias.value - self.log_chance
+        of_words, of_aims = (self.bias.value[ids] - self.log_chance[ids] for ids in (words, aims))
+        offsets = np.concatenate([np.zeros(1, np.float32), of_words])
         drawn, aimed = empty((len(words), width)), empty((count, width))
         _core.gather(drawn, self.weight.value, words)
         _core.gather(aimed, self.weight.value, aims)
         place = np.minimum(np.searchsorted(words, aims), len(words) - 1)
         hit = words[place] == aims
-        d_drawn, d_words, d_own = empty(drawn.shape), np.zeros(len(words), np.float32), np.empty(count, np.float32)
+        d_drawn, sums, d_own = empty(drawn.shape), np.zeros(1 + len(words), np.float32), np.empty(count, np.float32)
         losses = np.empty(count, np.float64)
         first = np.minimum(targets, 0)   # the column that is right: 0, or none
         for rows in blocks(count, 1 + len(words)):
             block = empty((rows.stop - rows.start, 1 + len(words)))
             product(block[:, 1:], x[rows], drawn.T)
-            block[:, 1:] += offsets[words]
+            block[:, 0] = 0
+            _core.add_bias(block, offsets)
             np.einsum("nd,nd->n", x[rows], aimed[rows], out=block[:, 0])
-            block[:, 0] += offsets[aims[rows]]
+            block[:, 0] += of_aims[rows]
             block[np.flatnonzero(hit[rows]), 1 + place[rows][hit[rows]]] = -np.inf
             _core.softmax_cross_entropy(block, losses[rows], first[rows], scale)
             add_product(dx[0][rows], block[:, 1:], drawn, dx[1])
             add_product(d_drawn, block[:, 1:].T, x[rows], rows.start == 0)
-            d_words += block[:, 1:].sum(axis=0)
+            _core.sum_rows(sums, block)
             d_own[rows] = block[:, 0]
         if count:
-            dx[0][:] += d_own[:, None] * aimed
-            self._add(words, d_drawn, d_words)
-            self._add(aims, d_own[:, None] * x, d_own)
+            self._add(words, d_drawn, sums[1:])
+            self._add(aims, np.multiply(d_own[:, None], x, out=empty(x.shape)), d_own)
+            aimed *= d_own[:, None]
+            _core.add(dx[0], aimed)
         return float(losses.sum())
 
     def _add(self, rows: Array, gradients: Array, biases: Array) -> None:

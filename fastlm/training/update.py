@@ -9,6 +9,7 @@ import numpy as np
 from fastlm import _core
 from fastlm.autodiff import Leaf, Parameter, Tape
 from fastlm.models.prefix import PrefixModel
+from fastlm.tape import distinct
 from fastlm.training.optim import Optimizer, new_memory
 from fastlm.workers import Workers
 
@@ -62,7 +63,7 @@ class Update:
         touched = [leaf.touched() for leaf in leaves]
         sparse = [rows for rows in touched if rows is not None]
         if len(sparse) == len(touched):
-            return np.unique(np.concatenate(sparse))
+            return distinct(np.concatenate(sparse), len(leaves[0].value))
         if leaves[0].status == "stale":
             leaves[0].buffer.fill(0)
         for leaf in leaves[1:]:
