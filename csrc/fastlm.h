@@ -95,6 +95,12 @@ typedef struct flm_kernels {
      * out (N,L); carry (S,L-1) in and out: the ids before the first row, newest first. */
     void (*last_ids)(int64_t *out, int64_t *carry, const int32_t *id, const uint8_t *starts,
                      const size_t *size, size_t T, size_t L);
+    /* out[n,:] += unit * sum_k scale[n,k] * table[k,row[n],:].  out (N,V), scale (N,K), table (K,R,V), row (N) */
+    void (*add_bytes)(float *out, const float *scale, const uint8_t *table, const int64_t *row, float unit, size_t N,
+                      size_t K, size_t R, size_t V);
+    /* Its gradient: dscale[n,k] += unit * dout[n,:] . table[k,row[n],:] */
+    void (*add_bytes_back)(float *dscale, const float *dout, const uint8_t *table, const int64_t *row, float unit,
+                           size_t N, size_t K, size_t R, size_t V);
 
     /* softmax.c ------------------------------------------------------------------------------------------------- */
     /* out[n,v] = exp(x[n,v]) / sum_v exp(x[n,v]); out may be x */

@@ -150,3 +150,37 @@ static void last_ids(int64_t *out, int64_t *carry, const int32_t *id, const uint
             memcpy(earlier, out + n * L, (L - 1) * sizeof *out);
         }
 }
+
+INLINE void add_scaled(float *restrict out, const uint8_t *restrict x, float factor, size_t V)
+{
+    for (size_t v = 0; v < V; v++) out[v] += factor * (float)x[v];
+}
+
+/* In sixteen lanes, so that every instruction set adds in the same order. */
+INLINE float bytes_dot(const float *restrict x, const uint8_t *restrict y, size_t V)
+{
+    float lane[LANES] = {0};
+    size_t v = 0;
+    for (; v + LANES <= V; v += LANES)
+        for (size_t i = 0; i < LANES; i++) lane[i] += x[v + i] * (float)y[v + i];
+    for (size_t i = 0; v + i < V; i++) lane[i] += x[v + i] * (float)y[v + i];
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+
+static void add_bytes(float *out, const float *scale, const uint8_t *table, const int64_t *row, float unit, size_t N,
+                      size_t K, size_t R, size_t V)
+{
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < K; k++)
+            add_scaled(out + n * V, table + (k * R + (size_t)row[n]) * V, unit * scale[n * K + k], V);
+}
+
+static void add_bytes_back(float *dscale, const float *dout, const uint8_t *table, const int64_t *row, float unit,
+                           size_t N, size_t K, size_t R, size_t V)
+{
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < K; k++)
+            dscale[n * K + k] += unit * bytes_dot(dout + n * V, table + (k * R + (size_t)row[n]) * V, V);
+}

@@ -52,6 +52,10 @@ cdef extern from "fastlm.h" nogil:
                                  size_t, size_t, size_t) noexcept nogil
         void (*last_ids)(int64_t *, int64_t *, const int32_t *, const uint8_t *, const size_t *,
                          size_t, size_t) noexcept nogil
+        void (*add_bytes)(float *, const float *, const uint8_t *, const int64_t *, float, size_t, size_t, size_t,
+                          size_t) noexcept nogil
+        void (*add_bytes_back)(float *, const float *, const uint8_t *, const int64_t *, float, size_t, size_t, size_t,
+                               size_t) noexcept nogil
         void (*softmax)(float *, const float *, size_t, size_t) noexcept nogil
         void (*log_softmax)(float *, const float *, size_t, size_t) noexcept nogil
         void (*cross_entropy)(double *, const float *, const int32_t *, size_t, size_t) noexcept nogil

@@ -243,6 +243,28 @@ def last_ids(int64_t[:, ::1] out not None, int64_t[:, ::1] carry not None, const
                          <size_t> out.shape[1])
 
 
+def add_bytes(float[:, ::1] out not None, const float[:, ::1] scale not None, const uint8_t[:, :, ::1] table not None,
+              const int64_t[::1] row not None, float unit):
+    """out (N,V) += unit * sum over k of scale (N,K) at k times table (K,R,V) at k, row (N,)."""
+    shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[2])
+    shape("scale", scale.shape[0], scale.shape[1], row.shape[0], table.shape[0])
+    rows_in_table(row, "row", 0, table.shape[1])
+    with nogil:
+        kernels.add_bytes(&out[0, 0], &scale[0, 0], &table[0, 0, 0], &row[0], unit, <size_t> row.shape[0],
+                          <size_t> table.shape[0], <size_t> table.shape[1], <size_t> table.shape[2])
+
+
+def add_bytes_back(float[:, ::1] dscale not None, const float[:, ::1] dout not None,
+                   const uint8_t[:, :, ::1] table not None, const int64_t[::1] row not None, float unit):
+    """dscale (N,K) += unit * dout (N,V) . table (K,R,V) at k, row (N,)."""
+    shape("dout", dout.shape[0], dout.shape[1], row.shape[0], table.shape[2])
+    shape("dscale", dscale.shape[0], dscale.shape[1], row.shape[0], table.shape[0])
+    rows_in_table(row, "row", 0, table.shape[1])
+    with nogil:
+        kernels.add_bytes_back(&dscale[0, 0], &dout[0, 0], &table[0, 0, 0], &row[0], unit, <size_t> row.shape[0],
+                               <size_t> table.shape[0], <size_t> table.shape[1], <size_t> table.shape[2])
+
+
 # Softmax and its losses ------------------------------------------------------------------------------------------
 
 

@@ -11,12 +11,13 @@ from fastlm.memory import aligned
 
 Array = np.ndarray
 OURS = _core.multiplies_wider()
+_MANY = 16   # rows from which on it pays to pack what they are multiplied by
 _local = threading.local()
 
 
 def product(out: Array, a: Array, b: Array) -> None:
     """out (M, N) = a (M, K) @ b (K, N), float32; out in rows, a and b in rows or columns."""
-    if OURS:
+    if OURS and len(a) >= _MANY:
         _core.dense_product(out, a, b, _room(), False)
     else:
         np.matmul(a, b, out=out)
@@ -24,7 +25,7 @@ def product(out: Array, a: Array, b: Array) -> None:
 
 def add_product(out: Array, a: Array, b: Array) -> None:
     """out += a @ b, of such matrices."""
-    if OURS:
+    if OURS and len(a) >= _MANY:
         _core.dense_product(out, a, b, _room(), True)
         return
     height, width = out.shape          # in panels along the longer side, which are added while they are in the cache

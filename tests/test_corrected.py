@@ -8,8 +8,8 @@ from fastlm import modelfile
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
 from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey
-from fastlm.models.corrected import coded, decoded
-from fastlm.tape import variable
+from fastlm.models.corrected import coded, coded_sum
+from fastlm.tape import Variable, variable
 from fastlm.training.left_out import leave_out
 from tests import oracle
 
@@ -54,9 +54,11 @@ def test_what_is_shown_has_all_of_the_weight() -> None:
 
 def test_probabilities_in_a_byte() -> None:
     logs = np.array([[0.0, -0.02, -0.04, -1.0, -15.9, -99.0, -np.inf]], np.float32)
-    assert coded(logs).tolist() == [[0, 0, 1, 16, 254, 255, 255]]
-    np.testing.assert_array_equal(decoded(coded(logs)), [[0, 0, -0.0625, -1, -15.875, -15.9375, -15.9375]])
-    assert decoded(coded(logs)).dtype == np.float32
+    codes = coded(logs)
+    assert codes.tolist() == [[0, 0, 1, 16, 254, 255, 255]]
+    shift, scale = Variable(np.ones((1, 7), np.float32)), Variable(np.full((1, 1), 2, np.float32))
+    assert coded_sum(shift, scale, codes[None], np.zeros(1, np.int32)).value.tolist() == [
+        [1, 1, 0.875, -1, -30.75, -30.875, -30.875]]
 
 
 def test_gradients_are_those_of_a_tenth_and_nine_of_the_losses() -> None:

@@ -171,3 +171,57 @@ def test_last_ids_and_positions_against_lists(lengths: list[int], flagged: bool,
             assert out[n].tolist() == (read[::-1] + [-1] * window)[:window]
         assert position[s] == len(read)
         assert carry[s].tolist() == (read[::-1] + [-1] * window)[: window - 1]
+
+
+def test_bytes_added_by_hand() -> None:
+    table = np.array([[[1, 2], [255, 0]], [[10, 20], [30, 40]]], np.uint8)
+    scale, out = np.array([[1, 0.5], [-2, 4], [0, 1]], F), np.ones((3, 2), F)
+    _core.add_bytes(out, scale, table, np.array([1, 0, 0]), 0.5)
+    assert out.tolist() == [[1 + 0.5 * (255 + 15), 1 + 0.5 * 20], [1 + 0.5 * 38, 1 + 0.5 * 76], [6, 11]]
+    dscale = np.full((3, 2), 0.25, F)
+    _core.add_bytes_back(dscale, np.array([[1, 2], [0, 3], [1, 1]], F), table, np.array([1, 0, 0]), 0.5)
+    assert dscale.tolist() == [[127.75, 55.25], [3.25, 30.25], [1.75, 15.25]]
+
+
+def added_bytes(rows: int, tables: int, width: int) -> list[np.ndarray]:
+    """Both ways, beside float64."""
+    rng = np.random.default_rng(width)
+    table, row = rng.integers(0, 256, (tables, 5, width)).astype(np.uint8), rng.integers(0, 5, rows)
+    row[-1:] = 4
+    scale, out, dout, dscale = (normal(rng, rows, n) for n in (tables, width, width, tables))
+    read = table[:, row].astype(float)
+    wanted = out - np.einsum("nk,knv->nv", scale.astype(float), read) / 16
+    wanted_back = dscale - np.einsum("nv,knv->nk", dout.astype(float), read) / 16
+    _core.add_bytes(out, scale, table, row, -1 / 16)
+    _core.add_bytes_back(dscale, dout, table, row, -1 / 16)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5 * tables)
+    np.testing.assert_allclose(dscale, wanted_back, rtol=0, atol=2e-5 * (width + 1))
+    return [out, dscale]
+
+
+@pytest.mark.parametrize("rows, tables, width", [(0, 1, 3), (1, 0, 3), (1, 1, 1), (7, 3, 66), (5, 2, 16), (9, 1, 31),
+                                                 (4, 3, 33), (3, 2, 250)])
+def test_bytes_added_beside_float64_and_on_every_isa(isa: str, rows: int, tables: int, width: int) -> None:
+    here = added_bytes(rows, tables, width)
+    _core.use_isa("portable")
+    portable = added_bytes(rows, tables, width)
+    _core.use_isa(isa)
+    assert [array.tobytes() for array in here] == [array.tobytes() for array in portable]
+
+
+@pytest.mark.parametrize("message, error, change", [
+    ("out has shape (2, 4), expected (2, 3)", ValueError, {"out": np.zeros((2, 4), F)}),
+    ("scale has shape (2, 2), expected (2, 1)", ValueError, {"scale": np.zeros((2, 2), F)}),
+    ("row[1] = 4 is outside the table of 4 rows", IndexError, {"row": np.array([0, 4])}),
+    ("row[0] = -1 is outside the table of 4 rows", IndexError, {"row": np.array([-1, 0])}),
+])
+def test_bytes_that_do_not_fit_are_refused(message: str, error: type, change: dict[str, np.ndarray]) -> None:
+    fits = {"out": np.zeros((2, 3), F), "scale": np.zeros((2, 1), F), "table": np.zeros((1, 4, 3), np.uint8),
+            "row": np.array([0, 3])} | change
+    with pytest.raises(error) as caught:
+        _core.add_bytes(**fits, unit=1.0)
+    assert str(caught.value) == message
+    back = {"dscale": fits["scale"], "dout": fits["out"], "table": fits["table"], "row": fits["row"]}
+    with pytest.raises(error) as caught:
+        _core.add_bytes_back(**back, unit=1.0)
+    assert str(caught.value) == message.replace("out has", "dout has").replace("scale has", "dscale has")

@@ -83,8 +83,8 @@ def test_the_same_bytes_on_both_vector_sets() -> None:
 def test_either_product_serves(monkeypatch, ours: bool) -> None:
     monkeypatch.setattr(product, "OURS", ours)
     rng = np.random.default_rng(7)
-    for rows, inner, columns in ((9, 70, 300), (300, 5, 9), (1, 1, 1), (0, 3, 4), (3, 4, 0), (2, 3, 40_000),
-                                 (70_000, 2, 3)):
+    for rows, inner, columns in ((19, 70, 300), (9, 70, 300), (300, 5, 9), (1, 1, 1), (0, 3, 4), (3, 4, 0),
+                                 (2, 3, 40_000), (70_000, 2, 3)):
         a, b = normal(rng, inner, rows).T, normal(rng, inner, columns)
         out = normal(rng, rows, columns + 1)[:, 1:]
         wanted = a.astype(float) @ b

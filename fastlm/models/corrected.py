@@ -116,16 +116,23 @@ class _Corrected(Trained):
 
     def _corrected(self, x: Any, index: int, logs: Sequence[Array]) -> Variable:
         """The logits (N, V) of n-grams of log-probabilities `logs`, as a network corrects them."""
+        shift, scale = self._correction(x, index)
+        for k, own in enumerate(logs):
+            shift.value += scale.value[:, k: k + 1] * own
+        return shift
+
+    def _correction(self, x: Any, index: int) -> tuple[Variable, Variable]:
+        """What a network adds to the logits (N, V), and by what it scales the logs (N, K)."""
         own = self.corrected.parameters
         shift, scale = (autodiff.linear(x, own[f"{name}{index}"], own[f"{name}_bias{index}"])
                         for name in ("correction", "scale"))
-        return scaled_sum(shift, scale, logs)
+        return shift, scale
 
     def loss_of(self, x: Joined, index: int, targets: Array, scale: float) -> float:
         model = self.corrected
         if model.left_out is None or x.places is None:
             raise ValueError("left_out is None; what `leave_out` gives for the text to train on was expected")
-        logits = self._corrected(x.rows[index], index, [decoded(codes[x.places]) for codes in model.left_out])
+        logits = coded_sum(*self._correction(x.rows[index], index), model.left_out, x.places)
         return model.own * super().loss_of(x, index, targets, model.own * scale) \
             + (1 - model.own) * autodiff.cross_entropy(logits, targets, (1 - model.own) * scale)
 
@@ -150,16 +157,15 @@ class _Corrected(Trained):
         return nats
 
 
-def scaled_sum(shift: Variable, scale: Variable, logs: Sequence[Array]) -> Variable:
-    """shift + sum over k of scale[:, k] logs_k, in the buffer of shift. shift and each logs_k (N, V), scale (N, K)."""
-    for k, own in enumerate(logs):
-        shift.value += scale.value[:, k: k + 1] * own
+def coded_sum(shift: Variable, scale: Variable, codes: Array, places: Array) -> Variable:
+    """shift + sum over k of scale[:, k] logs_k, in the buffer of shift. shift (N, V), scale (N, K); logs_k (N, V) are
+    `coded` in codes (K, T, V) at places (N,)."""
+    places = np.ascontiguousarray(places, np.int64)
+    _core.add_bytes(shift.value, scale.value, codes, places, -1 / _STEPS)
     out = Variable(shift.value, disposable=True)
 
     def back(gradient: Array) -> None:
-        into = scale.added()
-        for k, own in enumerate(logs):
-            into[:, k] += np.einsum("nv,nv->n", gradient, own)
+        _core.add_bytes_back(scale.added(), gradient, codes, places, -1 / _STEPS)
         shift.take(gradient)
     return autodiff.record(out, back)
 
@@ -167,8 +173,3 @@ def scaled_sum(shift: Variable, scale: Variable, logs: Sequence[Array]) -> Varia
 def coded(logs: Array) -> Array:
     """Log-probabilities in one byte each, to a sixteenth of a nat; what is less than e^-15.9 becomes that."""
     return np.rint(np.minimum(logs * -_STEPS, 255)).astype(np.uint8)
-
-
-def decoded(codes: Array) -> Array:
-    """The float32 log-probabilities of `coded`."""
-    return codes * np.float32(-1 / _STEPS)

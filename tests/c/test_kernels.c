@@ -128,6 +128,16 @@ static void few_rows(const flm_kernels *k, outputs *kept, size_t S, size_t K, si
     for (size_t i = 0; i < S * N; i++) CHECK(fabsf(h[i]) <= 1.0f);
     keep(kept, out, S * N * sizeof *out);
     keep(kept, h, S * N * sizeof *h);
+    uint8_t *codes = exactly(2 * K * N, 1);
+    const int64_t place[2] = {(int64_t)K - 1, 0};
+    const size_t places = K ? 2 : 0;
+    float *scales = random_floats(4, 41), *sum = random_floats(2 * N, 42);
+    for (size_t i = 0; i < 2 * K * N; i++) codes[i] = (uint8_t)(i * 7);
+    k->add_bytes(sum, scales, codes, place, 0.5f, places, 2, K, N);
+    k->add_bytes_back(scales, sum, codes, place, 0.5f, places, 2, K, N);
+    keep(kept, sum, 2 * N * sizeof *sum);
+    keep(kept, scales, 4 * sizeof *scales);
+    free(codes);
     float *floats[] = {x, w, scale, units, u, v, bias, gates};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) free(floats[i]);
     free(bytes);
