@@ -86,7 +86,7 @@ def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
 def nanogpt(task: Task, folder: Path) -> Result | None:
     """nanoGPT's recipe for a CPU, of characters; the loss of 200 random batches that it prints at its end. None where
     FASTLM_NANOGPT does not name a clone of it."""
-    clone = os.environ.get("FASTLM_NANOGPT")
+    clone = os.environ.get("FASTLM_NANOGPT") or None
     if clone is None or task.unit != "char":
         return None
     work = folder / "nanogpt"
