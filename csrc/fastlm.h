@@ -269,7 +269,7 @@ typedef struct flm_kernels {
 const flm_kernels *flm_kernels_for(const char *isa);
 
 /* 1 where dense_product of this table is known to beat NumPy's BLAS: AMD processors from family 26 (Zen 5) on multiply
- * 512 bits at a time, and OpenBLAS takes kernels of 256 bits for all of AMD's. */
+ * 512 bits at a time, and the OpenBLAS of NumPy 2.4 takes kernels of 256 bits there. */
 int flm_multiplies_wider(const flm_kernels *kernels);
 
 /* sample.c: draws an id from softmax(x / temperature) restricted to the top_k likeliest (0: all) and then to the

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import _core, product
+from fastlm import _core
+from fastlm.product import product
 from fastlm.tape import Leaf, Parameter, Tape, Variable, active, empty, record, variable
 
 Array = np.ndarray
@@ -30,9 +31,9 @@ def add_product(x: Variable, a: Array, b: Array) -> None:
     """x's gradient += a @ b, written straight in where it holds nothing yet."""
     target = x.assign()
     if target is not None:
-        product.product(target, a, b)
+        product(target, a, b)
     else:
-        product.add_product(x.added(), a, b)
+        product(x.added(), a, b, adds=True)
 
 
 def gather(table: Any, rows: Any) -> Variable:

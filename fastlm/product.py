@@ -15,20 +15,19 @@ _MANY = 16   # rows from which on it pays to pack what they are multiplied by
 _local = threading.local()
 
 
-def product(out: Array, a: Array, b: Array) -> None:
-    """out (M, N) = a (M, K) @ b (K, N), float32; out in rows, a and b in rows or columns."""
+def product(out: Array, a: Array, b: Array, adds: bool = False) -> None:
+    """out (M, N) = a (M, K) @ b (K, N), or += where it adds; float32, out in rows, a and b in rows or columns."""
     if OURS and len(a) >= _MANY:
-        _core.dense_product(out, a, b, _room(), False)
+        _core.dense_product(out, a, b, _room(), adds)
+    elif adds:
+        _add(out, a, b)
     else:
         np.matmul(a, b, out=out)
 
 
-def add_product(out: Array, a: Array, b: Array) -> None:
-    """out += a @ b, of such matrices."""
-    if OURS and len(a) >= _MANY:
-        _core.dense_product(out, a, b, _room(), True)
-        return
-    height, width = out.shape          # in panels along the longer side, which are added while they are in the cache
+def _add(out: Array, a: Array, b: Array) -> None:
+    """By NumPy, in panels along the longer side, which are added while they are in the cache."""
+    height, width = out.shape
     if width > height:
         columns = max(1, _core.ROOM // max(1, height))
         for first in range(0, width, columns):

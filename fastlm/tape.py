@@ -18,7 +18,7 @@ from fastlm.memory import aligned
 from fastlm.product import product
 
 Array = np.ndarray
-FEW = 8   # rows up to which our product is the faster one
+FEW = 8   # rows up to which the kernel that reads every weight once is the fastest
 _active = threading.local()
 
 
@@ -39,10 +39,15 @@ class Readable:
         return _core.Matrix(self.value, None, transposed)
 
     def multiply(self, out: Array, x: Array, transposed: bool = False, bias: Array | None = None) -> None:
-        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,): few rows bound by the weights."""
+        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,).
+
+        Raises ValueError where x does not fit.
+        """
         if len(x) <= FEW:
             _core.product(out, x, self.matrix(transposed), bias)
             return
+        if x.shape[1] != self.value.shape[1 if transposed else 0]:
+            raise ValueError(f"x has shape {x.shape}, expected ({len(x)}, {self.value.shape[1 if transposed else 0]})")
         product(out, x, self.value.T if transposed else self.value)
         if bias is not None:
             _core.add_bias(out, bias)

@@ -213,3 +213,12 @@ def test_errors(call, kind, message) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("rows", [1, 8, 9, 40])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_product_that_does_not_fit_is_refused(rows: int, transpose: bool) -> None:
+    weight = np.zeros((3, 5) if transpose else (5, 3), np.float32)
+    with pytest.raises(ValueError) as caught:
+        autodiff.matmul(np.zeros((rows, 4), np.float32), weight, transpose)
+    assert str(caught.value) == f"x has shape ({rows}, 4), expected ({rows}, 5)"

@@ -129,6 +129,6 @@ def test_what_it_needs() -> None:
 
 def test_a_vector_that_nothing_reads_stays_as_it_is() -> None:
     model = LSTM(V, hidden=3)
-    unread = model.parameter("unread", np.array([1.0, 2.0]))
+    unread, number = model.parameter("unread", np.array([1.0, 2.0])), model.parameter("number", np.array(3.0))
     fastlm.Trainer(model, threads=1).fit(TEXT, epochs=1)
-    assert unread.value.tolist() == [1.0, 2.0]
+    assert (unread.value.tolist(), number.value.tolist()) == ([1.0, 2.0], 3.0)

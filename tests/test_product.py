@@ -89,7 +89,7 @@ def test_either_product_serves(monkeypatch, ours: bool) -> None:
         out = normal(rng, rows, columns + 1)[:, 1:]
         wanted = a.astype(float) @ b
         before = out.astype(float)
-        product.add_product(out, a, b)
+        product.product(out, a, b, adds=True)
         np.testing.assert_allclose(out, before + wanted, rtol=0, atol=1e-4)
         product.product(out, a, b)
         np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-4)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.outputs.layer import OutputLayer, blocks, likeliest
-from fastlm.outputs.softmax import Gradients, Softmax, Weights, add_product, open_gradients
+from fastlm.outputs.softmax import Gradients, Softmax, Weights, open_gradients
 from fastlm.product import product
 from fastlm.tape import Parameter, Variable, active, empty, record, variable
 
@@ -182,7 +182,7 @@ class Adaptive(OutputLayer):
         if projection is None:
             return own, own
         inner = empty((len(rows), projection.value.shape[1]))
-        product(inner, own, projection.value)
+        projection.multiply(inner, own)
         return inner, own
 
     def _inputs_back(self, index: int, d_inner: Array, own: Array, opened: Gradients) -> Array:
@@ -191,9 +191,9 @@ class Adaptive(OutputLayer):
         if projection is None:
             return d_inner
         buffer, fresh = opened[projection.name]
-        add_product(buffer, own.T, d_inner, fresh)
+        product(buffer, own.T, d_inner, not fresh)
         out = empty(own.shape)
-        product(out, d_inner, projection.value.T)
+        projection.multiply(out, d_inner, transposed=True)
         return out
 
     @staticmethod

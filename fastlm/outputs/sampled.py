@@ -9,7 +9,6 @@ import numpy as np
 from fastlm import _core
 from fastlm.outputs.full import Full
 from fastlm.outputs.layer import blocks
-from fastlm.outputs.softmax import add_product
 from fastlm.product import product
 from fastlm.tape import Leaf, Parameter, Tape, Variable, active, distinct, empty, variable
 
@@ -72,14 +71,13 @@ class Sampled(Full):
         for rows in blocks(count, 1 + len(words)):
             block = empty((rows.stop - rows.start, 1 + len(words)))
             product(block[:, 1:], x[rows], drawn.T)
-            block[:, 0] = 0
-            _core.add_bias(block, offsets)
             np.einsum("nd,nd->n", x[rows], aimed[rows], out=block[:, 0])
+            _core.add_bias(block, offsets)
             block[:, 0] += of_aims[rows]
             block[np.flatnonzero(hit[rows]), 1 + place[rows][hit[rows]]] = -np.inf
             _core.softmax_cross_entropy(block, losses[rows], first[rows], scale)
-            add_product(dx[0][rows], block[:, 1:], drawn, dx[1])
-            add_product(d_drawn, block[:, 1:].T, x[rows], rows.start == 0)
+            product(dx[0][rows], block[:, 1:], drawn, not dx[1])
+            product(d_drawn, block[:, 1:].T, x[rows], rows.start > 0)
             _core.sum_rows(sums, block)
             d_own[rows] = block[:, 0]
         if count:

@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastlm import _core, product
+from fastlm import _core
 from fastlm.int8 import Int8Parameter
 from fastlm.outputs.layer import blocks
+from fastlm.product import product
 from fastlm.tape import Parameter, empty, variable
 
 Array = np.ndarray
@@ -36,7 +37,7 @@ class Weights:
         if isinstance(parameter, Int8Parameter):
             parameter = parameter.part(self.span)
         elif self.span != slice(None):
-            product.product(out, x, self.value)
+            product(out, x, self.value)
             return
         whole = out if out.flags.c_contiguous else empty(out.shape)
         parameter.multiply(whole, x, self.transpose)
@@ -55,11 +56,6 @@ def open_gradients(parameters: Iterable[Parameter]) -> Gradients:
         buffer = leaf.assign()
         out[parameter.name] = (leaf.added(), False) if buffer is None else (buffer, True)
     return out
-
-
-def add_product(into: Array, a: Array, b: Array, fresh: bool) -> None:
-    """into (R, C) = a @ b where it is fresh, else += a @ b."""
-    (product.product if fresh else product.add_product)(into, a, b)
 
 
 class Softmax:
@@ -113,12 +109,13 @@ class Softmax:
 
     def back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool) -> None:
         for index, (part, columns) in enumerate(zip(self.weights, self.columns, strict=True)):
-            add_product(dx[0], block[:, columns], part.value.T, dx[1] and index == 0)
+            product(dx[0], block[:, columns], part.value.T, not (dx[1] and index == 0))
             buffer, fresh = gradients[part.parameter.name]
+            adds = not (fresh and first)
             if part.transpose:
-                add_product(buffer[part.span], block[:, columns].T, x, fresh and first)
+                product(buffer[part.span], block[:, columns].T, x, adds)
             else:
-                add_product(buffer[:, part.span], x.T, block[:, columns], fresh and first)
+                product(buffer[:, part.span], x.T, block[:, columns], adds)
         sums = np.zeros(self.classes, np.float32)
         _core.sum_rows(sums, block)
         at = 0

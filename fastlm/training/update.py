@@ -63,7 +63,8 @@ class Update:
         touched = [leaf.touched() for leaf in leaves]
         sparse = [rows for rows in touched if rows is not None]
         if len(sparse) == len(touched):
-            return distinct(np.concatenate(sparse), len(leaves[0].value))
+            rows = np.concatenate(sparse)
+            return distinct(rows, len(leaves[0].value)) if len(rows) else rows
         if leaves[0].status == "stale":
             leaves[0].buffer.fill(0)
         for leaf in leaves[1:]:
