@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import modelfile
+from fastlm.files import modelfile
 from fastlm.models import LSTM, FeedForward, PositionalOneHot
 from tests.cases import model_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import _core, attention, autodiff
-from fastlm.autodiff import Parameter, Variable
+from fastlm import _core, autodiff
+from fastlm.autodiff import Parameter, Variable, attention
 from fastlm.batch import Batch, State
 
 Array = np.ndarray
