@@ -30,7 +30,7 @@ def test_unigrams_by_hand() -> None:
     1 / log 2 an age halves a count: 1/4 + 1/2 of 1 and 1 of 2."""
     np.testing.assert_allclose(after(of(0, 0), [1, 1, 2]), [1 / 8, 11 / 24, 7 / 24, 1 / 8], rtol=1e-6)
     np.testing.assert_allclose(after(of(0, 0, window=2), [1, 1, 2]), [1 / 8, 3 / 8, 3 / 8, 1 / 8], rtol=1e-6)
-    np.testing.assert_allclose(after(of(0, 0, decay=1 / np.log(2)), [1, 1, 2]), [1 / 8, 19 / 56, 23 / 56, 1 / 8],
+    np.testing.assert_allclose(after(of(0, 0, memory=1 / np.log(2)), [1, 1, 2]), [1 / 8, 19 / 56, 23 / 56, 1 / 8],
                                rtol=1e-6)
 
 
@@ -144,9 +144,14 @@ def test_quantized_models_keep_the_weights() -> None:
     assert lm.adapting().quantized().score("abcab").nats == small.score("abcab", adapt=True).nats
 
 
-def test_windows_by_the_size_of_the_vocabulary() -> None:
-    assert CacheModel(512, KneserNey(512)).choices() == {"window": 8192, "memory": 2000.0, "lowest": 1, "highest": 8}
-    assert CacheModel(513, KneserNey(513)).choices() == {"window": 1024, "memory": 150.0, "lowest": 0, "highest": 2}
+@pytest.mark.parametrize(("unit", "choices"), [
+    ("char", {"window": 8192, "decay": 2000.0, "lowest": 1, "highest": 8}),
+    ("word", {"window": 1024, "decay": 150.0, "lowest": 0, "highest": 2})])
+def test_the_cache_by_the_unit(unit, choices) -> None:
+    vocabulary = fastlm.Vocabulary(["\n", "a", "<unk>"], unit=unit)
+    model = fastlm.LanguageModel(vocabulary, KneserNey(3)).adapting().model
+    assert model.choices() == choices
+    assert model.choices_in_file() == {"memory" if name == "decay" else name: value for name, value in choices.items()}
 
 
 def damaged(change, tmp_path) -> str:
@@ -174,11 +179,11 @@ MESSAGES = {
     "<KneserNey(vocab_size=4, order=5, boundary=None), 4 n-grams> is for 4 ids; one for 7 was expected":
         lambda: CacheModel(7, UNIFORM),
     "window = 0; 1 to 1048576 tokens were expected": lambda: CacheModel(4, UNIFORM, window=0),
-    "a cache of 8192 tokens, memory 0.0 and contexts of 1 to less than 9 tokens was asked for; at least 1 token, a "
+    "a cache of 1024 tokens, memory 0.0 and contexts of 0 to less than 3 tokens was asked for; at least 1 token, a "
     "memory above 0 and contexts of less than 32 were expected": lambda: CacheModel(4, UNIFORM, decay=0.0),
-    "a cache of 8192 tokens, memory 2000.0 and contexts of 9 to less than 9 tokens was asked for; at least 1 token, a "
+    "a cache of 1024 tokens, memory 150.0 and contexts of 9 to less than 3 tokens was asked for; at least 1 token, a "
     "memory above 0 and contexts of less than 32 were expected": lambda: CacheModel(4, UNIFORM, lowest=9),
-    "an Adaptive model is not trained by itself; train the model in it, then fit its weights":
+    "a CacheModel is not trained by itself; train the model in it, then fit its weights":
         lambda: fastlm.Trainer(of(0, 0)).fit([[1, 2, 3]], epochs=1),
     "first = 4 is beyond the 3 tokens":
         lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((0, 1)), np.zeros((0, 1)), IDS, None, IDS[:0], 4),

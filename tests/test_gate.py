@@ -14,7 +14,7 @@ def test_features_by_hand() -> None:
     model = KneserNey(5, order=3).fit([[1, 2, 1, 3, 1, 2]])
     nodes = {tuple(prefix): model.forward(Batch.of([prefix]))[0].value[-1]
              for prefix in ([4], [1], [2], [1, 2], [3, 1])}
-    read = gate.forward(model, np.array(list(nodes.values()), np.int32))
+    read = gate.features(model, np.array(list(nodes.values()), np.int32))
     np.testing.assert_allclose(4 * read[:, 0], [0, 1, 1, 2, 2])
     np.testing.assert_allclose(np.exp(4 * read[:, 1]), [5, 2, 1, 1, 1])
     for row, node in zip(read, nodes.values(), strict=True):
@@ -23,7 +23,7 @@ def test_features_by_hand() -> None:
 
 
 def test_untrained_counts_have_no_features() -> None:
-    assert gate.forward(KneserNey(5), np.array([-1, -1], np.int32)).tolist() == [[0] * 6] * 2
+    assert gate.features(KneserNey(5), np.array([-1, -1], np.int32)).tolist() == [[0] * 6] * 2
 
 
 def test_log_weights_by_hand() -> None:

@@ -107,7 +107,7 @@ def test_batches_say_where_their_rows_lie(boundary) -> None:
         for index in range(batches.per_epoch):
             for shard in batches[index]:
                 counted = shard.targets >= 0
-                places = shard.batch.places[counted]
+                places = shard.positions[counted]
                 np.testing.assert_array_equal(shard.batch.ids[counted], inputs[places])
                 np.testing.assert_array_equal(shard.targets[counted], targets[places])
                 seen += places.tolist()

@@ -89,7 +89,7 @@ def test_a_stepper_reads_what_a_batch_does(monkeypatch, model, window) -> None:
     _, start = lm.forward(Batch.of(histories))
     stepper = lm.stepper(start)
     for t in range(20):
-        got = stepper.read(ids[t])
+        got = stepper.advance(ids[t])
         wanted, after = lm.forward(Batch.lanes(ids[: t + 1]), start)
         np.testing.assert_allclose(got, wanted.value[-4:], rtol=0, atol=1e-5)
         for name, array in stepper.state.arrays.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.heads.base import OutputLayer
+from fastlm.heads.base import Head
 from fastlm.models import Factored, KneserNey
 from fastlm.models.ngram.kneser_ney import at_most
 from fastlm.text.corpus import Corpus
@@ -21,7 +21,7 @@ def test_the_likeliest_are_those_of_the_whole_distribution(model, k) -> None:
     ids = np.concatenate([TEXT[:40], RNG.integers(0, 97, 40)])
     rows = model.forward(fastlm.Batch.of([ids]))[0].value
     best, logp = model.head.top(rows, k)
-    wanted, wanted_logp = OutputLayer.top(model.head, rows, k)
+    wanted, wanted_logp = Head.top(model.head, rows, k)
     assert best.shape == logp.shape == (80, min(k, 97)) and best.dtype == np.int32 and logp.dtype == np.float32
     np.testing.assert_allclose(logp, wanted_logp, rtol=0, atol=1e-5)
     apart = np.abs(np.diff(wanted_logp, axis=1, prepend=9, append=-99)) > 1e-5
@@ -59,7 +59,7 @@ def test_the_order_is_lowered_until_it_fits() -> None:
     assert lower.note == f"; 4,000 of 4,000 tokens and order {lower.order} of 6, to stay within {2e-8 * nodes:g} GB"
     asked = KneserNey(97, order=lower.order).fit([TEXT])
     assert all(lower.tables[name].tobytes() == asked.tables[name].tobytes() for name in asked.tables)
-    assert lower.left_out(lower.read(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
+    assert lower.left_out(lower.forward(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
 
 
 def test_a_text_too_long_is_counted_in_part() -> None:

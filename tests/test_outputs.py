@@ -122,16 +122,8 @@ class Bigram(models.PrefixModel):
         return autodiff.gather(self.table, batch.ids), state or self.start(batch.sequences)
 
 
-class Colder(models.LSTM):
-    """Changes what the LSTM answers, and says so in `forward` alone."""
-
-    def forward(self, batch, state=None):
-        logits, state = super().logits(batch, state)
-        return autodiff.add(logits, logits.value), state
-
-
-@pytest.mark.parametrize("model", [Bigram(V), Colder(V, hidden=3)])
-def test_a_model_that_writes_forward_is_trained_and_scored_by_it(model) -> None:
+def test_a_model_that_writes_forward_to_logits_is_trained_and_scored_by_them() -> None:
+    model = Bigram(V)
     batch, targets = Batch.of([[1, 2, 3]]), np.array([4, 5, 6], np.int32)
     logits = model.logits(batch)[0].value.astype(float)
     x, _ = model.forward(batch)

@@ -246,7 +246,7 @@ def test_errors(options, message) -> None:
 
 @pytest.mark.parametrize("options", OUTPUTS, ids=lambda options: "-".join(options))
 def test_the_squared_loss_is_refused_before_training(options) -> None:
-    name = options["name"].capitalize()
+    name = {"adaptive": "AdaptiveSoftmax", "sampled": "SampledSoftmax"}[options["name"]]
     with pytest.raises(ValueError, match=rf"^loss = 'squared'; the output layer {name} has cross_entropy$"):
         fastlm.Trainer(LSTM(V, hidden=6, output=options), loss="squared")
 

@@ -53,7 +53,7 @@ def test_what_a_stepper_refuses_leaves_it_as_it_was(name: str) -> None:
         (np.array([2**40, 1]), IndexError, f"ids[0] = {2**40} is outside the vocabulary of {V}"),
         (np.array([0, 2**63], np.uint64), IndexError, f"ids[1] = {2**63} is outside the vocabulary of {V}"),
     ]:
-        for call in (stepper.step, stepper.read, lambda ids: model.step(before, ids)):
+        for call in (stepper.step, stepper.advance, lambda ids: model.step(before, ids)):
             with pytest.raises(error) as caught:
                 call(ids)
             assert str(caught.value) == message
@@ -82,7 +82,7 @@ def test_weights_changed_in_place_are_seen(name: str) -> None:
 class Louder(models.LSTM):
     """Changes the features, so that the LSTM's own way of stepping would be wrong."""
 
-    def features(self, batch, state=None):
+    def forward(self, batch, state=None):
         x, state = super().forward(batch, state)
         x.value *= 2
         return x, state
@@ -91,25 +91,16 @@ class Louder(models.LSTM):
 class LouderGRU(models.GRU):
     """The same of a GRU."""
 
-    def features(self, batch, state=None):
+    def forward(self, batch, state=None):
         x, state = super().forward(batch, state)
         x.value *= 2
         return x, state
 
 
-class Twice(models.LSTM):
-    """The same in the logits."""
-
-    def forward(self, batch, state=None):
-        logits, state = super().logits(batch, state)
-        logits.value *= 2
-        return logits, state
-
-
 def test_who_steps_how() -> None:
     assert type(models.LSTM(V, hidden=3).stepper(models.LSTM(V, hidden=3).start(70))) is LSTMStepper
     assert type(models.GRU(V, hidden=3).stepper(models.GRU(V, hidden=3).start(70))) is GRUStepper
-    for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3), Twice(V, hidden=3)):
+    for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3)):
         stepper = model.stepper(model.start())
         assert type(stepper) is Stepper
         wanted = model.logits(Batch.of([[5]]))[0].value

@@ -12,7 +12,7 @@ import pytest
 
 import fastlm
 from fastlm.batch import Batch
-from fastlm.heads import Sampled
+from fastlm.heads import SampledSoftmax
 from fastlm.models import LSTM, PositionalOneHot
 from fastlm.training import Trainer, optim, run
 from fastlm.training.budget import Clock, parse_budget
@@ -81,7 +81,7 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
     assert trainer.plan.batching == batching
     reported = sum(record["loss"] * (record["tokens"] - before) for record, before in zip(
         history.records, [0, *(record["tokens"] for record in history.records)], strict=False))
-    if not isinstance(model.head, Sampled):   # which reports what it saw of the drawn words
+    if not isinstance(model.head, SampledSoftmax):   # which reports what it saw of the drawn words
         assert reported == pytest.approx(total, rel=1e-5)
     assert history[-1]["tokens"] == count
     if loss == "cross_entropy":
@@ -212,7 +212,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import fastlm
-from fastlm.heads import Sampled
+from fastlm.heads import SampledSoftmax
 from fastlm.training import run
 run._REPORT = -1.0
 def press(figures):

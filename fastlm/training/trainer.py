@@ -37,13 +37,13 @@ class Trainer:
     def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str | Loss = "cross_entropy",
                  clip: float | None = 1.0, lanes: int | None = None, chunk: int | None = None, shards: int = 2,
                  seed: int = 0, threads: int | None = None) -> None:
-        self.loss: Loss = HeadLoss(loss) if isinstance(loss, str) else loss
-        self.loss.check(model)
         for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
         if fixed := [name for name, parameter in model.parameters.items() if not parameter.trainable]:
             raise ValueError(f"{', '.join(fixed)} are int8, for prediction; training expects a float32 model")
+        self.loss: Loss = HeadLoss(loss) if isinstance(loss, str) else loss
+        self.loss.check(model)
         self.model, self.optimizer = model, optimizer or AdamW()
         self.clip, self.seed = clip, seed
         self.lanes, self.chunk, self.shards = lanes, chunk, shards
