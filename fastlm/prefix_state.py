@@ -74,7 +74,7 @@ class PrefixState:
         state = self._stepper.state
         for first in range(0, len(ids), 256):
             part = ids[first: first + 256]
-            rows, state = model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            rows, state = model.read(Batch.one(part), state)
             self._row = rows.value[-1:].copy()
         self._stepper = model.stepper(state)
         self.tokens += len(ids)

@@ -125,7 +125,7 @@ class Adaptive(PrefixModel):
         rows = np.empty((len(batch), d + 1 + 2 * self.width), np.int32)
         rows[:, :d] = model_rows
         windows = state["window"].copy()
-        lengths = np.searchsorted(-batch.size.astype(np.int64), -np.arange(batch.sequences), side="left")
+        lengths = batch.lengths()
         for lane in np.flatnonzero(lengths):
             at = batch.offset[: lengths[lane]] + lane
             sequence = lane if batch.order is None else batch.order[lane]
@@ -219,7 +219,7 @@ class _Cached(OutputLayer):
 
     def __init__(self, model: Adaptive) -> None:
         self.model = model
-        rows = model.model.read(Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1))[0].value
+        rows = model.model.read(Batch.one(np.zeros(1, np.int32)))[0].value
         self.dtype, self.flat = rows.dtype, rows.ndim == 1
         self.columns = rows.nbytes // 4
 

@@ -52,7 +52,7 @@ class Corrected(Ensemble):
         self.left_out: Array | None = None   # (K, N, V) uint8, see `coded`
         self.weights = np.repeat([0.1 / len(self.parts), 0.9 / len(self.networks)],
                                  [len(self.parts), len(self.networks)])
-        one = Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1)
+        one = Batch.one(np.zeros(1, np.int32))
         for index in self.networks:
             width = self.parts[index].read(one)[0].value.shape[1]
             self.parameter(f"correction{index}", np.zeros((width, vocab_size)))

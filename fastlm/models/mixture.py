@@ -182,7 +182,7 @@ class Mixed(OutputLayer):
         self.model, self.mixed = model, len(model.parts)
         self.columns: list[tuple[slice, np.dtype, bool]] = []
         end = 0
-        one = Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1)
+        one = Batch.one(np.zeros(1, np.int32))
         for part in model.parts:
             rows = part.read(one)[0].value
             width = rows.size
