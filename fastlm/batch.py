@@ -60,14 +60,14 @@ class Batch:
 
     @classmethod
     def one(cls, ids: Array) -> Batch:
-        """One sequence of ids (N,) int32, as they are: row n is its n-th token."""
+        """Make a batch of one sequence of ids (N,) int32, which are not copied: row n is its n-th token."""
         return cls(ids, np.ones(len(ids), np.uintp), 1)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def lengths(self) -> Array:
-        """How many tokens each lane holds (S,) int64, longest first; 0 for an empty sequence."""
+        """Count the tokens of each lane (S,) int64, longest first; 0 for an empty sequence."""
         return _falling(self.size.astype(np.int64), self.sequences)
 
     def steps(self) -> Iterator[tuple[int, int]]:
@@ -105,7 +105,7 @@ class Batch:
 
 
 def _falling(values: Array, count: int) -> Array:
-    """How many of the values (n,), which never grow, are above 0, above 1, ... above count - 1: (count,) int64."""
+    """Count the values (n,), which never grow, that are above 0, above 1, ... above count - 1: (count,) int64."""
     return np.searchsorted(-values, -np.arange(count), side="left")
 
 

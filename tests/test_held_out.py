@@ -1,5 +1,7 @@
 """Held-out text from everywhere in the training text."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,13 +64,48 @@ def test_stretches_come_from_the_middle_of_long_documents():
 
 
 def test_stretches_of_long_documents_are_cut_at_lines():
-    book = "a bb ccc dddd\n" * 400
-    vocabulary, corpus = fastlm.Corpus.build([book] * 25)
+    rng = np.random.default_rng(0)
+    books = ["".join("a " * words + "\n" for words in rng.integers(1, 9, 400)) for _ in range(25)]
+    vocabulary, corpus = fastlm.Corpus.build(books)
     train, held_out = hold_out(corpus, 0.05)
     for part in (train, held_out):
         assert all(document[-1] == vocabulary.end_of_line for document in part.documents())
-        assert part.ids[0] == corpus.ids[0]
     assert 0.04 < len(held_out) / len(corpus) < 0.06
+
+
+@pytest.mark.parametrize("lines", [[198, 200], [161, 237]])
+def test_lines_that_would_change_much_of_a_stretch_move_no_cut(lines):
+    """Two ends of lines in every document, whose middle 40 tokens are held out: these would become 2, or 76."""
+    document = np.ones(400, np.int32)
+    document[lines] = 0
+    corpus = fastlm.Corpus(np.tile(document, 25), np.arange(0, 10_001, 400), np.zeros(0, np.int64), 0, 0)
+    _, held_out = hold_out(corpus, 0.05)
+    assert np.diff(held_out.offsets).min() == 40 and len(held_out) == 480
+
+
+def test_no_more_than_half_of_a_long_document_is_held_out():
+    """Even where half of all is, and more is owed for what came before."""
+    corpus = replace(fastlm.Corpus.from_ids([*[[0]] * 15, *[[d] * 150 for d in range(1, 7)]]), boundary=9)
+    assert np.bincount(hold_out(corpus, 0.5)[1].ids).tolist() == [7, 74, 74, 74, 74, 74, 74]
+
+
+def test_short_documents_are_not_held_out_more_often_than_long_ones():
+    sizes = np.random.default_rng(1).integers(1, 40, 3000)
+    corpus = fastlm.Corpus.from_ids([[0] * size for size in sizes])
+    corpus = replace(corpus, boundary=1)
+    _, held_out = hold_out(corpus, 0.1)
+    assert abs(len(held_out.offsets) - 301) < 20 and abs(np.diff(held_out.offsets).mean() - sizes.mean()) < 2
+
+
+def test_very_little_text():
+    for count in (1, 20):
+        train, held_out = hold_out(fastlm.Corpus.from_ids([[5], *[[]] * (count - 1)]), 0.5)
+        assert (train.ids.tolist(), held_out.ids.tolist()) == ([5], [])
+        train, held_out = hold_out(fastlm.Corpus.from_ids([[5, 6], *[[]] * (count - 1)]), 0.05)
+        assert (train.ids.tolist(), held_out.ids.tolist()) == ([5], [6])
+    few = replace(fastlm.Corpus.from_ids([[1, 2], [3], [4], [5, 6], [7, 8], *[[]] * 20]), boundary=0)
+    assert len(hold_out(few, 0.5)[1]) == 4
+    assert len(hold_out(replace(few, boundary=None), 0.05)[1]) == 2
 
 
 def test_unknown_words_stay_where_they_were():
@@ -125,21 +162,21 @@ def test_of_any_documents_about_the_share_is_held_out_and_nothing_is_lost(corpus
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=200)
 @given(st.integers(20, 300), st.sampled_from([1, 30, 1000]), st.sampled_from([1, 50_000]), st.integers(0, 299),
-       st.integers(0, 2**32))
-def test_it_comes_from_everywhere_and_takes_no_long_document_whole(count, size, large, place, seed):
+       st.sampled_from([0.05, 0.2, 0.5]), st.integers(0, 2**32))
+def test_it_comes_from_everywhere_and_takes_no_long_document_whole(count, size, large, place, fraction, seed):
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, size + 1, count)
     sizes[place % count] = large
     sizes[19::20] = 0
     corpus = fastlm.Corpus(np.arange(sizes.sum(), dtype=np.int32), np.concatenate([[0], np.cumsum(sizes)]),
                            np.zeros(0, np.int64), 0, -1)
-    share = 0.05 * len(corpus)
-    _, held_out = hold_out(corpus, 0.05)
+    share = fraction * len(corpus)
+    _, held_out = hold_out(corpus, fraction)
     if share >= 10:
         assert np.diff(held_out.ids, prepend=0, append=len(corpus)).max() < 0.4 * len(corpus)
     for document in held_out.documents():
         whole = sizes[np.searchsorted(corpus.offsets, document[0], side="right") - 1]
-        assert len(document) <= whole / 2 or len(document) == whole <= max(0.25 * share, 1) or share < 1
+        assert len(document) <= whole / 2 or len(document) == whole <= max(0.25 * share, 1)
 
 
 def text_of(rng, lines):

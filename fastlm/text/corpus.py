@@ -125,33 +125,33 @@ class Corpus:
         return len(self.unknown_at)
 
     def spans(self) -> Iterator[Span]:
-        """The slice of `ids` that each document is, empty ones too."""
+        """Yield the slice of `ids` that each document is, empty ones too."""
         return (slice(first, last) for first, last in pairwise(self.offsets.tolist()))
 
     def documents(self) -> Iterator[np.ndarray]:
-        """The ids of one document after another, int32 (n,) views."""
+        """Yield the ids of one document after another, int32 (n,) views."""
         return (self.ids[span] for span in self.spans())
 
     def first_tokens(self) -> np.ndarray:
-        """Where every document that is not empty begins, int64 (D,), ascending."""
+        """Find where every document that is not empty begins, int64 (D,), ascending."""
         return self.offsets[:-1][np.diff(self.offsets) > 0]
 
     def slice(self, first: int, last: int) -> Self:
-        """The tokens from `first` up to `last`, not included; their ids are a view; a document that is cut begins anew.
+        """Return the tokens from `first` up to `last`, not included, with a view of their ids.
 
-        Here and in `select` empty documents are left out, and `bytes` are shared out by the number of tokens.
-        Raises IndexError where these are no places of the corpus, in this order.
+        A document that is cut begins anew. Here and in `select` empty documents are left out, and `bytes` are
+        shared out by the number of tokens. Raises IndexError where these are no places of the corpus, in this order.
         """
         if not 0 <= first <= last <= len(self):
             raise IndexError(f"tokens {first} to {last} were asked for; places from 0 to {len(self)} were expected")
-        begin, end = np.searchsorted(self.offsets, first, side="right"), np.searchsorted(self.offsets, last)
+        begin, end = np.searchsorted(self.offsets, [first, last])
         offsets = _distinct(np.concatenate([[first], self.offsets[begin:end], [last]])) - first
         unknown_at = self.unknown_at[slice(*np.searchsorted(self.unknown_at, [first, last]))] - first
         size = self.bytes * last // max(1, len(self)) - self.bytes * first // max(1, len(self))
         return replace(self, ids=self.ids[first:last], offsets=offsets, unknown_at=unknown_at, bytes=size)
 
     def select(self, mask: np.ndarray) -> Self:
-        """The tokens marked in mask (N,) bool, copied; every gap ends a document.
+        """Return the tokens marked in mask (N,) bool, copied; every gap ends a document.
 
             >>> Corpus.from_ids([[5, 6, 7], [8]]).select(np.array([True, False, True, True])).offsets.tolist()
             [0, 1, 2, 3]
@@ -172,7 +172,7 @@ class Corpus:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """The documents of one corpus after another, of one or more, with the boundary of the first.
+        """Return the documents of one corpus after another, of one or more, with the boundary of the first.
 
             >>> Corpus.concatenate([Corpus.from_ids([[1, 2]]), Corpus.from_ids([[3]])]).offsets.tolist()
             [0, 2, 3]
@@ -189,7 +189,7 @@ class Corpus:
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """The different ones of values (n,), of one or more, ascending; fast where they are some ascending runs."""
+    """Return the distinct values of (n,), ascending; n > 0; fast where the values are a few ascending runs."""
     ordered = np.sort(values, kind="stable")
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 

@@ -169,7 +169,7 @@ def _are_paths(source: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def _like_a_file_name(text: str) -> bool:
-    """Whether a text, not too long for a path, has no whitespace in it, and a slash or the ending of a file."""
+    """Tell whether a text, short enough for a path, has no whitespace in it, and a slash or the ending of a file."""
     return len(text) <= _LONGEST_NAME and ("/" in text or text.endswith(_ENDINGS)) and not re.search(r"\s", text)
 
 

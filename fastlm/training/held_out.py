@@ -70,7 +70,9 @@ def _evenly_spaced(corpus: Corpus, fraction: float) -> Array:
 def _document_by_document(corpus: Corpus, fraction: float) -> Array:
     """Mark the tokens (N,) bool of whole documents, and of stretches of long ones.
 
-    `owed` is how many of the tokens passed so far are still to be held out, below 0 where too many were.
+    `owed` is how many of the tokens passed so far are still to be held out, below 0 where too many were. A short
+    document is held out where half of the mean of such is owed, and a stretch of a part of a long one where half of a
+    tenth of all is, so that what is wrong at the end is no more than one of them.
     """
     out = np.zeros(len(corpus), bool)
     share = fraction * len(corpus)
@@ -83,7 +85,7 @@ def _document_by_document(corpus: Corpus, fraction: float) -> Array:
     for document in corpus.spans():
         size = document.stop - document.start
         if size <= small:
-            # a document's own size has no say in whether it is chosen: short ones would be held out too often
+            # The size of a document has no say in whether it is chosen: short ones would be held out too often.
             if owed >= enough_owed and size >= least:
                 out[document] = True
                 owed -= size
@@ -93,7 +95,7 @@ def _document_by_document(corpus: Corpus, fraction: float) -> Array:
         edges = [document.start + size * part // parts for part in range(parts + 1)]
         for first, last in pairwise(edges):
             owed += fraction * (last - first)
-            wanted = min(round(min(owed, 1.5 * length)), (last - first) // 2)
+            wanted = min(round(owed), (last - first) // 2)
             if 2 * owed >= length and wanted >= least:
                 stretch = _in_the_middle(first, last, wanted, lines)
                 out[stretch] = True
@@ -106,22 +108,24 @@ def _document_by_document(corpus: Corpus, fraction: float) -> Array:
 
 
 def _in_the_middle(first: int, last: int, wanted: int, lines: Array) -> slice:
-    """The middle tokens of a part of a document, from and to ends of lines where these change no more than half."""
+    """Return the middle of a part of a document, cut at ends of lines where that changes no more than half of it.
+
+    At most half of the part is wanted, so that ends of lines less than half a stretch away lie within the part.
+    """
     begin = (first + last - wanted) // 2
-    near = _snap(lines, np.array([begin, begin + wanted]), wanted)
-    from_line, to_line = np.clip(near, first, last).tolist()
+    from_line, to_line = _snap(lines, np.array([begin, begin + wanted]), wanted).tolist()
     if wanted <= 2 * (to_line - from_line) <= 3 * wanted:
         return slice(from_line, to_line)
     return slice(begin, begin + wanted)
 
 
 def _line_ends(corpus: Corpus) -> Array:
-    """The places (L,) int64 behind the ends of lines."""
+    """Find the places (L,) int64 behind the ends of lines."""
     return np.flatnonzero(corpus.ids == (-1 if corpus.boundary is None else corpus.boundary)) + 1
 
 
 def _snap(lines: Array, places: Array, length: int) -> Array:
-    """The nearest places behind an end of line, where they are less than half a stretch's length away."""
+    """Move places to the nearest one behind an end of line, where it is less than half of `length` tokens away."""
     if not len(lines):
         return places
     after = np.minimum(np.searchsorted(lines, places), len(lines) - 1)
