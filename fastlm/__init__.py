@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 _checkout.redirect(__path__)
 
 if TYPE_CHECKING:   # what type checkers read; the other branch says the same at run time
-    from fastlm import arpa, autodiff, models, recurrence
+    from fastlm import arpa, attention, autodiff, models, recurrence
     from fastlm.batch import Batch, State
     from fastlm.language_model import LanguageModel, load
     from fastlm.models import PrefixModel
@@ -29,8 +29,8 @@ else:
 
     __getattr__, __dir__ = _lazy.names(
         globals(),
-        ["fastlm.arpa", "fastlm.autodiff", "fastlm.models", "fastlm.recurrence", "fastlm.text.onehot",
-         "fastlm.training.optim"],
+        ["fastlm.arpa", "fastlm.attention", "fastlm.autodiff", "fastlm.models", "fastlm.recurrence",
+         "fastlm.text.onehot", "fastlm.training.optim"],
         {"Batch": "fastlm.batch", "Corpus": "fastlm.text.corpus", "History": "fastlm.training.history",
          "LanguageModel": "fastlm.language_model", "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models",
          "PrefixState": "fastlm.prefix_state", "Score": "fastlm.scoring", "State": "fastlm.batch",
@@ -38,5 +38,5 @@ else:
          "load": "fastlm.language_model", "pairs": "fastlm.text.pairs", "train": "fastlm.recipe"})
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",
-           "Trainer", "Vocabulary", "arpa", "autodiff", "load", "models", "onehot", "optim", "pairs", "recurrence",
-           "train"]
+           "Trainer", "Vocabulary", "arpa", "attention", "autodiff", "load", "models", "onehot", "optim", "pairs",
+           "recurrence", "train"]
