@@ -110,7 +110,7 @@ def attention(qkv: Any, slopes: Array, spans: Spans, past: Array) -> tuple[Varia
 
 
 def _taken_over(x: Any) -> tuple[Variable, Variable]:
-    """Return a result that begins with the values of x, in the buffer of x where nobody else needs them; and x, read."""
+    """Return a result that starts out as x, in the buffer of x where nobody else needs that; and x, read."""
     spends = isinstance(x, Variable) and x.disposable
     x = variable(x)
     if spends:
