@@ -43,8 +43,8 @@ def test_of_many_documents_every_tenth_is_held_out_whole():
 
 
 def test_the_tokens_of_documents_are_counted_and_not_the_documents():
-    """200 tokens are to be held out, so that a document of 50 is small, and of 51 is not. What is owed before each of
-    the small ones: 10 before the second long one of 100, and then 5 more for each."""
+    """200 tokens are to be held out: of a document of more than 80 a stretch. Each of the two of 100 gives the 10 it
+    owes; the others owe 5 each, and one is held out where 25 are owed, half of the mean."""
     sizes = [100] * 2 + [50] * 36
     corpus = fastlm.Corpus.from_ids([[d] * size for d, size in enumerate(sizes)])
     train, held_out = hold_out(corpus, 0.1)
@@ -54,12 +54,12 @@ def test_the_tokens_of_documents_are_counted_and_not_the_documents():
 
 
 def test_stretches_come_from_the_middle_of_long_documents():
-    """Each has a twenty-fifth of the text, and owes 4 of the 100 tokens; a stretch has 10, or what is nearest."""
-    corpus = fastlm.Corpus.from_ids([range(d * 40, d * 40 + 40) for d in range(25)])
-    _, held_out = hold_out(corpus, 0.1)
-    found = [(int(document[0]) // 40, (document % 40).tolist()) for document in held_out.documents()]
+    """Each owes 4 of the 100 tokens to be held out; a stretch has 10, or what is nearest."""
+    corpus = fastlm.Corpus.from_ids([range(d * 80, d * 80 + 80) for d in range(25)])
+    _, held_out = hold_out(corpus, 0.05)
+    found = [(int(document[0]) // 80, (document % 80).tolist()) for document in held_out.documents()]
     assert [(d, len(places)) for d, places in found[:4]] == [(1, 8), (3, 8), (5, 8), (7, 8)]
-    assert all(places == list(range(16, 24)) for _, places in found)
+    assert all(places == list(range(36, 44)) for _, places in found)
     assert len(found) == 12
 
 
@@ -85,8 +85,8 @@ def test_lines_that_would_change_much_of_a_stretch_move_no_cut(lines):
 
 def test_no_more_than_half_of_a_long_document_is_held_out():
     """Even where half of all is, and more is owed for what came before."""
-    corpus = replace(fastlm.Corpus.from_ids([*[[0]] * 15, *[[d] * 150 for d in range(1, 7)]]), boundary=9)
-    assert np.bincount(hold_out(corpus, 0.5)[1].ids).tolist() == [7, 74, 74, 74, 74, 74, 74]
+    corpus = replace(fastlm.Corpus.from_ids([*[[0] * 9] * 17, *[[d] * 300 for d in range(1, 5)]]), boundary=9)
+    assert np.bincount(hold_out(corpus, 0.5)[1].ids).tolist() == [72, 150, 150, 150, 150]
 
 
 def test_short_documents_are_not_held_out_more_often_than_long_ones():
@@ -173,10 +173,10 @@ def test_it_comes_from_everywhere_and_takes_no_long_document_whole(count, size, 
     share = fraction * len(corpus)
     _, held_out = hold_out(corpus, fraction)
     if share >= 10:
-        assert np.diff(held_out.ids, prepend=0, append=len(corpus)).max() < 0.4 * len(corpus)
+        assert np.diff(held_out.ids, prepend=0, append=len(corpus)).max() < 0.5 * len(corpus)
     for document in held_out.documents():
         whole = sizes[np.searchsorted(corpus.offsets, document[0], side="right") - 1]
-        assert len(document) <= whole / 2 or len(document) == whole <= max(0.25 * share, 1)
+        assert len(document) <= whole / 2 or len(document) == whole <= max(0.4 * share, 1)
 
 
 def text_of(rng, lines):

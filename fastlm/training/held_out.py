@@ -11,7 +11,7 @@ from fastlm.text.corpus import Corpus
 Array = np.ndarray
 _PLACES = 10             # stretches that are held out where no document is small enough to be held out whole
 _MANY_DOCUMENTS = 20     # from so many on, documents are looked at one by one; below, stretches are cut as if of one
-_SMALL = 0.25            # of the tokens to hold out: a document of at most so many is held out whole or not at all
+_SMALL = 0.4             # of the tokens to hold out: a document of at most so many is held out whole or not at all
 _SHARE = 0.05
 _ENOUGH = 25_000         # tokens, or a two-hundredth of the text where that is more,
 _MOST = 500_000          # up to this
@@ -33,9 +33,9 @@ def hold_out(corpus: Corpus, fraction: float) -> tuple[Corpus, Corpus]:
     What is held out comes from the whole of the text. Its last part alone would be a poor sample: on tiny-shakespeare,
     holding out the last 5 % takes a play's characters out of the training text, and costs 0.17 nats on the play's
     remainder. Of fewer than 20 documents it is ten stretches, evenly spaced, cut at ends of lines where
-    `corpus.boundary` is one and near. Of 20 or more it is whole documents, as long as each has at most a quarter of the
-    tokens to hold out, and stretches out of the middle of longer ones; the tokens, not the documents, are counted on
-    the way, so that the amount is right whatever the sizes are. A cut begins a new document. Of a text of two tokens or
+    `corpus.boundary` is one and near. Of 20 or more it is whole documents, as long as each has at most two fifths of
+    the tokens to hold out, and stretches out of the middle of longer ones; tokens, not documents, are counted on the
+    way, so that the amount is right whatever the sizes are. A cut begins a new document. Of a text of two tokens or
     more at least one is held out and at least one is left. Where a corpus has no boundary for first tokens to be
     predicted after, what is held out of 20 documents or more has two tokens in a row. Raises ValueError where fraction
     is not in (0, 1/2].
