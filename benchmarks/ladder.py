@@ -91,7 +91,7 @@ def of_each(lm: fastlm.LanguageModel, texts: list[str]) -> tuple[Array, Array]:
         with one_thread_products():
             for first in range(0, len(inputs), _TOGETHER):
                 part = slice(first, first + _TOGETHER)
-                x, state = model.read(Batch(inputs[part], np.ones(len(inputs[part]), np.uintp), 1), state)
+                x, state = model.read(Batch.one(inputs[part]), state)
                 rows = layer.rows(x)
                 loss.append(np.array(layer.each_nats(rows, targets[part])))
                 read.append(layer.read(rows))

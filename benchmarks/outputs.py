@@ -114,7 +114,7 @@ def trained(text: Text, layer: str, seconds: float) -> tuple[float, int]:
 def scores(model: LSTM, corpus: Corpus) -> list[np.ndarray]:
     """Nats of every token, an array a document."""
     inputs, targets, _ = read_and_predict(corpus)
-    spans = [slice(a, b) for a, b in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True)]
+    spans = list(corpus.spans())
     with one_thread_products(), Workers(THREADS) as workers:
         return score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
 

@@ -75,7 +75,7 @@ def models() -> list[tuple[str, PrefixModel, Callable[[np.ndarray], State] | Non
 
 def one_pass(model: PrefixModel, ids: np.ndarray) -> np.ndarray:
     """Logits (T, V) after every prefix."""
-    return model.forward(Batch(ids, np.ones(len(ids), np.uintp), 1))[0].value
+    return model.forward(Batch.one(ids))[0].value
 
 
 def by_steps(model: PrefixModel, ids: np.ndarray) -> np.ndarray:

@@ -16,12 +16,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastlm.autodiff.memory import aligned
 
 from benchmarks.harness import Options, Rival, Table, interleave, one_thread, times, torch_or_none, validate, verdict
 from benchmarks.kernel_table import sgemm_peak
 from fastlm import _core
-from fastlm.autodiff.matmul import OURS
+from fastlm.autodiff.matmul import aligned
 from fastlm.autodiff.sequence import _packed, _packed_back
 
 STEPS, ALL_ROWS = 32, 2048
@@ -80,7 +79,7 @@ def dense(table: Table, torch: Any, name: str, way: str, sizes: tuple[int, int, 
     speed = {label: f"{work / seconds * 1e-9:.0f}" for label, seconds in median.items()}
     table.add(name, way, f"{rows:,} x {inner} x {columns:,}", speed["fastlm"], speed["NumPy"], speed.get("PyTorch", ""),
               times(median["NumPy"] / median["fastlm"]), f"{work / median['fastlm'] / peak:.0%}",
-              "fastlm" if OURS else "NumPy")
+              "fastlm" if _core.multiplies_wider() else "NumPy")
 
 
 def product(table: Table, torch: Any, name: str, rows: int, hidden: int, peak: float) -> None:

@@ -18,6 +18,7 @@ from libc.string cimport memcpy, memset
 # Instruction sets ------------------------------------------------------------------------------------------------
 
 cdef const flm_kernels *kernels = NULL
+cdef bint wider = False   # flm_multiplies_wider(kernels), which asks the processor: that takes too long for every product
 cdef tuple ALL_ISAS = ("portable", "avx2", "avx512")
 
 
@@ -33,14 +34,14 @@ def isa():
 
 def use_isa(str name not None):
     """Switches every kernel to an instruction set; not while another thread is in one. RuntimeError if it is absent."""
-    global kernels
+    global kernels, wider
     if name not in ALL_ISAS:
         raise RuntimeError(f"FASTLM_ISA = {name} is not one of {', '.join(ALL_ISAS)}")
     cdef const flm_kernels *found = flm_kernels_for(name.encode())
     if found == NULL:
         raise RuntimeError(f"FASTLM_ISA = {name} is not supported by this processor, which has "
                            + ", ".join(available_isas()))
-    kernels = found
+    kernels, wider = found, flm_multiplies_wider(found)
 
 
 use_isa(os.environ.get("FASTLM_ISA") or max(available_isas(), key=ALL_ISAS.index))

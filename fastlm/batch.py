@@ -43,7 +43,7 @@ class Batch:
         order = np.argsort(-lengths, kind="stable")
         steps = int(lengths.max(initial=0))
         # lengths descend along the lanes, so the lanes active at step t are the first size[t]
-        size = np.searchsorted(-lengths[order], -np.arange(steps), side="left").astype(np.uintp)
+        size = _falling(lengths[order], steps).astype(np.uintp)
         batch = cls(np.empty(int(lengths.sum()), np.int32), size, len(arrays), None, order)
         for lane, index in enumerate(order):
             batch.ids[batch.offset[: lengths[index]] + lane] = arrays[index]
@@ -57,16 +57,21 @@ class Batch:
         rows, size = np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp)
         return cls(rows, size, sequences, flags)
 
+    @classmethod
+    def one(cls, ids: Array) -> Batch:
+        """Make a batch of one sequence of ids (N,) int32, which are not copied: row n is its n-th token."""
+        return cls(ids, np.ones(len(ids), np.uintp), 1)
+
     def __len__(self) -> int:
         return len(self.ids)
+
+    def lengths(self) -> Array:
+        """Count the tokens of each lane (S,) int64, longest first; 0 for an empty sequence."""
+        return _falling(self.size.astype(np.int64), self.sequences)
 
     def steps(self) -> Iterator[tuple[int, int]]:
         """The first and one past the last row of every time step."""
         return itertools.pairwise(self.offset.tolist())
-
-    def lengths(self) -> Array:
-        """How many tokens each lane has (S,) int64."""
-        return np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
 
     def to_lanes(self, values: Array) -> Array:
         """A copy of per-sequence values (S, ...), reordered from the caller's order to the lanes'."""
@@ -82,20 +87,25 @@ class Batch:
 
     def last_rows(self) -> Array:
         """The row of each lane's last token (S,) int64, -1 for an empty lane."""
-        steps = np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
+        lengths = self.lengths()
         rows = np.full(self.sequences, -1, np.int64)
-        live = steps > 0
-        rows[live] = self.offset[steps[live] - 1] + np.flatnonzero(live)
+        live = lengths > 0
+        rows[live] = self.offset[lengths[live] - 1] + np.flatnonzero(live)
         return rows
 
     def unpack(self, rows: Array) -> list[Array]:
         """Splits per-row values (N, ...) into one array per sequence, in the caller's order."""
-        lengths = np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
+        lengths = self.lengths()
         parts: list[Array] = [rows[:0]] * self.sequences
         for lane in range(self.sequences):
             index = lane if self.order is None else int(self.order[lane])
             parts[index] = rows[self.offset[: lengths[lane]] + lane]
         return parts
+
+
+def _falling(values: Array, count: int) -> Array:
+    """Count the values (n,), which never grow, that are above 0, above 1, ... above count - 1: (count,) int64."""
+    return np.searchsorted(-values, -np.arange(count), side="left")
 
 
 def _whole(sequence: Array | Sequence[int]) -> Array:

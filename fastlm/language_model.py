@@ -83,7 +83,7 @@ class LanguageModel:
         p = np.empty((0 if k else len(ids), len(self.vocabulary)), np.float32)
         for first in range(0, len(ids), together):
             part = ids[first: first + together]
-            x, state = self.model.forward(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            x, state = self.model.forward(Batch.one(part), state)
             if k:
                 likeliest += [self._named(*row) for row in zip(*head.top(x.value, k), strict=True)]
             else:
@@ -145,7 +145,7 @@ class LanguageModel:
         if adapt:
             return self.adapting()._score(corpus, threads, False)
         inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
-        spans = [slice(a, b) for a, b in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True)]
+        spans = list(corpus.spans())
         with one_thread_products(), Workers(threads) as workers:
             nats = score_sequences(self.model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
         per_token = np.concatenate(nats)

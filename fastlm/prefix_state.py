@@ -76,7 +76,7 @@ class PrefixState:
         state = self._stepper.state
         for first in range(0, len(ids), _ADVANCED_TOGETHER):
             part = ids[first: first + _ADVANCED_TOGETHER]
-            rows, state = model.forward(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            rows, state = model.forward(Batch.one(part), state)
             self._row = rows.value[-1:].copy()
         self._stepper = model.stepper(state)
         self.tokens += len(ids)

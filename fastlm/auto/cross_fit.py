@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -47,11 +46,11 @@ def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
 
     def fill(into: Array, part: PrefixModel, fold: int) -> None:
         begins = [0, *cuts[fold + 1:: folds]]
-        rest = [_stretch(corpus, *span) for span in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
+        rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
         model = PrefixModel.build(part.config())
-        model.fit(_joined(rest), 1 if together else threads)   # type: ignore[attr-defined]
+        model.fit(Corpus.concatenate(rest), 1 if together else threads)   # type: ignore[attr-defined]
         for piece in range(fold, pieces, folds):
-            inputs, _, starts = read_and_predict(_stretch(corpus, cuts[piece], cuts[piece + 1]))
+            inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
             x, _ = model.forward(Batch.lanes(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), _ROWS):
@@ -61,19 +60,6 @@ def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
     with Workers(threads if together else 1) as workers:
         workers.run([lambda into=table, part=part, fold=fold: fill(into, part, fold)   # type: ignore[misc]
                      for fold in chosen for table, part in zip(out, parts, strict=True)])
-    return out, corpus if done == folds else _joined([_stretch(corpus, cuts[k], cuts[k + 1]) for k in kept])
-
-
-def _stretch(corpus: Corpus, first: int, last: int) -> Corpus:
-    """The tokens from `first` up to `last`; a document that is cut begins anew."""
-    inside = corpus.offsets[(corpus.offsets > first) & (corpus.offsets < last)] - first
-    offsets = np.concatenate([[0], inside, [last - first]]).astype(np.int64)
-    return replace(corpus, ids=corpus.ids[first:last], offsets=offsets, unknown_at=np.zeros(0, np.int64))
-
-
-def _joined(stretches: Sequence[Corpus]) -> Corpus:
-    """Texts one after the other."""
-    ends = np.cumsum([0, *(len(part.ids) for part in stretches)])
-    offsets = [part.offsets + end for part, end in zip(stretches, ends, strict=False)]
-    return replace(stretches[0], ids=np.concatenate([part.ids for part in stretches]),
-                   offsets=np.unique(np.concatenate(offsets)))
+    if done == folds:
+        return out, corpus
+    return out, Corpus.concatenate([corpus.slice(cuts[piece], cuts[piece + 1]) for piece in kept])

@@ -44,9 +44,9 @@ def judged(mixture: Mixture, corpus: Corpus, threads: int | None,
     inputs, targets, _ = read_and_predict(corpus)
     share, length = min(1.0, most / max(1, len(corpus.ids))), max(1, most // _PIECES)
     parts = []
-    for first, last in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True):
-        last = first + int(np.ceil(share * (last - first)))
-        parts += [slice(begin, min(last, begin + length)) for begin in range(first, last, length)]
+    for document in corpus.spans():
+        last = document.start + int(np.ceil(share * (document.stop - document.start)))
+        parts += [slice(begin, min(last, begin + length)) for begin in range(document.start, last, length)]
     head = mixture.head
     assert isinstance(head, MixtureHead)
 
@@ -77,7 +77,7 @@ def judge(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: in
         losses = []
         for part in (corpus, held_out):
             inputs, targets, _ = read_and_predict(part)
-            spans = [slice(a, b) for a, b in zip(part.offsets[:-1].tolist(), part.offsets[1:].tolist(), strict=True)]
+            spans = list(part.spans())
             with Workers(threads) as workers:
                 nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
             losses.append(float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum())))

@@ -10,14 +10,17 @@ import numpy as np
 from fastlm import _core
 
 Array = np.ndarray
-OURS = _core.multiplies_wider()
 _MANY = 16   # rows from which on it pays to pack what they are multiplied by
 _local = threading.local()
 
 
-def product(out: Array, a: Array, b: Array, adds: bool = False) -> None:
-    """out (M, N) = a (M, K) @ b (K, N), or += where it adds; float32, out in rows, a and b in rows or columns."""
-    if OURS and len(a) >= _MANY:
+def product(out: Array, a: Array, b: Array, adds: bool = False, ours: bool | None = None) -> None:
+    """Set out (M, N) to a (M, K) @ b (K, N), or add it where `adds`; float32, out in rows, a and b in rows or columns.
+
+    ours: whether products of 16 rows or more are left to our kernel; by default where the binding knows it to be faster
+    than NumPy's with the instruction set in use now.
+    """
+    if len(a) >= _MANY and (_core.multiplies_wider() if ours is None else ours):
         _core.dense_product(out, a, b, _room(), adds)
     elif adds:
         _add(out, a, b)

@@ -85,7 +85,7 @@ class Variable(Readable):
     def __init__(self, value: Array, disposable: bool = False) -> None:
         self.value = value
         self.gradient: Array | None = None
-        self.disposable = disposable   # nobody's way back reads the value: a loss may turn it into its gradient
+        self.disposable = disposable   # nobody's way back reads the value: who reads it first may write over it
         self.taken = False             # ... and has done so
 
     def added(self) -> Array:
@@ -242,7 +242,7 @@ def variable(x: Any) -> Variable:
         return x.as_variable() if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
         if x.taken:
-            raise RuntimeError("this value was spent by the loss that read it; read it before")
+            raise RuntimeError("this value was spent by the loss or the primitive that read it; read it before")
         x.disposable = False
         return x
     return Variable(np.ascontiguousarray(x, np.float32))

@@ -213,7 +213,7 @@ class PrefixModel:
         array = self.check(np.asarray(ids, np.int64) if len(ids) == 0 else ids)
         if not len(array):
             return np.zeros((0, self.vocab_size), np.float32)
-        logits, _ = self.logits(Batch(array, np.ones(len(array), np.uintp), 1), state)
+        logits, _ = self.logits(Batch.one(array), state)
         out = np.array(logits.value, np.float32)
         _core.log_softmax(out, out)
         return out

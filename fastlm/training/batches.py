@@ -29,7 +29,7 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
     the corpus itself. Without one the pairs are the mission's: x[1:j] predicts token j+1, a last token nothing (-1).
     """
     ids = corpus.ids
-    firsts = corpus.offsets[:-1][np.diff(corpus.offsets) > 0]
+    firsts = corpus.first_tokens()
     starts = np.zeros(len(ids), np.uint8)
     starts[firsts] = 1
     if corpus.boundary is not None:
@@ -39,7 +39,7 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
         return inputs, ids, starts
     targets = np.empty_like(ids)
     targets[:-1] = ids[1:]
-    targets[corpus.offsets[1:][np.diff(corpus.offsets) > 0] - 1] = -1
+    targets[firsts - 1] = -1   # the last tokens of documents; -1, before the first one, is the last of the text
     return ids, targets, starts
 
 

@@ -27,8 +27,9 @@ class Trainer:
 
     ``loss``: "cross_entropy", "squared" or a `losses.Loss`; ``clip``: largest global norm of a step's gradient, None
     for no limit; ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a
-    step (None: by the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up
-    to as many threads help and every number of them gives the same bytes; ``threads``: None for all there are.
+    step (None: by the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then
+    added, so that up to as many threads help and every number of them gives the same bytes; ``threads``: None for all
+    there are.
 
     >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
     >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP

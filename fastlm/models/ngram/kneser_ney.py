@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +21,7 @@ TABLES = ("word", "link", "child", "logp", "backoff")
 FALLBACK = (0.0, 0.5, 1.0, 1.5)
 MEMORY = 1.3e9   # bytes, so that a text of 100 MB is counted in 2 GB, all told
 _TASKS = 16      # shares of the work, whatever the number of threads
+_PIECES = 16     # of a text too long to be counted whole
 _ROWS = 1 << 16
 
 
@@ -227,20 +227,15 @@ def at_most(corpus: Corpus, tokens: int) -> Corpus:
     """The corpus, or where it is longer 16 pieces of it, evenly spaced, of so many tokens together (but for 15)."""
     if len(corpus.ids) <= tokens:
         return corpus
-    length = max(1, tokens // 16)
-    firsts = [(len(corpus.ids) - length) * i // 15 for i in range(16)]
-    offsets = [0]
-    for index, first in enumerate(firsts):
-        inside = corpus.offsets[(corpus.offsets > first) & (corpus.offsets < first + length)]
-        offsets += [*(inside - first + index * length).tolist(), (index + 1) * length]
-    ids = np.concatenate([corpus.ids[first: first + length] for first in firsts])
-    return replace(corpus, ids=ids, offsets=np.array(offsets, np.int64))
+    length = max(1, tokens // _PIECES)
+    firsts = [(len(corpus.ids) - length) * index // (_PIECES - 1) for index in range(_PIECES)]
+    return Corpus.concatenate([corpus.slice(first, first + length) for first in firsts])
 
 
 def stream(corpus: Corpus) -> tuple[Array, Array]:
     """The ids of all documents (n,) int32, each after the corpus's boundary where it has one, and (n,) uint8: 1 at
     every document's first token, which is read and not predicted."""
-    firsts = corpus.offsets[:-1][np.diff(corpus.offsets) > 0]
+    firsts = corpus.first_tokens()
     if corpus.boundary is None:
         ids = corpus.ids
     else:
