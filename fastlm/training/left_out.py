@@ -12,7 +12,7 @@ from fastlm.models import PrefixModel
 from fastlm.models.corrected import coded
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 _ROWS = 1 << 12           # predicted at a time
@@ -55,6 +55,7 @@ def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
             x, _ = model.read(Batch.lanes(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), _ROWS):
+                stop_if_asked()
                 rows = np.empty((min(_ROWS, len(inputs) - begin), model.vocab_size), np.float32)
                 model.predictor.write(rows, x.value[begin: begin + _ROWS])
                 own[begin: begin + len(rows)] = coded(rows)
