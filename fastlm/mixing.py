@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import numpy as np
 from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel
 from fastlm.planner import PASSES, SMALL
 from fastlm.text.corpus import Corpus
-from fastlm.training import History, Plan, Trainer
+from fastlm.training import Plan, Trainer
 from fastlm.training.budget import Clock
+from fastlm.training.history import Ended, History
+from fastlm.training.interrupt import Interrupt
 from fastlm.training.left_out import leave_out
 from fastlm.training.optim import AdamW, Optimizer, from_config
 from fastlm.weighing import adapting, judged
@@ -28,6 +31,7 @@ _CHUNKED = 200_000          # in texts of so many, whose steps are many all the 
 _GATED = 4e-5               # seconds a token that fitting the gate, and how much to adapt, takes
 _ADAPTED = 10.0             # seconds from which on it is chosen how much to adapt
 _TIMED = 4                  # one in so many is scored before training, to know how long all will take
+_QUICKER = 8                # one in so many is scored after an interrupt, so that the model is soon saved
 LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
 _DEARER = 3.0               # times as long as plain ones
 _FOLDS = 8                  # at least, in which a text is left out of what is counted, for a network that corrects it,
@@ -61,6 +65,7 @@ class Fitting:
     clock: Clock
     held_out: float           # share of the text that was held out of it, if it was
     report: dict[str, Any]    # the arguments of `Trainer.fit` for progress and checkpoints
+    interrupt: Interrupt      # entered for all of `train`
 
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
             passes: float | None = None, lanes: int | None = None,
@@ -71,7 +76,8 @@ class Fitting:
         trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
                           seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes, chunk=chunk)
         history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
-                              budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
+                              budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved,
+                              interrupt=self.interrupt, **self.report)
         return history, trainer.plan
 
 
@@ -90,6 +96,7 @@ class Mixing:
             self.counts = [part for part in settled.parts if not part.parameters]
         self.text, self.fitting, self.settled = text, fitting, settled
         self.clock, self.seconds, self.threads = fitting.clock, fitting.seconds, fitting.threads
+        self.interrupt = fitting.interrupt
         self.end = 0.985 * self.seconds if self.seconds is not None else float("inf")
         self.weighed = _WEIGHED if self.seconds is None else int(
             min(_WEIGHED, max(1.0, self.seconds) * _WEIGHED_A_SECOND))
@@ -106,22 +113,25 @@ class Mixing:
         # what is left to do after training, in seconds
         after = _SAVING + sum(table.nbytes for part in self.counts for table in part.tables.values()) / _WRITTEN
         after += counted if recounts is not None else 0.0
-        mixture, read = self._settle(choose, after, counted)
-        self.history.ended = f"counted {sum(len(part.tables['word']) for part in self.counts):,} n-grams"
+        mixture, read = self.interrupt.attempt(lambda: self._settle(choose, after, counted)) or (
+            Mixture(self.counts[0].vocab_size, self.counts), self.text.corpus)
+        self.history = History(ended=f"counted {sum(len(part.tables['word']) for part in self.counts):,} n-grams",
+                               reason=Ended.COUNTED)
         if isinstance(mixture, Ensemble):
             self._train(mixture, read, after)
         if self.text.held_out is not None:
             self._weigh(mixture, self.text.held_out)
-        if recounts is not None:
-            for part in self.counts:
-                part.fit(recounts, self.threads)
+        recounted = recounts is not None and self._recount(recounts)
+        if self.interrupt.asked and self.history.reason is not Ended.INTERRUPTED:
+            self.history.reason = Ended.INTERRUPTED
+            self.history.ended += "; interrupted before all was done"
         if isinstance(self.counts[0], KneserNey):
             self.history.ended += self.counts[0].note
         if len(mixture.parts) == 1:
             return self.counts[0]
         weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
         self.history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
-        self.plan = self.plan and replace(self.plan, recounted=recounts is not None, held_out=self.fitting.held_out)
+        self.plan = self.plan and replace(self.plan, recounted=recounted, held_out=self.fitting.held_out)
         return mixture
 
     def _count(self) -> float:
@@ -129,13 +139,16 @@ class Mixing:
         begun = self.clock.seconds()
         self.counts[0].fit(self.text.corpus, self.threads)
         if self.settled is None:
+            self.interrupt.keep()   # n-grams are a model; of a run that goes on, there is a better one in its file
             now = self.clock.seconds()
             late = self.seconds is not None and (self.text.held_out is None
                                                  or now + _DEARER * (now - begun) > 0.85 * self.end)
             if late or len(self.text.corpus.ids) > LARGE:
                 self.counts = self.counts[:1]
-        for part in self.counts[1:]:
-            part.fit(self.text.corpus, self.threads)
+        for index, part in enumerate(self.counts[1:], 1):
+            if self.interrupt.attempt(partial(part.fit, self.text.corpus, self.threads)) is None:
+                self.counts = self.counts[:index]   # those that were counted before the interrupt
+                break
         return 1.1 * (self.clock.seconds() - begun)
 
     def _settle(self, choose: Choose, after: float, counted: float) -> tuple[Mixture, Corpus]:
@@ -162,7 +175,8 @@ class Mixing:
         """Trains the networks until what is left to do after it must begin."""
         if self.seconds is not None and self.text.held_out is not None:
             begun = self.clock.seconds()
-            judged(mixture, self.text.held_out, self.threads, self.weighed // _TIMED)
+            held_out = self.text.held_out
+            self.interrupt.attempt(lambda: judged(mixture, held_out, self.threads, self.weighed // _TIMED))
             after += 1.2 * _TIMED * (self.clock.seconds() - begun) + _GATED * self.weighed
         long = self.seconds is not None and self.seconds >= _LONG
         chunk = _CHUNK if isinstance(mixture, Corrected) and len(read.ids) >= _CHUNKED else None
@@ -174,10 +188,23 @@ class Mixing:
 
     def _weigh(self, mixture: Mixture, held_out: Corpus) -> None:
         """Fits the weights, the gate and by how much to adapt."""
-        loss, read, places = judged(mixture, held_out, self.threads, self.weighed)
-        mixture.fit(list(loss), read)
+        def fitted(most: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+            loss, read, places = judged(mixture, held_out, self.threads, most)
+            mixture.fit(list(loss), read)
+            return loss, read, places
+        loss, read, places = (self.interrupt.attempt(partial(fitted, self.weighed))
+                              or fitted(self.weighed // _QUICKER))
         if len(mixture.parts) > 1 and (self.seconds is None or self.seconds >= _ADAPTED):
-            self.adaptive = adapting(mixture, held_out, loss, read, places)
+            self.adaptive = self.interrupt.attempt(lambda: adapting(mixture, held_out, loss, read, places))
+
+    def _recount(self, text: Corpus) -> bool:
+        """Counts the held-out text as well; false, and nothing is changed, where that is interrupted."""
+        before = [dict(vars(part)) for part in self.counts]
+        if self.interrupt.attempt(lambda: [part.fit(text, self.threads) for part in self.counts]):
+            return True
+        for part, was in zip(self.counts, before, strict=True):
+            vars(part).update(was)
+        return False
 
 
 def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float) -> tuple[int, int]:
@@ -187,7 +214,8 @@ def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float
     left: seconds; counted: those that counting took.
     """
     model, tokens = counts[0], len(corpus.ids)
-    if model.vocab_size > SMALL or tokens < _LEAST_FOLDED or (isinstance(model, KneserNey) and model.note):
+    if model.vocab_size > SMALL or tokens < _LEAST_FOLDED or (isinstance(model, KneserNey)
+                                                                       and not model.counted_whole):
         return 0, 0   # a text that was counted in part would meet n-grams that leave_out does not know
     size = len(counts) * model.vocab_size * tokens
     folds = max(_FOLDS, math.ceil(size / _FOLDS_BYTES))

@@ -14,6 +14,7 @@ from fastlm.language_model import LanguageModel, boundary_of
 from fastlm.mixing import LARGE, Fitting, Mixing, Text
 from fastlm.models import Ensemble, Factored, KneserNey, PrefixModel
 from fastlm.models.factored import usual_factors
+from fastlm.overwrite import check_outputs
 from fastlm.progress import ProgressLine
 from fastlm.selection import Selection
 from fastlm.text.corpus import Corpus
@@ -22,6 +23,7 @@ from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.held_out import enough, hold_out
+from fastlm.training.interrupt import Interrupt, interruptible
 from fastlm.training.optim import Optimizer
 from fastlm.weighing import judge
 
@@ -29,12 +31,14 @@ _HURRIED = 0.02           # share of the text that is held out at most in under 
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
 
+@interruptible
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, order: int | None = None, softmax: str = "auto",
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
-          checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None) -> LanguageModel:
+          checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
+          interrupt: Interrupt | None = None) -> LanguageModel:
     """Trains a language model of a text, in the time given.
 
     source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
@@ -50,12 +54,16 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     the longest n-grams, by default 5, and 8 of vocabularies of up to 512; "kneser-ney" is counted and takes no budget,
     and no text is held out for it. softmax: how a network chosen by name predicts many words, one of SOFTMAXES; see
     `output_of`. progress: True for a line on standard error, or a function called about twice a second with the
-    figures. checkpoint: see `Trainer.fit`. clock: what the budget is counted from, by default this call. Ctrl-C
-    returns the best model so far. Raises ValueError or OSError, one sentence, before training.
+    figures. checkpoint: see `Trainer.fit`. clock: what the budget is counted from, by default this call. The
+    first Ctrl-C, SIGTERM or SIGHUP ends the training after its step: the best model so far is returned, without what
+    was still to be done, and ``history.reason`` is Ended.INTERRUPTED; a second one is not waited for. Before there is a
+    model Ctrl-C raises KeyboardInterrupt, the others SystemExit. interrupt: the `Interrupt` that waits for them, by
+    default one of this call. Raises ValueError or OSError, one sentence, before training.
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
-    clock = clock or Clock()
+    clock, interrupt = clock or Clock(), interrupt or Interrupt()
+    check_outputs({"checkpoint": checkpoint}, source, valid)
     if epochs is not None and not 0 < epochs < float("inf"):
         raise ValueError(f"epochs = {epochs}; a number above 0 was expected")
     check(model, order, softmax)
@@ -92,13 +100,14 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         text = Text(corpus, None, corpus)
     del corpus   # of a large text there is no memory to lose
     card |= {"trained_on": len(text.corpus.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
-    fitting = Fitting(seconds, epochs, plan, seed, threads, optimizer, clock, share, report)
+    fitting = Fitting(seconds, epochs, plan, seed, threads, optimizer, clock, share, report, interrupt)
     if isinstance(network, KneserNey) and not mixed:
         for name, value in (("epochs", epochs), ("checkpoint", checkpoint), ("optimizer", optimizer)):
             if value is not None:
                 raise ValueError(f"{name} = {value!r} was given; a kneser-ney model is counted in one pass")
         network.fit(text.corpus, threads)
-        history = judge(network, text.corpus, text.held_out, threads, clock)
+        interrupt.keep()
+        history = judge(network, text.corpus, text.held_out, threads, clock, interrupt)
         return LanguageModel(vocabulary, network, history, None, card)
     if not mixed and not (plan and isinstance(network, Ensemble)):
         history, kept = fitting.fit(network, text)

@@ -10,9 +10,10 @@ from fastlm.models import Adaptive, KneserNey, Mixture, gate
 from fastlm.models.mixture import Mixed
 from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
-from fastlm.training import History
 from fastlm.training.batches import read_and_predict
 from fastlm.training.budget import Clock
+from fastlm.training.history import Ended, History
+from fastlm.training.interrupt import Interrupt
 from fastlm.workers import Workers, one_thread_products
 
 Array = np.ndarray
@@ -64,19 +65,24 @@ def judged(mixture: Mixture, corpus: Corpus, threads: int | None,
     return loss, np.concatenate(features) if features else None, places
 
 
-def judge(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None, clock: Clock) -> History:
-    """The history of a count model that was just fitted: how long it took, and what it makes of the held-out text."""
+def judge(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None, clock: Clock,
+          interrupt: Interrupt) -> History:
+    """The history of a count model that was just fitted: how long it took, and what it makes of the held-out text,
+    unless that is interrupted."""
     seconds = clock.seconds()
     history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
-                            f"{seconds:.2f} s{model.note}")
+                            f"{seconds:.2f} s{model.note}", reason=Ended.COUNTED)
     if held_out is not None:
-        losses = []
-        for part in (corpus, held_out):
-            inputs, targets, _ = read_and_predict(part)
-            spans = [slice(a, b) for a, b in zip(part.offsets[:-1].tolist(), part.offsets[1:].tolist(), strict=True)]
-            with Workers(threads) as workers:
-                nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
-            losses.append(float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum())))
-        history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(corpus.ids),
-                                "loss": losses[0], "valid": losses[1], "rate": 0.0})
+        losses = interrupt.attempt(lambda: [_mean_nats(model, part, threads) for part in (corpus, held_out)])
+        if losses is not None:
+            history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(corpus.ids),
+                                    "loss": losses[0], "valid": losses[1], "rate": 0.0})
     return history
+
+
+def _mean_nats(model: KneserNey, corpus: Corpus, threads: int | None) -> float:
+    inputs, targets, _ = read_and_predict(corpus)
+    spans = [slice(a, b) for a, b in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True)]
+    with Workers(threads) as workers:
+        nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
+    return float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum()))

@@ -17,7 +17,7 @@ FLOORS = [
     ["_checkout", "_core", "_lazy", "memory"],
     ["product"],
     ["atomic", "batch", "int8", "progress", "tape", "workers"],
-    ["modelfile", "text", "autodiff"],
+    ["modelfile", "overwrite", "text", "autodiff"],
     ["attention", "recurrence", "outputs"],
     ["models"],
     ["training", "planner"],
