@@ -10,7 +10,7 @@ import numpy as np
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 _TOGETHER = 32       # documents read side by side
@@ -80,6 +80,7 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
     head = model.head
     steps = max(1, model.rows_together() // len(inputs))
     for first in range(0, max(map(len, inputs)), steps):
+        stop_if_asked()   # documents may be long
         part = slice(first, first + steps)
         batch = Batch.of([sequence[part] for sequence in inputs])
         wanted = np.empty(len(batch), np.int32)

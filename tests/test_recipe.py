@@ -171,7 +171,7 @@ def test_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
         monkeypatch.setattr("fastlm.auto.blend._FOLDS_BYTES", limit)
         assert _folds(counts, corpus, 100.0, 1.0) == wanted
     assert _folds(counts, corpus, None, 1.0) == (0, 0)
-    counts[0].note = "; counted in part"
+    counts[0].counted_whole = False
     assert _folds(counts, corpus, 100.0, 1.0) == (0, 0)
     assert _folds([KneserNey(513)], corpus, 100.0, 1.0) == _folds(
         [KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(1999, np.int32)]), 100.0, 1.0) == (0, 0)

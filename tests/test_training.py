@@ -16,12 +16,13 @@ from fastlm.heads import SampledSoftmax
 from fastlm.models import LSTM, PositionalOneHot
 from fastlm.training import Trainer, optim, run
 from fastlm.training.budget import Clock, parse_budget
-from fastlm.training.history import History, Plan
+from fastlm.training.history import Ended, History, Plan
 from fastlm.training.schedule import learning_rate
 from fastlm.training.update import Update
 from fastlm.workers import Workers
 from tests import oracle
 from tests.cases import NETWORKS, model_of
+from tests.processes import finished
 
 VOCABULARY = 13
 every_model = pytest.mark.parametrize("name", NETWORKS)
@@ -186,6 +187,7 @@ def stop_after(steps: int):
 @pytest.mark.parametrize("with_valid", [False, True])
 @both_batchings
 @every_model
+@pytest.mark.usefixtures("default_signals")
 def test_a_stopped_run_goes_on_to_the_same_bytes(name: str, batching: str, with_valid: bool, stop: int, tmp_path: Path,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_REPORT", -1.0)   # every step
@@ -228,7 +230,7 @@ print({name: parameter.value.tobytes().hex() for name, parameter in model.parame
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     def script(checkpoint: str, stop: int) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-c", KILLED, checkpoint, str(stop)], capture_output=True, text=True)
+        return finished([sys.executable, "-c", KILLED, checkpoint, str(stop)])
     whole = script("", 0)
     assert whole.returncode == 0 and len(whole.stdout) > 1000, whole.stderr
     path = str(tmp_path / "run.checkpoint")
@@ -262,6 +264,7 @@ def test_the_best_weights_looked_at_are_kept() -> None:
     assert trainer.plan.kept == history[0]["step"] < history[-1]["step"]
     assert -model.log_probabilities([0])[0, 2] == pytest.approx(figures[0], rel=1e-5)
     assert history.ended == f"ended after step {history[-1]['step']}; kept the weights of step {trainer.plan.kept}"
+    assert history.reason is Ended.FINISHED
 
 
 @pytest.mark.parametrize("optimizer", [optim.AdamW(lr=1e38), optim.AdamW(lr=3e38)],
@@ -279,6 +282,7 @@ def test_a_loss_that_becomes_nan_stops_at_the_last_good_weights(name: str, with_
         history = trainer.fit(documents, valid=documents if with_valid else None, epochs=50, checkpoint=path)
     message = str(caught[0].message)
     assert len(caught) == 1 and message == history.ended and message.startswith("stopped at step ")
+    assert history.reason is Ended.DIVERGED
     assert "the loss became " in message and "the last good weights were kept" in message
     assert all(np.isfinite(parameter.value).all() for parameter in model.parameters.values())
     assert np.isfinite(model.log_probabilities(documents[0][:20])).all()
@@ -299,6 +303,7 @@ def test_weights_that_are_nan_from_the_start_are_said_to_be() -> None:
     assert bytes_of(model) == before
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("with_valid", [False, True])
 def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_REPORT", -1.0)
@@ -314,6 +319,7 @@ def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool, monkeypatch: pyt
                       progress=press)
     assert seen == [1, 2, 3]
     assert lm.history.ended == "interrupted after step 3; the best weights so far were kept"
+    assert lm.history.reason is Ended.INTERRUPTED
     assert lm.plan.steps == 3 and np.isfinite(lm.perplexity(source))
     assert signal.getsignal(signal.SIGINT) is handler
     assert fastlm.train(source, plan=lm.plan).digest() == lm.digest()
@@ -391,6 +397,11 @@ def test_histories_and_plans_survive_json() -> None:
     assert twin.records == history.records and str(twin) == str(history) and len(twin) == len(history)
     assert len(str(history).splitlines()) == len(history) + 2 and str(history).endswith(history.ended)
     assert str(History(ended="counted")) == "counted"
+    assert (history.reason, twin.reason) == (Ended.FINISHED, Ended.FINISHED)
+    older = History.from_json('{"records": [], "ended": "interrupted after step 3"}')
+    assert older.reason is None and older.to_json() == '{"records": [], "ended": "interrupted after step 3"}'
+    with pytest.raises(ValueError, match="'bored' is not a valid Ended"):
+        History.from_json('{"records": [], "ended": "", "reason": "bored"}')
     plan = Plan.from_json(trainer.plan.to_json(), trainer.plan.rates)
     assert plan.to_json() == trainer.plan.to_json() and json.loads(plan.to_json())["batching"] == "lanes"
     assert plan.steps == len(plan.rates) == history[-1]["step"]

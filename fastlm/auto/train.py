@@ -14,6 +14,7 @@ from fastlm.auto.build import check
 from fastlm.auto.evaluate import judge
 from fastlm.auto.held_out import enough, hold_out
 from fastlm.auto.selection import Selection
+from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
 from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
 from fastlm.models.ngram.factored import usual_factors
@@ -22,6 +23,7 @@ from fastlm.text.folding import fold_singletons
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.budget import Clock, parse_budget
+from fastlm.training.interrupt import Interrupt, interruptible
 from fastlm.training.optim import Optimizer
 from fastlm.training.progress import ProgressLine
 
@@ -29,12 +31,14 @@ _HURRIED = 0.02           # share of the text that is held out at most in under 
 _LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
 
+@interruptible
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, order: int | None = None, softmax: str = "auto",
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
-          checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None) -> LanguageModel:
+          checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
+          interrupt: Interrupt | None = None) -> LanguageModel:
     """Trains a language model of a text, in the time given.
 
     source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
@@ -55,7 +59,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
 
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
-    clock = clock or Clock()
+    clock, interrupt = clock or Clock(), interrupt or Interrupt()
+    check_outputs({"checkpoint": checkpoint}, source, valid)
     if epochs is not None and not 0 < epochs < float("inf"):
         raise ValueError(f"epochs = {epochs}; a number above 0 was expected")
     check(model, order, softmax)
@@ -69,7 +74,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     mixed = isinstance(model, str) and model in ("auto", "mixture") and plan is None
     line = ProgressLine(sys.stderr) if progress is True else None
     report = {"progress": line or (None if isinstance(progress, bool) else progress), "checkpoint": checkpoint,
-              "checkpoint_every": checkpoint_every}
+              "checkpoint_every": checkpoint_every, "interrupt": interrupt}
     card = {"fastlm": __version__, "documents": documents, "tokens": tokens, "bytes": corpus.bytes}
 
     def say(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -59,7 +60,7 @@ class Plan:
                            if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str, rates: Array) -> Plan:
+    def from_json(cls, text: str, rates: Array | None = None) -> Plan:
         """The plan `to_json` wrote, in this version or an older one."""
         values = json.loads(text)
         model = values["model"]
@@ -67,19 +68,30 @@ class Plan:
             values |= {"folds": model.get("folds", 0), "fitted_folds": model.get("done", 0),
                        "network_loss_share": model.get("own", 0.5)}
         values["model"] = current_config(model)
-        return cls(**values, rates=np.array(rates, np.float64))
+        return cls(**values, rates=np.zeros(0) if rates is None else np.array(rates, np.float64))
+
+
+class Ended(enum.Enum):
+    """Why a run ended, for programs; the sentence for people is `History.ended`."""
+
+    FINISHED = "finished"         # all steps, or all of the time
+    INTERRUPTED = "interrupted"   # by Ctrl-C, SIGTERM or SIGHUP
+    DIVERGED = "diverged"         # the loss was no longer finite
+    COUNTED = "counted"           # n-grams alone: there is nothing to train
 
 
 @dataclass
 class History:
     """Records of a run, oldest first, and why it ended.
 
-    A record holds step, seconds, tokens (targets seen), loss (mean training loss since the record before), valid
-    (held-out nats a token, or None) and rate (the learning rate). ``str(history)`` is a table of them.
+    ``ended``: the reason as a sentence; ``reason``: the same for programs, None where a file of an older version does
+    not tell. A record holds step, seconds, tokens (targets seen), loss (mean training loss since the record before),
+    valid (held-out nats a token, or None) and rate (the learning rate). ``str(history)`` is a table of them.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
     ended: str = ""
+    reason: Ended | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -99,10 +111,13 @@ class History:
         return "\n".join([*(lines if self.records else []), *([self.ended] if self.ended else [])])
 
     def to_json(self) -> str:
-        """The history as JSON text."""
-        return json.dumps({"records": self.records, "ended": self.ended})
+        """Return the history as JSON text; without a reason it is that of older versions."""
+        reason = {} if self.reason is None else {"reason": self.reason.value}
+        return json.dumps({"records": self.records, "ended": self.ended} | reason)
 
     @classmethod
     def from_json(cls, text: str) -> History:
-        """The history `to_json` wrote."""
-        return cls(**json.loads(text))
+        """Return the history that `to_json` wrote; ValueError for a reason that this version does not know."""
+        found = json.loads(text)
+        reason = found.pop("reason", None)
+        return cls(**found, reason=None if reason is None else Ended(reason))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class Trainer:
     def fit(self, corpus: Corpus | Iterable[Any], valid: Corpus | Iterable[Any] | None = None,
             epochs: float | None = None, budget: float | str | None = None, plan: Plan | None = None,
             progress: Callable[[dict[str, Any]], None] | None = None, checkpoint: str | os.PathLike[str] | None = None,
-            checkpoint_every: float = 60.0, clock: Clock | None = None, reserve: float = 0.0) -> History:
+            checkpoint_every: float = 60.0, clock: Clock | None = None, reserve: float = 0.0,
+            interrupt: Interrupt | None = None) -> History:
         """Trains for a number of epochs, for a time, or as a recorded plan says; returns the history.
 
         Of epochs and a budget both, what is over first ends the run.
@@ -63,11 +65,14 @@ class Trainer:
         corpus, valid: a Corpus, or id sequences, one a document. budget: seconds, counted from `clock` where one is
         given; `reserve` of them are left to what the caller does next. The learning rate falls to zero by the end
         of whichever it is. Where valid is given, the weights with the lowest held-out loss of those looked at are
-        kept. progress: called about twice a second with the figures. checkpoint: a file written every
-        `checkpoint_every` seconds; where it exists the run goes on from it and ends with the bytes of one that was
-        never stopped. Ctrl-C ends the run with the best weights so far. Raises ValueError for an empty corpus, one
-        shorter than a batch, or when nothing, or a plan and something else, says how long; IndexError for ids
-        outside the vocabulary.
+        kept. progress: called about twice a second with the figures; what it raises is raised here, after the
+        checkpoint was written and the best weights so far were put into the model. checkpoint: a file written every
+        `checkpoint_every` seconds and at the end; where it exists the run goes on from it and ends with the bytes of
+        one that was never stopped. One that cannot be written is a warning, and is tried again in as many seconds.
+        Ctrl-C, SIGTERM and SIGHUP end the run after its step with the best weights so far: `History.reason` tells.
+        interrupt: the `Interrupt` that waits for them, where the caller has entered one. Raises ValueError for an empty
+        corpus, one shorter than a batch, or when nothing, or a plan and something else, says how long; IndexError for
+        ids outside the vocabulary.
         """
         clock = clock or Clock()
         if (epochs is None and budget is None) == (plan is None):
@@ -86,9 +91,10 @@ class Trainer:
             import hashlib  # here, since it costs `import fastlm` 4 ms
             run.fingerprint = hashlib.sha256(text.ids.tobytes() + text.offsets.tobytes()).hexdigest()
             if os.path.exists(checkpoint):
-                checkpoints.restore(checkpoint, run)
-        with one_thread_products(), Workers(self.threads) as workers, Interrupt() as interrupt:
-            run.go(plan, workers, interrupt, progress, checkpoint, checkpoint_every)
+                run.load_state_dict(checkpoints.load(checkpoint), os.fspath(checkpoint))
+        with one_thread_products(), Workers(self.threads) as workers, (
+                nullcontext(interrupt) if interrupt else Interrupt()) as signals:
+            run.go(plan, workers, signals, progress, checkpoint, checkpoint_every)
         self.plan = run.plan
         return self.history
 

@@ -53,7 +53,7 @@ class KneserNey(PrefixModel):
         self.order, self.boundary = int(order), boundary
         self.head = CountedOutput(self)
         self.counts: Counts | None = None
-        self.note = ""
+        self.counted_whole, self.note = True, ""
         words = np.arange(vocab_size, dtype=np.int32)
         self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
@@ -68,7 +68,7 @@ class KneserNey(PrefixModel):
         """Counts a text, a Corpus or id sequences, one a document, and returns the model itself.
 
         memory: bytes that counting may take beside the text, about; a text too long for it is counted in part, then
-        `order` is lowered as far as it must be, and `note` says so.
+        `order` is lowered as far as it must be: ``counted_whole`` is false then, and ``note`` says so to people.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Any text will do. Any number of threads gives the same bytes. Raises IndexError for ids
@@ -89,7 +89,8 @@ class KneserNey(PrefixModel):
                 workers.run([lambda task=task: step(task, *arguments) for task in range(_TASKS)])  # type: ignore[misc]
             share(builder.sort)
             builder.lower(memory)
-            self.order = self.options["order"] = builder.order
+            self.order = builder.order
+            self.options = self.options | {"order": builder.order}
             builder.allocate()
             for level in range(2, self.order + 1):
                 builder.level(level)
@@ -103,7 +104,8 @@ class KneserNey(PrefixModel):
                 share(builder.estimate, level, discounts[level - 1])
         self._use(dict(zip(TABLES, builder.tables(), strict=True)))
         self.counts = Counts(count, discounts, self.tables["child"], ends)
-        self.note = "" if (counted, self.order) == (whole, wanted) else (
+        self.counted_whole = (counted, self.order) == (whole, wanted)
+        self.note = "" if self.counted_whole else (
             f"; {counted:,} of {whole:,} tokens and order {self.order} of {wanted}, to stay within {memory / 1e9:g} GB")
         return self
 
