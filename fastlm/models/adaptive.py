@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.batch import Batch, State
+from fastlm.models import initial
 from fastlm.models.prefix import PrefixModel
 from fastlm.outputs import OutputLayer
 from fastlm.tape import Tape, Variable, empty
@@ -48,6 +49,7 @@ class Adaptive(PrefixModel):
             raise ValueError(f"{self.model!r} is for {self.model.vocab_size} ids; one for {vocab_size} was expected")
         if not 1 <= self.window <= _LONGEST:
             raise ValueError(f"window = {self.window}; 1 to {_LONGEST} tokens were expected")
+        initial.reserve(16 * self.window, f"a cache of {self.window} tokens")
         self._cache = self._made()
         self.width = min(self.window, vocab_size)     # of a row: the tokens that a window can hold
         self.weights = np.full((self.highest + 1, _SIZES), 0.05)

@@ -11,6 +11,7 @@ from fastlm import _core, autodiff
 from fastlm.batch import Batch
 from fastlm.int8 import Int8Parameter
 from fastlm.models.ensemble import Ensemble, Trained
+from fastlm.models.initial import zeros
 from fastlm.models.kneser_ney import KneserNey
 from fastlm.models.mixture import Joined, Mixed, Mixture
 from fastlm.models.prefix import PrefixModel
@@ -55,9 +56,9 @@ class Corrected(Ensemble):
         one = Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1)
         for index in self.networks:
             width = self.parts[index].read(one)[0].value.shape[1]
-            self.parameter(f"correction{index}", np.zeros((width, vocab_size)))
+            self.parameter(f"correction{index}", zeros((width, vocab_size)))
             self.parameter(f"correction_bias{index}", np.zeros(vocab_size))
-            self.parameter(f"scale{index}", np.zeros((width, first)))
+            self.parameter(f"scale{index}", zeros((width, first)))
             self.parameter(f"scale_bias{index}", np.full(first, 1 / first))
 
     def mixed(self) -> Mixed:
@@ -104,7 +105,7 @@ class Corrected(Ensemble):
             if found.dtype == np.int8 and len(parameter.shape) == 2 and f"{name}/scale" in own:
                 self.parameters[name] = Int8Parameter(name, found, tensors[f"{name}/scale"], False)
             elif found.dtype == np.float32:
-                parameter.value[:] = found
+                parameter.value[...] = found
             else:
                 raise ValueError(f"parameter {name} is {found.dtype}; float32, or int8 with a scale, was expected")
 

@@ -10,7 +10,7 @@ from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.inputs import NGrams
-from fastlm.models.prefix import PrefixModel, named, uniform
+from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
 
 
 class FeedForward(PrefixModel):
@@ -30,6 +30,7 @@ class FeedForward(PrefixModel):
                          **named(output=output, ngrams=ngrams))
         if context < 1:
             raise ValueError(f"context = {context}; at least 1 token was expected")
+        check_sizes(width=width, hidden=hidden)
         rng = np.random.default_rng(seed)
         self.context, self.width, self.dropout = context, width, dropout
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))

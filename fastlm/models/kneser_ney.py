@@ -11,6 +11,7 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.batch import Batch, State
+from fastlm.models import initial
 from fastlm.models.prefix import PrefixModel
 from fastlm.outputs import OutputLayer
 from fastlm.tape import Variable, empty
@@ -54,6 +55,7 @@ class KneserNey(PrefixModel):
         self.output_layer = CountedOutput(self)
         self.counts: Counts | None = None
         self.note = ""
+        initial.reserve(12 * vocab_size, f"the tables of {vocab_size} single tokens")
         words = np.arange(vocab_size, dtype=np.int32)
         self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,6 +14,9 @@ from fastlm import _core, autodiff
 from fastlm.autodiff import Parameter, Variable
 from fastlm.batch import Batch, State
 from fastlm.int8 import Int8Parameter
+from fastlm.memory import aligned
+from fastlm.models import initial
+from fastlm.models.initial import uniform
 from fastlm.models.stepper import Stepper
 from fastlm.outputs import OutputLayer
 
@@ -45,13 +49,26 @@ class PrefixModel:
     def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
         if not abstract:   # what only others are made from has no name in files
-            PrefixModel.registry[cls.__name__] = cls
+            cls._register()
         if "features" in vars(cls) or "forward" in vars(cls):
             cls._ends_in_logits = "features" not in vars(cls)
+
+    @classmethod
+    def _register(cls) -> None:
+        """Gives model files the class under its name; ValueError where another file's class has that name.
+
+        A class that is defined once more in the same file, as in a notebook, takes the place of the older one.
+        """
+        known = PrefixModel.registry.get(cls.__name__, cls)
+        if _origin(known) != _origin(cls):
+            raise ValueError(f"{cls.__module__}.{cls.__qualname__} has the name of {known.__module__}."
+                             f"{known.__qualname__}, and a model file holds the name alone; another name was expected")
+        PrefixModel.registry[cls.__name__] = cls
 
     def __init__(self, vocab_size: int, **options: Any) -> None:
         if not isinstance(vocab_size, int | np.integer) or vocab_size < 1:
             raise ValueError(f"vocab_size = {vocab_size!r}; a whole number of at least 1 was expected")
+        initial.reserve(initial.PER_MODEL, f"one more {type(self).__name__}")
         self.vocab_size = int(vocab_size)
         self.options = options
         self.parameters: dict[str, Parameter] = {}
@@ -62,7 +79,13 @@ class PrefixModel:
         if name in self.parameters:
             raise ValueError(f"parameter {name!r} is there already; every name may be used once")
         array = np.asarray(value)
-        self.parameters[name] = Parameter(name, array, array.ndim > 1 if decay is None else decay)
+        initial.reserve_parameter(name, array.shape)
+        decay = array.ndim > 1 if decay is None else decay
+        if initial.are_zeros(array):
+            self.parameters[name] = parameter = Parameter(name, np.zeros(()), decay)
+            parameter.value = aligned(array.shape, np.zeros)   # takes memory only where something is written to it
+        else:
+            self.parameters[name] = Parameter(name, array, decay)
         return self.parameters[name]
 
     def config(self) -> dict[str, Any]:
@@ -142,7 +165,7 @@ class PrefixModel:
             if found.dtype == np.int8 and (units := self.units(name)) and f"{name}/scale" in tensors:
                 rounded[name] = Int8Parameter(name, found, tensors[f"{name}/scale"], units == "rows")
             elif found.dtype == np.float32:
-                parameter.value[:] = found
+                parameter.value[...] = found
             else:
                 raise ValueError(f"parameter {name} is {found.dtype}; float32, or int8 with a scale, was expected")
         if extra := tensors.keys() - self.parameters.keys() - {f"{name}/scale" for name in rounded}:
@@ -226,9 +249,11 @@ class PrefixModel:
 _PLAIN = OutputLayer()
 
 
-def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:
-    """Draws (shape) float32 evenly from -scale to scale."""
-    return rng.uniform(-scale, scale, shape).astype(np.float32)
+def check_sizes(**sizes: Any) -> None:
+    """Raise ValueError for a width, or another size given by its name, that is no whole number of at least 1."""
+    for name, value in sizes.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} = {value!r}; a whole number of at least 1 was expected")
 
 
 def named(**given: dict[str, Any] | None) -> dict[str, Any]:
@@ -236,22 +261,9 @@ def named(**given: dict[str, Any] | None) -> dict[str, Any]:
     return {name: options for name, options in given.items() if options is not None}
 
 
-def check_size(config: Any, weights: Mapping[str, Array], vocab_size: int) -> None:
-    """ValueError where a configuration from a file is not one for the vocabulary and the weights it holds."""
-    if not isinstance(config, dict) or config.get("vocab_size") != vocab_size:
-        raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
-    _check_numbers(config, sum(array.size for array in weights.values()))
+def _origin(cls: type) -> str:
+    """The file that a class was defined in, or where there is none, as in a notebook, its module."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
 
 
-def _check_numbers(config: dict[str, Any], held: int) -> None:
-    """No number of a configuration, those of its parts included, may ask for more than the file's weights."""
-    for name, value in config.items():
-        costs_nothing = isinstance(value, bool) or name in ("seed", "order", "window")
-        if isinstance(value, int) and not costs_nothing and value > max(held, 1):
-            raise ValueError(f"{name} = {value}, with {held} weights in the file")
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict):
-                _check_numbers(inner, held)
-
-
-__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "check_size", "named", "uniform"]
+__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "check_sizes", "named", "uniform"]

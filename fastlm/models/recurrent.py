@@ -11,7 +11,7 @@ from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.inputs import NGrams, embed
 from fastlm.models.lookback import Lookback
-from fastlm.models.prefix import PrefixModel, named, uniform
+from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
 from fastlm.models.stepper import OwnStepper, Stepper
 
 Array = np.ndarray
@@ -35,6 +35,7 @@ class Recurrent(PrefixModel, abstract=True):
                          **named(output=output, ngrams=ngrams, lookback=lookback))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
+        check_sizes(hidden=hidden, width=width)
         if tied and width != hidden:
             raise ValueError(f"width = {width} and hidden = {hidden}; tied embeddings need them equal")
         rng = np.random.default_rng(seed)
@@ -44,10 +45,10 @@ class Recurrent(PrefixModel, abstract=True):
         self.ngrams = NGrams(ngrams, self.parameter)
         for layer in range(layers):
             inputs = width + self.ngrams.width if layer == 0 else hidden
-            gates = np.zeros(self.GATES * hidden, np.float32)
-            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"input{layer}", uniform(rng, (inputs, self.GATES * hidden), 1 / np.sqrt(inputs)))
             self.parameter(f"recurrent{layer}", uniform(rng, (hidden, self.GATES * hidden), scale))
+            gates = np.zeros(self.GATES * hidden, np.float32)
+            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"bias{layer}", gates)
             self.add(layer)
         self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,

@@ -10,7 +10,7 @@ from fastlm import autodiff, outputs, recurrence
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.inputs import NGrams
-from fastlm.models.prefix import PrefixModel, named, uniform
+from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
 
 Array = np.ndarray
 
@@ -34,6 +34,7 @@ class SRU(PrefixModel):
                          **named(output=output, ngrams=ngrams))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
+        check_sizes(hidden=hidden, inner=inner)
         rng = np.random.default_rng(seed)
         self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
         scale = 1 / np.sqrt(hidden)
