@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.harness import Rival, Table, duration, interleave, times, validate, verdict
-from fastlm.product import product
+from fastlm.autodiff.matmul import product
 
 KERNEL_HEADERS = ("kernel", "sizes", "fastlm", "NumPy", "SciPy", "PyTorch", "moves, of a copy", "computes, of the peak",
                   "goal")

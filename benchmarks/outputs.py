@@ -1,7 +1,7 @@
 """Output layers for large vocabularies: the perplexity each reaches in a time, and what its predictions cost.
 
 One body, an LSTM-128 with tied embeddings, AdamW at a peak rate of 1e-2, two threads; only the output layer differs:
-the full softmax, the adaptive one with the cut-offs that `fastlm.outputs.cost` chooses, the sampled one with
+the full softmax, the adaptive one with the cut-offs that `fastlm.heads.cutoffs` chooses, the sampled one with
 1,024 draws a step. Texts: Penn Treebank (10,000 words; its validation text is scored) and the sources of
 Python's own standard library read as words (the 50,000 most frequent; a twentieth is held out). The budget is
 that of training alone; the perplexity is that of the whole held-out text, normalised exactly. --full tries
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Options, Rival, Skipped, Table, duration, interleave, one_thread
+from fastlm.auto.held_out import hold_out
+from fastlm.heads.cutoffs import cutoffs
 from fastlm.models import LSTM
-from fastlm.outputs.cost import cutoffs
 from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
 from fastlm.training import Trainer
 from fastlm.training.batches import read_and_predict
-from fastlm.training.held_out import hold_out
 from fastlm.training.optim import AdamW
 from fastlm.workers import Workers, one_thread_products
 

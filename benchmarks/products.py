@@ -7,8 +7,8 @@ they are what the way back leaves. The matrix is packed once a batch and used at
 the times of a step; the last column but one has it, as a share of the products of 32 steps. NumPy gets the transposed
 matrix copied into order beforehand, PyTorch, which is faster so, as a view.
 
-The second table is of `_core.dense_product`, which `fastlm.product` takes in place of NumPy's on processors where it is
-known to be at least 1.15 times as fast; "in use" says what it takes here.
+The second table is of `_core.dense_product`, which `fastlm.autodiff.matmul` takes in place of NumPy's on processors
+where it is known to be at least 1.15 times as fast; "in use" says what it takes here.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fastlm.autodiff.memory import aligned
 
 from benchmarks.harness import Options, Rival, Table, interleave, one_thread, times, torch_or_none, validate, verdict
 from benchmarks.kernel_table import sgemm_peak
 from fastlm import _core
-from fastlm.memory import aligned
-from fastlm.product import OURS
-from fastlm.recurrence import _packed, _packed_back
+from fastlm.autodiff.matmul import OURS
+from fastlm.autodiff.sequence import _packed, _packed_back
 
 STEPS, ALL_ROWS = 32, 2048
 MANY = [("logits", 683, 256, 10_000), ("logits, tied", 683, 200, 10_000), ("characters", 2048, 256, 65),

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import THREADS, Recipe, Task, by_torch
-from fastlm import planner
-from fastlm.language_model import boundary_of
+from fastlm.auto import size as planner
 from fastlm.models import LSTM
 from fastlm.text.corpus import Corpus
 
@@ -75,7 +74,7 @@ def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
     chosen = planner.choose(size, len(corpus.ids), read, most=1) or planner.NARROWEST
     model = LSTM(size, hidden=chosen.hidden, width=planner.WIDTH if small else None, tied=not small,
                  dropout=chosen.dropout)
-    recipe = Recipe(model, vocabulary, boundary_of(vocabulary), lanes=32 if small else 16, chunk=32, clip=1.0,
+    recipe = Recipe(model, vocabulary, vocabulary.boundary, lanes=32 if small else 16, chunk=32, clip=1.0,
                     rate=1e-2)
     nats, _, read_tokens, taken = by_torch(torch, task, recipe, seconds)
     figure = nats if task.unit == "char" else math.exp(nats)

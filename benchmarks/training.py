@@ -27,8 +27,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Rival, Table, interleave, times, torch_or_skip, verdict
+from fastlm.autodiff.matmul import product
 from fastlm.models import GRU, LSTM, FeedForward, PrefixModel
-from fastlm.product import product
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
 from fastlm.training.batches import LaneBatches

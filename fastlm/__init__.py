@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from fastlm import _checkout
 
-__version__ = "0.1.0"
-
 _checkout.redirect(__path__)
 
 if TYPE_CHECKING:   # what type checkers read; the other branch says the same at run time
-    from fastlm import arpa, autodiff, models, recurrence
+    from fastlm import arpa, autodiff, models
+    from fastlm._version import __version__ as __version__
+    from fastlm.auto.train import train
+    from fastlm.autodiff import attention
+    from fastlm.autodiff import sequence as recurrence
     from fastlm.batch import Batch, State
     from fastlm.language_model import LanguageModel, load
     from fastlm.models import PrefixModel
     from fastlm.prefix_state import PrefixState
-    from fastlm.recipe import train
     from fastlm.scoring import Score
     from fastlm.text import onehot
     from fastlm.text.corpus import Corpus
@@ -29,14 +30,15 @@ else:
 
     __getattr__, __dir__ = _lazy.names(
         globals(),
-        ["fastlm.arpa", "fastlm.autodiff", "fastlm.models", "fastlm.recurrence", "fastlm.text.onehot",
-         "fastlm.training.optim"],
-        {"Batch": "fastlm.batch", "Corpus": "fastlm.text.corpus", "History": "fastlm.training.history",
-         "LanguageModel": "fastlm.language_model", "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models",
-         "PrefixState": "fastlm.prefix_state", "Score": "fastlm.scoring", "State": "fastlm.batch",
+        {"arpa": "fastlm.arpa", "attention": "fastlm.autodiff.attention", "autodiff": "fastlm.autodiff",
+         "models": "fastlm.models", "onehot": "fastlm.text.onehot", "optim": "fastlm.training.optim",
+         "recurrence": "fastlm.autodiff.sequence"},
+        {"__version__": "fastlm._version", "Batch": "fastlm.batch", "Corpus": "fastlm.text.corpus",
+         "History": "fastlm.training.history", "LanguageModel": "fastlm.language_model",
+         "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models", "PrefixState": "fastlm.prefix_state", "Score": "fastlm.scoring", "State": "fastlm.batch",
          "Trainer": "fastlm.training.trainer", "Vocabulary": "fastlm.text.vocabulary",
-         "load": "fastlm.language_model", "pairs": "fastlm.text.pairs", "train": "fastlm.recipe"})
+         "load": "fastlm.language_model", "pairs": "fastlm.text.pairs", "train": "fastlm.auto.train"})
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",
-           "Trainer", "Vocabulary", "arpa", "autodiff", "load", "models", "onehot", "optim", "pairs", "recurrence",
-           "train"]
+           "Trainer", "Vocabulary", "arpa", "attention", "autodiff", "load", "models", "onehot", "optim", "pairs",
+           "recurrence", "train"]

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fastlm import atomic
+from fastlm.files import atomic
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey
 from fastlm.text.vocabulary import Vocabulary

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import fastlm
-from fastlm import atomic
-from fastlm.architectures import MODELS, SOFTMAXES
-from fastlm.progress import ProgressLine
+from fastlm.auto.build import MODELS, SOFTMAXES
+from fastlm.files import atomic
 from fastlm.training.budget import Clock
+from fastlm.training.progress import ProgressLine
 
 
 def parser() -> argparse.ArgumentParser:

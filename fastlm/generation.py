@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.batch import State
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 
 Array = np.ndarray
 

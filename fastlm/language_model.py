@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import _core, modelfile
+from fastlm import _core
 from fastlm.batch import Batch
+from fastlm.files import modelfile
 from fastlm.generation import sample_ids
-from fastlm.models.adaptive import Adaptive
+from fastlm.models.base import PrefixModel
+from fastlm.models.cache import Adaptive
 from fastlm.models.initial import limited
-from fastlm.models.prefix import PrefixModel
 from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, shortened
-from fastlm.prefix_state import PrefixState
+from fastlm.prefix_state import PrefixState, name_tokens
 from fastlm.scoring import Score, score_sequences
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
@@ -53,14 +54,12 @@ class LanguageModel:
         """The state at the beginning of a document."""
         if adapt:
             return self.adapting().start()
-        stepper = self.model.stepper(self.model.start(1))
-        row = stepper.read(self.boundary)
-        return PrefixState(self, stepper.state, row)
+        return PrefixState(self.model, self.vocabulary)
 
     @property
     def boundary(self) -> int:
         """The id read before the first token of every document."""
-        return boundary_of(self.vocabulary)
+        return self.vocabulary.boundary
 
     def next_tokens(self, context: str, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest tokens after `context`, the beginning of a document, with their probabilities.
@@ -88,7 +87,7 @@ class LanguageModel:
             part = ids[first: first + together]
             x, state = self.model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
             if k:
-                likeliest += map(self._named, *predictor.top(x.value, k))
+                likeliest += [self._named(*row) for row in zip(*predictor.top(x.value, k), strict=True)]
             else:
                 _core.log_softmax(p[first: first + together], predictor.logits(x).value)
         return likeliest if k else np.exp(p, out=p)
@@ -100,17 +99,8 @@ class LanguageModel:
         best = _core.top_k(np.ascontiguousarray(log_probabilities, np.float32), min(k, len(log_probabilities)))
         return self._named(best, log_probabilities[best])
 
-    def name_likeliest(self, rows: Array, k: int) -> list[tuple[str, float]]:
-        """`top` from what the model's predictor reads (1, D), which may not need every token's probability."""
-        if k < 1:
-            raise ValueError(f"k = {k}; at least 1 was expected")
-        ids, log_probabilities = self.model.predictor.top(rows, k)
-        return self._named(ids[0], log_probabilities[0])
-
     def _named(self, ids: Array, log_probabilities: Array) -> list[tuple[str, float]]:
-        tokens = [self.vocabulary.tokens[i] for i in ids.tolist()]
-        named = zip(tokens, np.exp(log_probabilities).tolist(), strict=True)
-        return [(token, p) for token, p in named if token is not None]   # a dictionary may have gaps
+        return name_tokens(self.vocabulary, ids, log_probabilities)
 
     # adapting -----------------------------------------------------------------------------------------------------
 
@@ -239,11 +229,6 @@ class LanguageModel:
 
     def __repr__(self) -> str:
         return f"<LanguageModel of {len(self.vocabulary):,} {self.vocabulary.unit}s: {self.model!r}>"
-
-
-def boundary_of(vocabulary: Vocabulary) -> int:
-    """The id of the end of a line, or id 0 in a dictionary without one."""
-    return 0 if vocabulary.end_of_line is None else vocabulary.end_of_line
 
 
 def load(path: str | os.PathLike[str]) -> LanguageModel:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastlm import _core
 from fastlm.batch import Batch, State
-
-if TYPE_CHECKING:
-    from fastlm.language_model import LanguageModel
+from fastlm.models.base import PrefixModel
+from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
+_ADVANCED_TOGETHER = 256   # tokens read in one pass: enough for matrix products, little memory
 
 
 class PrefixState:
@@ -27,13 +27,15 @@ class PrefixState:
     >>> float(logp[lm.vocabulary.id("a")])                   # doctest: +SKIP
     """
 
-    __slots__ = ("_language_model", "_row", "_stepper", "tokens")
+    __slots__ = ("_model", "_row", "_stepper", "_vocabulary", "tokens")
 
-    def __init__(self, language_model: LanguageModel, state: State, row: Array, tokens: int = 0) -> None:
-        self._language_model = language_model
-        self._stepper = language_model.model.stepper(state)
-        self._row = row   # (1, D), what the model's predictor reads; a step leaves it in the stepper's buffer
-        self.tokens = tokens
+    def __init__(self, model: PrefixModel, vocabulary: Vocabulary, state: State | None = None,
+                 row: Array | None = None, tokens: int = 0) -> None:
+        """Begin a document, or go on from a `state` of the model and the `row` (1, D) its head reads there."""
+        self._model, self._vocabulary, self.tokens = model, vocabulary, tokens
+        self._stepper = model.stepper(model.start(1) if state is None else state)
+        # A step leaves the row in a buffer of the stepper, which the next step writes over.
+        self._row = self._stepper.read(vocabulary.boundary) if row is None else row
 
     def step(self, token: str | int, out: Array | None = None) -> Array:
         """Reads one token, by its text or its id; returns `log_probabilities(out)` of what follows it.
@@ -50,7 +52,7 @@ class PrefixState:
         self.tokens += 1
 
     def _id(self, token: str) -> int:
-        vocabulary = self._language_model.vocabulary
+        vocabulary = self._vocabulary
         if token in vocabulary and (vocabulary.unit == "word" or len(token) == 1):
             return vocabulary.id(token)
         ids = vocabulary.encode(token)
@@ -60,7 +62,7 @@ class PrefixState:
 
     def read(self, text: str) -> Array:
         """Reads a text of any number of tokens; returns `log_probabilities()` of what follows it."""
-        return self.read_ids(self._language_model.vocabulary.encode(text))
+        return self.read_ids(self._vocabulary.encode(text))
 
     def read_ids(self, ids: Array) -> Array:
         """Reads ids (n,) in one pass; returns `log_probabilities()` of what follows them."""
@@ -69,11 +71,11 @@ class PrefixState:
 
     def advance_ids(self, ids: Array) -> None:
         """`read_ids` without the distribution."""
-        model = self._language_model.model
+        model = self._model
         ids = model.check(ids)
         state = self._stepper.state
-        for first in range(0, len(ids), 256):
-            part = ids[first: first + 256]
+        for first in range(0, len(ids), _ADVANCED_TOGETHER):
+            part = ids[first: first + _ADVANCED_TOGETHER]
             rows, state = model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
             self._row = rows.value[-1:].copy()
         self._stepper = model.stepper(state)
@@ -81,7 +83,7 @@ class PrefixState:
 
     def log_probabilities(self, out: Array | None = None) -> Array:
         """log p of every next token (V,) float32, in nats; written to `out` where one is given."""
-        model = self._language_model.model
+        model = self._model
         if out is None:
             out = np.empty(model.vocab_size, np.float32)
         rows = out[None]
@@ -91,11 +93,14 @@ class PrefixState:
 
     def next_tokens(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest next tokens with their probabilities, likeliest first."""
-        return self._language_model.name_likeliest(self._row, k)
+        if k < 1:
+            raise ValueError(f"k = {k}; at least 1 was expected")
+        ids, log_probabilities = self._model.predictor.top(self._row, k)
+        return name_tokens(self._vocabulary, ids[0], log_probabilities[0])
 
     def copy(self) -> PrefixState:
         """An independent twin."""
-        return PrefixState(self._language_model, self.state.copy(), self._row.copy(), self.tokens)
+        return PrefixState(self._model, self._vocabulary, self.state.copy(), self._row.copy(), self.tokens)
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, PrefixState) and self.state == other.state
@@ -104,7 +109,7 @@ class PrefixState:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PrefixState, (self._language_model, self.state, self._row, self.tokens)
+        return PrefixState, (self._model, self._vocabulary, self.state, self._row, self.tokens)
 
     @property
     def state(self) -> State:
@@ -114,6 +119,14 @@ class PrefixState:
     @property
     def logits(self) -> Array:
         """The model's logits (V,) for the next token."""
-        out = np.empty((1, self._language_model.model.vocab_size), np.float32)
-        self._language_model.model.predictor.write(out, self._row)
+        out = np.empty((1, self._model.vocab_size), np.float32)
+        self._model.predictor.write(out, self._row)
         return out[0]
+
+
+def name_tokens(vocabulary: Vocabulary, ids: Array, log_probabilities: Array) -> list[tuple[str, float]]:
+    """Return (token, probability) of ids (k,) with their log-probabilities (k,) in nats; ids without a token are left
+    out."""
+    tokens = [vocabulary.tokens[i] for i in ids.tolist()]
+    named = zip(tokens, np.exp(log_probabilities).tolist(), strict=True)
+    return [(token, p) for token, p in named if token is not None]

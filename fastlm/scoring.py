@@ -9,7 +9,7 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 from fastlm.workers import Workers
 
 Array = np.ndarray

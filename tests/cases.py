@@ -7,7 +7,7 @@ import numpy as np
 
 from fastlm import autodiff, models, recurrence
 from fastlm.batch import Batch, State
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 from tests import ngram_oracle, oracle
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastlm.outputs import Adaptive, Sampled
+from fastlm.heads import Adaptive, Sampled
 
 
 def layout(lengths):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import _core, modelfile
+from fastlm import _core
+from fastlm.files import modelfile
 from fastlm.models import LSTM, Adaptive, KneserNey, Mixture
 from fastlm.scoring import _read_together
 

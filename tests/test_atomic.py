@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastlm import atomic
+from fastlm.files import atomic
 
 OLD, NEW = b"the old file", b"the new one, longer than the old"
 

@@ -81,5 +81,6 @@ def test_without_an_installed_package_one_sentence_says_what_to_do(checkout):
 
 def test_every_module_under_test_comes_from_one_place():
     import fastlm
-    from fastlm import _core, modelfile
-    assert Path(_core.__file__).parent == Path(modelfile.__file__).parent == Path(fastlm.__path__[0])
+    from fastlm import _core
+    from fastlm.files import modelfile
+    assert Path(_core.__file__).parent == Path(modelfile.__file__).parent.parent == Path(fastlm.__path__[0])

@@ -14,7 +14,7 @@ import pytest
 
 import fastlm
 from fastlm.cli import main
-from fastlm.progress import ProgressLine, describe
+from fastlm.training.progress import ProgressLine, describe
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n" * 12
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import modelfile
+from fastlm.auto.cross_fit import leave_out
 from fastlm.autodiff import Tape
+from fastlm.autodiff.tape import Variable, variable
 from fastlm.batch import Batch
+from fastlm.files import modelfile
 from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey
-from fastlm.models.corrected import coded, coded_sum
-from fastlm.tape import Variable, variable
-from fastlm.training.left_out import leave_out
+from fastlm.models.mixture.corrected import coded, coded_sum
 from tests import oracle
 
 V = 7

@@ -5,9 +5,9 @@ import pytest
 
 import fastlm
 from fastlm.autodiff import Tape
+from fastlm.autodiff.tape import variable
 from fastlm.batch import Batch
 from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey
-from fastlm.tape import variable
 
 V = 7
 RNG = np.random.default_rng(5)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import _core, modelfile
+from fastlm import _core
+from fastlm.files import modelfile
 from fastlm.models import Factored, KneserNey, Mixture
-from fastlm.models.factored import usual_factors
+from fastlm.models.ngram.factored import usual_factors
 from tests import ngram_oracle
 
 LETTERS = [0, 1, 2, 1]     # a space, a, b, A

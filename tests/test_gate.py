@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fastlm.batch import Batch
-from fastlm.models import LSTM, KneserNey, Mixture, gate
+from fastlm.models import LSTM, KneserNey, Mixture
+from fastlm.models.mixture import gate
 
 
 def test_features_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from fastlm.batch import Batch, State
 from fastlm.generation import sample_ids
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 from tests.cases import ALL_MODELS, model_of
 
 V = 5

@@ -12,8 +12,9 @@ import pytest
 
 from fastlm import autodiff, recurrence
 from fastlm.autodiff import Parameter, Tape
+from fastlm.autodiff.tape import active
 from fastlm.batch import Batch
-from fastlm.outputs import Sampled
+from fastlm.heads import Sampled
 from tests import oracle
 from tests.cases import NETWORKS, Case, model_of, random_case, random_state
 
@@ -176,7 +177,7 @@ def dropout(rng):
     seed = int(rng.integers(1, 1 << 40))
 
     def forward(x):
-        autodiff.active().seed = seed
+        active().seed = seed
         out = autodiff.dropout(x["x"], rate)
         mask.append((out.value != 0) / (1 - rate))
         return out

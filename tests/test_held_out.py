@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.training.held_out import hold_out
+from fastlm.auto.held_out import hold_out
 
 
 def test_ten_stretches_of_one_document():

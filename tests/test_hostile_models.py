@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import modelfile, models
-from fastlm.modelfile import ModelFileError
+from fastlm import models
+from fastlm.files import modelfile
+from fastlm.files.modelfile import ModelFileError
 from fastlm.models import initial
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 from tests.cases import ALL_MODELS, model_of
 
 V = 7

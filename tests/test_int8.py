@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import autodiff, modelfile, models
+from fastlm import autodiff, models
 from fastlm.autodiff import Parameter, Tape
+from fastlm.autodiff.int8 import Int8Parameter
 from fastlm.batch import Batch
 from fastlm.cli import main
-from fastlm.int8 import Int8Parameter
+from fastlm.files import modelfile
 from tests.cases import ALL_MODELS, model_of, random_case, random_state
 
 V = 11

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import autodiff, modelfile, models
-from fastlm.models.prefix import PrefixModel
+from fastlm import autodiff, models
+from fastlm.files import modelfile
+from fastlm.models.base import PrefixModel
 from tests.cases import ALL_MODELS, model_of
 
 WORDS = ["the", "cat", "sat", "on", "\n", "mat", "<unk>"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastlm import _core
-from fastlm.attention import Spans
+from fastlm.autodiff.attention import Spans
 from fastlm.batch import Batch
 from tests import oracle
 from tests.kernel_cases import F, close, normal

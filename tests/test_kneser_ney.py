@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import _core, modelfile
+from fastlm import _core
 from fastlm.batch import Batch
+from fastlm.files import modelfile
 from fastlm.models import KneserNey, PrefixModel
-from fastlm.models.kneser_ney import FALLBACK, TABLES, estimate_discounts
+from fastlm.models.ngram.kneser_ney import FALLBACK, TABLES, estimate_discounts
 from fastlm.text.corpus import Corpus
 from tests import ngram_oracle
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fastlm import Corpus
+from fastlm.auto.cross_fit import leave_out
 from fastlm.models import Factored, KneserNey
 from fastlm.training.batches import DocumentBatches, LaneBatches, read_and_predict
-from fastlm.training.left_out import leave_out
 
 V = 5
 

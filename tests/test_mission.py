@@ -90,7 +90,8 @@ def test_M7_the_output_after_I_am_is_a() -> None:
     assert np.delete(p, 100).max() < 0.01
     lm = fastlm.LanguageModel(fastlm.Vocabulary(WORDS), model)
     state = model.forward(Batch.of([[25, 7]]))[1]
-    assert fastlm.PrefixState(lm, state, model.forward(Batch.of([[25, 7]]))[0].value[-1:]).next_tokens(1)[0][0] == "a"
+    row = model.forward(Batch.of([[25, 7]]))[0].value[-1:]
+    assert fastlm.PrefixState(model, lm.vocabulary, state, row).next_tokens(1)[0][0] == "a"
 
 
 @pytest.mark.parametrize("name", ["PositionalOneHot", "DecayedBag", "FeedForward", "LSTM", "my own"])

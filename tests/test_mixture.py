@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import modelfile
+from fastlm.files import modelfile
 from fastlm.models import LSTM, DecayedBag, KneserNey, Mixture, PositionalOneHot
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fastlm import _core, models
 from fastlm.batch import Batch, State
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 from tests import oracle
 from tests.cases import ALL_MODELS, NETWORKS, GatedBag, model_of, random_case, random_state
 

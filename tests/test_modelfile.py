@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastlm import modelfile
-from fastlm.modelfile import ModelFileError, check_writable, load, save
+from fastlm.files import modelfile
+from fastlm.files.modelfile import ModelFileError, check_writable, load, save
 
 GOLDEN = Path(__file__).parent / "golden"
 ZEROS = "0" * 64

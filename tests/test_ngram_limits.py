@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fastlm
+from fastlm.heads.base import OutputLayer
 from fastlm.models import Factored, KneserNey
-from fastlm.models.kneser_ney import at_most
-from fastlm.outputs.layer import OutputLayer
+from fastlm.models.ngram.kneser_ney import at_most
 from fastlm.text.corpus import Corpus
 from tests import ngram_oracle
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from fastlm import autodiff, models, outputs
+from fastlm import autodiff, heads, models
 from fastlm.autodiff import Parameter, Tape
 from fastlm.batch import Batch
-from fastlm.outputs import Full, OutputLayer, layer
+from fastlm.heads import Full, OutputLayer
+from fastlm.heads import base as layer
 from tests import oracle
 
 V, D = 11, 5
@@ -48,7 +49,7 @@ def test_two_words_on_paper() -> None:
     np.testing.assert_allclose(np.exp(logp), [[0.75, 0.25]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", outputs.LOSSES)
+@pytest.mark.parametrize("kind", heads.LOSSES)
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("n", [0, 1, 7, 8])
 def test_full_in_blocks_is_the_plain_composition(small_blocks, n: int, transpose: bool, kind: str) -> None:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm import modelfile, outputs
+import fastlm.heads.base
+from fastlm import heads
 from fastlm.autodiff import Parameter, Tape
+from fastlm.files import modelfile
+from fastlm.heads import Adaptive, Sampled
+from fastlm.heads.blocks import Softmax
+from fastlm.heads.cutoffs import cutoffs
 from fastlm.models import LSTM, DecayedBag
-from fastlm.outputs import Adaptive, Sampled
-from fastlm.outputs.cost import cutoffs
-from fastlm.outputs.softmax import Softmax
 from tests import oracle
 from tests.cases import ALL_MODELS, adaptive, model_of
 
@@ -130,8 +132,8 @@ def test_sampled_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 9])
 def test_sampled_gradients_are_those_of_its_formula(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    monkeypatch.setattr(outputs.layer, "_BLOCK", 12)     # a few rows at a time
-    monkeypatch.setattr(outputs.layer, "_ROWS", 1)
+    monkeypatch.setattr(heads.base, "_BLOCK", 12)     # a few rows at a time
+    monkeypatch.setattr(heads.base, "_ROWS", 1)
     predict, rng = sampled(V, 5, 3, seed=n), np.random.default_rng(n)
     x, targets = Parameter("x", rng.normal(size=(n, 3))), rng.integers(-1, V, n).astype(np.int32)
     targets[:1] = V - 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import fastlm
+from fastlm.auto.size import NARROWEST, PASSES, SIZES, Choice, choose, dropout, lookback, measure_speed, own_share, pace
 from fastlm.models import Corrected, Ensemble, KneserNey
-from fastlm.planner import NARROWEST, PASSES, SIZES, Choice, choose, dropout, lookback, measure_speed, own_share, pace
-from fastlm.progress import ProgressLine
+from fastlm.training.progress import ProgressLine
 
 
 def test_a_network_is_as_wide_as_what_it_will_read_allows() -> None:

@@ -1,12 +1,15 @@
 """Products of many rows: the kernel on every instruction set, and NumPy's in its place."""
 
+import importlib
 import threading
 
 import numpy as np
 import pytest
 
-from fastlm import _core, product
+from fastlm import _core
 from tests.kernel_cases import F, normal
+
+product = importlib.import_module("fastlm.autodiff.matmul")   # the package offers a primitive of this name
 
 SIZES = [0, 1, 2, 5, 6, 7, 15, 16, 17, 48, 63, 64, 65, 95, 97, 130, 255, 256, 257, 300, 515]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastlm.text.reader import read_documents
+from fastlm.text.readers import read_documents
 from fastlm.text.vocabulary import Vocabulary
 
 TEXT = "the cat\n\n \t\nthe \u2028dog\r\nsat é\n\nend"
@@ -147,7 +147,7 @@ def test_documents_that_are_none() -> None:
 
 @pytest.mark.parametrize("documents", ["file", "line"])
 def test_bytes_that_are_not_utf8(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlm.text.reader.PIECE", 2)
+    monkeypatch.setattr("fastlm.text.readers.PIECE", 2)
     path = tmp_path / "latin"
     path.write_bytes(b"ab\ncaf\xe9 \n")
     message = f'{path}: byte 0xE9 at offset 6 is not UTF-8; unit="byte" reads any bytes'
@@ -165,7 +165,7 @@ def test_every_way_not_to_be_utf8(bad: bytes) -> None:
 
 @pytest.mark.parametrize("documents", ["file", "line"])
 def test_nul_characters(documents: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlm.text.reader.PIECE", 2)
+    monkeypatch.setattr("fastlm.text.readers.PIECE", 2)
     message = 'the open file: NUL at offset 6; only unit="byte" reads those'
     for unit in ("word", "char"):
         refused(ValueError, message, lambda unit=unit: texts(io.BytesIO("é\nab\n\0c".encode()), documents, unit))

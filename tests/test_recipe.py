@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.architectures import build
-from fastlm.mixing import _folds
+from fastlm.auto.blend import _folds
+from fastlm.auto.build import build
+from fastlm.auto.size import MOST, Choice
 from fastlm.models import (
     GRU,
     LSTM,
@@ -19,7 +20,6 @@ from fastlm.models import (
     PositionalOneHot,
     Transformer,
 )
-from fastlm.planner import MOST, Choice
 from fastlm.text.folding import fold_singletons
 
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
@@ -119,7 +119,7 @@ def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path, monkeypatch
     def again():
         return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", budget=1.0)
     with monkeypatch.context() as patched:
-        patched.setattr("fastlm.mixing._DEARER", 1e9)   # no time for n-grams of factors
+        patched.setattr("fastlm.auto.blend._DEARER", 1e9)   # no time for n-grams of factors
         first = again()
     second = again()                                    # there would be, by now
     assert len(first.model.parts) == len(second.model.parts) == 2 and second.digest() == first.digest()
@@ -132,7 +132,7 @@ def test_a_network_by_name_has_all_of_the_time(monkeypatch):
     def choose(size, tokens, read, most):
         asked.append(most)
         return Choice(48, 0.0, 1.0, most)
-    monkeypatch.setattr("fastlm.planner.choose", choose)
+    monkeypatch.setattr("fastlm.auto.size.choose", choose)
     fastlm.train([random_text(5)], model="lstm", budget=0.5, threads=1)
     fastlm.train([random_text(5)], budget=1.5, threads=1)
     assert asked == [1, MOST]
@@ -154,7 +154,7 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
 
 
 def test_networks_that_look_back_are_trained_kept_and_trained_again(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastlm.planner._LOOKING_FROM", {True: 1, False: 1})   # narrow ones as well
+    monkeypatch.setattr("fastlm.auto.size._LOOKING_FROM", {True: 1, False: 1})   # narrow ones as well
     for unit in ("char", "word"):
         lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1)
         assert lm.model.parts[-1].options["lookback"] == {"width": 32, "window": 512}
@@ -170,7 +170,7 @@ def test_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
     assert _folds(counts, corpus, 10.0, 1.0) == (8, 7)
     assert _folds(counts, corpus, 1.0, 1.0) == _folds(counts, corpus, -9.0, 1.0) == (0, 0)
     for limit, wanted in ((1e6, (8, 8)), (4e5, (8, 3)), (5e4, (20, 1))):
-        monkeypatch.setattr("fastlm.mixing._FOLDS_BYTES", limit)
+        monkeypatch.setattr("fastlm.auto.blend._FOLDS_BYTES", limit)
         assert _folds(counts, corpus, 100.0, 1.0) == wanted
     assert _folds(counts, corpus, None, 1.0) == (0, 0)
     counts[0].note = "; counted in part"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastlm.outputs import Full, OutputLayer
+from fastlm.heads import Full, OutputLayer
 from fastlm.scoring import Score, score_sequences
 from fastlm.workers import Workers
 from tests.cases import ALL_MODELS, model_of

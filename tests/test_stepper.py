@@ -8,9 +8,9 @@ import pytest
 import fastlm
 from fastlm import models
 from fastlm.batch import Batch
-from fastlm.models.gru_stepper import GRUStepper
-from fastlm.models.lstm_stepper import LSTMStepper
-from fastlm.models.stepper import Stepper
+from fastlm.models.base import Stepper
+from fastlm.models.gru import GRUStepper
+from fastlm.models.lstm import LSTMStepper
 from tests import oracle
 from tests.cases import ALL_MODELS, model_of, random_state
 

@@ -12,8 +12,8 @@ import pytest
 
 import fastlm
 from fastlm.batch import Batch
+from fastlm.heads import Sampled
 from fastlm.models import LSTM, PositionalOneHot
-from fastlm.outputs import Sampled
 from fastlm.training import Trainer, optim, run
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
@@ -212,7 +212,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import fastlm
-from fastlm.outputs import Sampled
+from fastlm.heads import Sampled
 from fastlm.training import run
 run._REPORT = -1.0
 def press(figures):

@@ -1,17 +1,17 @@
 """The architectures: each a short file of primitives behind one contract, ``PrefixModel``."""
 
-from fastlm.models.adaptive import Adaptive
-from fastlm.models.corrected import Corrected
+from fastlm.models.base import Batch, PrefixModel, State
+from fastlm.models.cache import Adaptive
 from fastlm.models.decayed_bag import DecayedBag
-from fastlm.models.ensemble import Ensemble
-from fastlm.models.factored import Factored
 from fastlm.models.feed_forward import FeedForward
 from fastlm.models.gru import GRU
-from fastlm.models.kneser_ney import KneserNey
 from fastlm.models.lstm import LSTM
-from fastlm.models.mixture import Mixture
+from fastlm.models.mixture.corrected import Corrected
+from fastlm.models.mixture.ensemble import Ensemble
+from fastlm.models.mixture.mixture import Mixture
+from fastlm.models.ngram.factored import Factored
+from fastlm.models.ngram.kneser_ney import KneserNey
 from fastlm.models.positional_onehot import PositionalOneHot
-from fastlm.models.prefix import Batch, PrefixModel, State
 from fastlm.models.sru import SRU
 from fastlm.models.transformer import Transformer
 

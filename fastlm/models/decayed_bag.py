@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import autodiff, outputs, recurrence
-from fastlm.autodiff import Variable
+from fastlm import autodiff, heads
+from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.inputs import NGrams
-from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
+from fastlm.models.hashed_ngrams import NGrams
 
 
 class DecayedBag(PrefixModel):
@@ -44,7 +44,7 @@ class DecayedBag(PrefixModel):
         scale = np.append(scale, np.full(self.ngrams.width, max(1, self.ngrams.width)**-0.5, np.float32))
         self.projection = self.parameter("projection", drawn * scale[:, None])
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output_layer = outputs.build(output, self.parameter,
+        self.output_layer = heads.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
@@ -55,7 +55,7 @@ class DecayedBag(PrefixModel):
         state = state or self.start(batch.sequences)
         x = autodiff.gather(self.embedding, batch.ids)
         after: dict[str, np.ndarray] = {}
-        bags, after["bags"] = recurrence.decayed_sum(x, self.rates, batch, state["bags"])
+        bags, after["bags"] = sequence.decayed_sum(x, self.rates, batch, state["bags"])
         bags = self.ngrams.beside(bags, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(bags, self.projection, self.projection_bias))
         return autodiff.dropout(hidden, self.dropout), State(batch.sequences, **after)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import autodiff, outputs, recurrence
-from fastlm.autodiff import Variable
+from fastlm import autodiff, heads
+from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.inputs import NGrams
-from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
+from fastlm.models.hashed_ngrams import NGrams
 
 
 class FeedForward(PrefixModel):
@@ -38,7 +38,7 @@ class FeedForward(PrefixModel):
         inputs = context * width + self.ngrams.width
         self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output_layer = outputs.build(output, self.parameter,
+        self.output_layer = heads.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
@@ -48,7 +48,7 @@ class FeedForward(PrefixModel):
     def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         after: dict[str, np.ndarray] = {}
-        ids, after["ids"] = recurrence.last_ids(batch, self.context, state["ids"])
+        ids, after["ids"] = sequence.last_ids(batch, self.context, state["ids"])
         x = autodiff.reshape(autodiff.gather(self.embedding, ids), (len(batch), self.context * self.width))
         x = self.ngrams.beside(x, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(x, self.projection, self.projection_bias))

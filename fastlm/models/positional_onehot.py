@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlm import recurrence
-from fastlm.autodiff import Variable
+from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
+from fastlm.models.base import PrefixModel
 from fastlm.models.initial import zeros
-from fastlm.models.prefix import PrefixModel
 
 
 class PositionalOneHot(PrefixModel):
@@ -36,7 +35,7 @@ class PositionalOneHot(PrefixModel):
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
-        logits, sums, position = recurrence.prefix_sum(self.table, self.output_bias, batch, self.max_length,
+        logits, sums, position = sequence.prefix_sum(self.table, self.output_bias, batch, self.max_length,
                                                        state["sums"], state["position"])
         return logits, State(batch.sequences, sums=sums, position=position)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastlm.models.base import PrefixModel
 from fastlm.models.initial import limited
-from fastlm.models.prefix import PrefixModel
 
 Array = np.ndarray
 DEEPEST = 32       # lists and dictionaries of a configuration, in one another; models of models have about ten

@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastlm import autodiff, outputs
+from fastlm import autodiff, heads
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
-from fastlm.models.inputs import NGrams, embed
+from fastlm.models.base import PrefixModel, Stepper, check_sizes, named, uniform
+from fastlm.models.hashed_ngrams import NGrams, embed
 from fastlm.models.lookback import Lookback
-from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
-from fastlm.models.stepper import OwnStepper, Stepper
 
 Array = np.ndarray
 
@@ -51,7 +50,7 @@ class Recurrent(PrefixModel, abstract=True):
             gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"bias{layer}", gates)
             self.add(layer)
-        self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+        self.output_layer = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
         self.lookback = Lookback(lookback, self.parameter, hidden, rng)
 
@@ -62,7 +61,7 @@ class Recurrent(PrefixModel, abstract=True):
         """A layer along time: what it makes of x, and the arrays of its state after it, in the order of `STATE`."""
         raise NotImplementedError
 
-    def own_stepper(self, state: State) -> OwnStepper:
+    def own_stepper(self, state: State) -> RecurrentStepper:
         """A stepper that computes what `along` does."""
         raise NotImplementedError
 
@@ -84,7 +83,7 @@ class Recurrent(PrefixModel, abstract=True):
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
         stepper = self.stepper(state)
-        if not isinstance(stepper, OwnStepper):
+        if not isinstance(stepper, RecurrentStepper):
             return super().step(state, ids)
         return stepper.step(ids), stepper.end()
 
@@ -92,3 +91,36 @@ class Recurrent(PrefixModel, abstract=True):
         """In buffers of its own, unless a subclass changes what is computed."""
         plain = type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
         return self.own_stepper(state) if plain else Stepper(self, state)
+
+
+class RecurrentStepper(Stepper):
+    """A `Stepper` of recurrent layers that moves a copy of their state on in place."""
+
+    def __init__(self, model: Recurrent, state: State) -> None:
+        super().__init__(model, state.copy())
+        self._ids = np.empty(len(state), np.int64)
+        self._embedding, self._lookback = model.embedding, model.lookback.stepper(state)
+        self._first = np.empty((len(state), model.embedding.shape[1]), np.float32)
+
+    def read(self, ids: Array | int) -> Array:
+        if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
+            self._ids[0] = ids
+        else:
+            self._ids[:] = self.model.check_step(ids, len(self._ids))
+        self._embedding.gather(self._first, self._ids)
+        x = self._along()
+        return x if self._lookback is None else self._lookback.added(x)
+
+    def _along(self) -> Array:
+        """Moves every layer on by what the first one reads, `_first`; the rows (S, H) of the last."""
+        raise NotImplementedError
+
+    def end(self) -> State:
+        """The state itself, for a stepper that takes no more steps."""
+        if self._lookback is not None:
+            self._state.arrays.update(self._lookback.state())
+        return self._state
+
+    @property
+    def state(self) -> State:
+        return self.end().copy()

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import autodiff, outputs, recurrence
-from fastlm.autodiff import Variable
+from fastlm import autodiff, heads
+from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.inputs import NGrams
-from fastlm.models.prefix import PrefixModel, check_sizes, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
+from fastlm.models.hashed_ngrams import NGrams
 
 Array = np.ndarray
 
@@ -50,7 +50,7 @@ class SRU(PrefixModel):
             self.parameter(f"inner{layer}_bias", np.zeros(inner, np.float32))
             self.parameter(f"outer{layer}", uniform(rng, (inner, hidden), 1 / np.sqrt(inner * layers)))
             self.parameter(f"outer{layer}_bias", np.zeros(hidden, np.float32))
-        self.output_layer = outputs.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+        self.output_layer = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
 
     def start(self, batch: int = 1) -> State:
@@ -63,7 +63,7 @@ class SRU(PrefixModel):
         x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)
         x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
-            h, after[f"cell{layer}"] = recurrence.sru(autodiff.rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"],
+            h, after[f"cell{layer}"] = sequence.sru(autodiff.rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"],
                                                       batch, state[f"cell{layer}"])
             x = autodiff.add(x, autodiff.dropout(h, self.dropout))
             h = autodiff.linear(autodiff.rms_norm(x), p[f"inner{layer}"], p[f"inner{layer}_bias"])

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import attention, autodiff, outputs
-from fastlm.autodiff import Variable
+from fastlm import autodiff
+from fastlm.autodiff import Variable, attention
 from fastlm.batch import Batch, State
-from fastlm.models import initial
-from fastlm.models.inputs import NGrams
-from fastlm.models.prefix import PrefixModel, named
+from fastlm.heads import build as build_head
+from fastlm.models.base import PrefixModel, named
+from fastlm.models.hashed_ngrams import NGrams
+from fastlm.models.initial import normal as normal_draws
 
 Array = np.ndarray
 
@@ -46,7 +47,7 @@ class Transformer(PrefixModel):
         rng = np.random.default_rng(seed)
 
         def normal(shape: tuple[int, ...], scale: float = 0.02) -> Array:
-            return initial.normal(rng, shape, scale)
+            return normal_draws(rng, shape, scale)
         self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
         self.embedding = self.parameter("embedding", normal((vocab_size, width)))
         self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
@@ -61,7 +62,7 @@ class Transformer(PrefixModel):
             self._linear(f"expand{layer}", normal((width, inner)))
             self._linear(f"contract{layer}", normal((inner, width), last))
         self._norm("norm")
-        self.output_layer = outputs.build(output, self.parameter, normal, vocab_size, width,
+        self.output_layer = build_head(output, self.parameter, normal, vocab_size, width,
                                           self.embedding if tied else None)
 
     def _norm(self, name: str) -> None:
@@ -84,8 +85,8 @@ class Transformer(PrefixModel):
         x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
             qkv = autodiff.linear(self._normed(x, f"attention_norm{layer}"), *self._pair(f"qkv{layer}"))
-            heads, after[f"past{layer}"] = attention.attention(qkv, self.slopes, spans, state[f"past{layer}"])
-            x = self._added(x, heads, f"mix{layer}")
+            attended, after[f"past{layer}"] = attention.attention(qkv, self.slopes, spans, state[f"past{layer}"])
+            x = self._added(x, attended, f"mix{layer}")
             inner = attention.linear_gelu(self._normed(x, f"mlp_norm{layer}"), *self._pair(f"expand{layer}"))
             x = self._added(x, inner, f"contract{layer}")
         return self._normed(x, "norm"), State(batch.sequences, length=spans.after, **after)

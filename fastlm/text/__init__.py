@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastlm.text import onehot
     from fastlm.text.corpus import Corpus
-    from fastlm.text.reader import read_documents
+    from fastlm.text.readers import read_documents
     from fastlm.text.vocabulary import Vocabulary
 else:   # so that a model, which needs a corpus, does not import one-hot inputs
     from fastlm import _lazy
 
-    __getattr__, __dir__ = _lazy.names(globals(), ["fastlm.text.onehot"], {
+    __getattr__, __dir__ = _lazy.names(globals(), {"onehot": "fastlm.text.onehot"}, {
         "Corpus": "fastlm.text.corpus", "Vocabulary": "fastlm.text.vocabulary",
-        "read_documents": "fastlm.text.reader"})
+        "read_documents": "fastlm.text.readers"})
 
 __all__ = ["Corpus", "Vocabulary", "onehot", "read_documents"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.reader import UNITS, check_choice, read_documents
+from fastlm.text.readers import UNITS, check_choice, read_documents
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
 from fastlm.text.tokens import BYTES, NEWLINE, UNKNOWN
 

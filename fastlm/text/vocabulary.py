@@ -11,7 +11,7 @@ import numpy as np
 from fastlm._core import WordTable
 from fastlm.text.counting import Tally, fill
 from fastlm.text.pairs import Ids, as_ids
-from fastlm.text.reader import UNITS, check_choice, text_bytes
+from fastlm.text.readers import UNITS, check_choice, text_bytes
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
 from fastlm.text.tokens import NEWLINE, UNKNOWN, by_id, ids_of
 
@@ -83,6 +83,11 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def boundary(self) -> int:
+        """The id read before the first token of every document: the end of a line, or id 0 where there is none."""
+        return 0 if self.end_of_line is None else self.end_of_line
 
     def __contains__(self, token: object) -> bool:
         return token in self._ids

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:   # so that loading a model, which needs its history, does not import what trains
     from fastlm import _lazy
 
-    __getattr__, __dir__ = _lazy.names(globals(), ["fastlm.training.optim"], {
+    __getattr__, __dir__ = _lazy.names(globals(), {"optim": "fastlm.training.optim"}, {
         "History": "fastlm.training.history", "Plan": "fastlm.training.history",
         "Trainer": "fastlm.training.trainer"})
 

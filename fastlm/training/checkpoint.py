@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastlm import modelfile
 from fastlm.batch import State
+from fastlm.files import modelfile
 from fastlm.training.history import History, Plan
 
 if TYPE_CHECKING:

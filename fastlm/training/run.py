@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import State
-from fastlm.models.prefix import PrefixModel
+from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.batches import DocumentBatches, LaneBatches, Shard, longest_document

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import atomic
-from fastlm.models.prefix import PrefixModel
-from fastlm.outputs import LOSSES
+from fastlm.files import atomic
+from fastlm.heads import LOSSES
+from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.batches import DocumentBatches, LaneBatches, longest_document

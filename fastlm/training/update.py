@@ -8,8 +8,8 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.autodiff import Leaf, Parameter, Tape
-from fastlm.models.prefix import PrefixModel
-from fastlm.tape import distinct
+from fastlm.autodiff.tape import distinct
+from fastlm.models.base import PrefixModel
 from fastlm.training.optim import Optimizer, new_memory
 from fastlm.workers import Workers
 

@@ -1,0 +1,66 @@
+"""Products of many rows: NumPy's, or our kernel where it is known to be the faster."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from fastlm import _core
+
+Array = np.ndarray
+OURS = _core.multiplies_wider()
+_MANY = 16   # rows from which on it pays to pack what they are multiplied by
+_local = threading.local()
+
+
+def product(out: Array, a: Array, b: Array, adds: bool = False) -> None:
+    """out (M, N) = a (M, K) @ b (K, N), or += where it adds; float32, out in rows, a and b in rows or columns."""
+    if OURS and len(a) >= _MANY:
+        _core.dense_product(out, a, b, _room(), adds)
+    elif adds:
+        _add(out, a, b)
+    else:
+        np.matmul(a, b, out=out)
+
+
+def _add(out: Array, a: Array, b: Array) -> None:
+    """By NumPy, in panels along the longer side, which are added while they are in the cache."""
+    height, width = out.shape
+    if width > height:
+        columns = max(1, _core.ROOM // max(1, height))
+        for first in range(0, width, columns):
+            panel = out[:, first: first + columns]
+            panel += np.matmul(a, b[:, first: first + columns], out=_part(panel.shape))
+    else:
+        rows = max(1, _core.ROOM // max(1, width))
+        for first in range(0, height, rows):
+            panel = out[first: first + rows]
+            panel += np.matmul(a[first: first + rows], b, out=_part(panel.shape))
+
+
+def _part(shape: tuple[int, ...]) -> Array:
+    """An array (shape) of unknown contents, in this thread's room where it fits."""
+    count = shape[0] * shape[1]
+    return _room()[:count].reshape(shape) if count <= _core.ROOM else np.empty(shape, np.float32)
+
+
+def _room() -> Array:
+    """This thread's scratch."""
+    room: Array | None = getattr(_local, "room", None)
+    if room is None:
+        room = _local.room = aligned((_core.ROOM,))
+    return room
+
+
+def aligned(shape: tuple[int, ...], make: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
+    """A float32 array on a 64-byte line, where vectors load fastest, and equally every time.
+
+    make: np.empty, for unknown contents, or np.zeros.
+    """
+    count = math.prod(shape)
+    raw = make(count + 16, np.float32)
+    skip = (-raw.ctypes.data // 4) % 16
+    return raw[skip: skip + count].reshape(shape)

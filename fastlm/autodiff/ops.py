@@ -1,0 +1,206 @@
+"""The primitives that treat every row alike, and the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.autodiff.matmul import product
+from fastlm.autodiff.tape import Leaf, Variable, active, empty, record, variable
+
+Array = np.ndarray
+
+
+def add_product(x: Variable, a: Array, b: Array) -> None:
+    """x's gradient += a @ b, written straight in where it holds nothing yet."""
+    target = x.assign()
+    if target is not None:
+        product(target, a, b)
+    else:
+        product(x.added(), a, b, adds=True)
+
+
+def gather(table: Any, rows: Any) -> Variable:
+    """out[n] = table[rows[n]], zeros where rows[n] is -1. table (R, D), rows (N,) ints -> (N, D).
+
+    Only the rows that were read get a gradient. Raises IndexError for a row outside the table.
+    """
+    table, rows = variable(table), np.ascontiguousarray(rows, np.int64).reshape(-1)
+    out = Variable(empty((len(rows), table.shape[1])), disposable=True)
+    table.gather(out.value, rows)
+
+    def back(gradient: Array) -> None:
+        into = table.added_at(rows) if isinstance(table, Leaf) else table.added()
+        _core.scatter_add(into, gradient, rows)
+    return record(out, back)
+
+
+def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
+    """x @ weight, or x @ weight.T. x (N, D), weight (D, H), or (H, D) with transpose -> (N, H)."""
+    x, weight = variable(x), variable(weight)
+    out = Variable(empty((len(x.value), weight.shape[0 if transpose else 1])), disposable=True)
+    weight.multiply(out.value, x.value, transpose)
+
+    def back(gradient: Array) -> None:
+        add_product(x, gradient, weight.value if transpose else weight.value.T)
+        if transpose:
+            add_product(weight, gradient.T, x.value)
+        else:
+            add_product(weight, x.value.T, gradient)
+    return record(out, back)
+
+
+def add_bias(x: Any, bias: Any) -> Variable:
+    """x + bias in every row. x (N, D), bias (D,) -> (N, D)."""
+    source, bias = variable(x), variable(bias)
+    out = Variable(empty(source.value.shape), disposable=True)
+    np.copyto(out.value, source.value)
+    _core.add_bias(out.value, bias.value)
+
+    def back(gradient: Array) -> None:
+        _core.sum_rows(bias.added(), gradient)
+        _core.add(source.added(), gradient)
+    return record(out, back)
+
+
+def linear(x: Any, weight: Any, bias: Any, transpose: bool = False) -> Variable:
+    """x @ weight + bias, or x @ weight.T + bias, in one buffer. Shapes as in matmul and add_bias."""
+    out, bias = matmul(x, weight, transpose), variable(bias)
+    _core.add_bias(out.value, bias.value)
+    return record(out, lambda gradient: _core.sum_rows(bias.added(), gradient))
+
+
+def add(a: Any, b: Any) -> Variable:
+    """a + b, elementwise, both of one shape."""
+    a, b = variable(a), variable(b)
+    out = Variable(empty(a.value.shape), disposable=True)
+    np.add(a.value, b.value, out=out.value)
+
+    def back(gradient: Array) -> None:
+        _core.add(a.added(), gradient)
+        _core.add(b.added(), gradient)
+    return record(out, back)
+
+
+def multiply(a: Any, b: Any) -> Variable:
+    """a * b, elementwise, both of one shape."""
+    a, b = variable(a), variable(b)
+    out = Variable(empty(a.value.shape), disposable=True)
+    _core.multiply(out.value, a.value, b.value)
+
+    def back(gradient: Array) -> None:
+        _core.multiply_add(a.added(), gradient, b.value)
+        _core.multiply_add(b.added(), gradient, a.value)
+    return record(out, back)
+
+
+def _elementwise(x: Any, forward: Callable[..., None], backward: Callable[..., None]) -> Variable:
+    x = variable(x)
+    out = Variable(empty(x.value.shape))   # the way back reads the result, so it is not disposable
+    forward(out.value, x.value)
+    return record(out, lambda gradient: backward(x.added(), gradient, out.value))
+
+
+def tanh(x: Any) -> Variable:
+    """tanh(x), elementwise."""
+    return _elementwise(x, _core.tanh, _core.tanh_back)
+
+
+def sigmoid(x: Any) -> Variable:
+    """1 / (1 + exp(-x)), elementwise."""
+    return _elementwise(x, _core.sigmoid, _core.sigmoid_back)
+
+
+def relu(x: Any) -> Variable:
+    """max(x, 0), elementwise; the gradient at 0 is 0."""
+    return _elementwise(x, _core.relu, _core.relu_back)
+
+
+def relu_squared(x: Any) -> Variable:
+    """max(x, 0)^2, elementwise. So et al. 2021."""
+    x = variable(x)
+    out = Variable(empty(x.value.shape), disposable=True)
+    _core.relu_squared(out.value, x.value)
+    return record(out, lambda gradient: _core.relu_squared_back(x.added(), gradient, x.value))
+
+
+def rms_norm(x: Any) -> Variable:
+    """Every row of x (N, D) divided by the root of the mean of its squares. Zhang & Sennrich 2019, without a gain: that
+    of the matrix which follows does."""
+    x = variable(x)
+    out, scale = Variable(empty(x.value.shape)), empty((len(x.value),))
+    _core.rms_norm(out.value, scale, x.value)
+    return record(out, lambda gradient: _core.rms_norm_back(x.added(), gradient, out.value, scale))
+
+
+def dropout(x: Any, rate: float) -> Variable:
+    """x with a fraction `rate` of its entries zeroed and the rest scaled by 1/(1 - rate), while a tape with a seed
+    records; x itself otherwise. Srivastava et al. 2014."""
+    tape = active()
+    if rate == 0 or tape is None or not tape.record or not tape.seed:
+        return variable(x)
+    x = variable(x)
+    seed = (tape.seed * 0x9E3779B97F4A7C15 + len(tape.ways_back)) % 2**64
+    out = Variable(empty(x.value.shape), disposable=True)
+    _core.dropout(out.value, x.value, 1 - rate, seed, 0)
+    return record(out, lambda gradient: _core.dropout(x.added(), gradient, 1 - rate, seed, 1))
+
+
+def concatenate(parts: Sequence[Any]) -> Variable:
+    """Parts (N, D1), (N, D2), ... side by side -> (N, D1 + D2 + ...)."""
+    parts = [variable(part) for part in parts]
+    edges = np.cumsum([0] + [part.value.shape[1] for part in parts]).tolist()
+    out = Variable(empty((parts[0].value.shape[0], edges[-1])), disposable=True)
+    np.concatenate([part.value for part in parts], axis=1, out=out.value)
+
+    def back(gradient: Array) -> None:
+        for part, left, right in zip(parts, edges[:-1], edges[1:], strict=True):
+            into = part.added()
+            into += gradient[:, left:right]
+    return record(out, back)
+
+
+def reshape(x: Any, shape: tuple[int, int]) -> Variable:
+    """The same entries as (N, D) in another shape of as many."""
+    x = variable(x)
+    out = Variable(x.value.reshape(shape))
+    return record(out, lambda gradient: _core.add(x.added(), gradient.reshape(x.value.shape)))
+
+
+def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float) -> float:
+    owned = isinstance(logits, Variable) and logits.disposable
+    logits = variable(logits)
+    losses = np.empty(len(targets), np.float64)
+    tape = active()
+    gradient = logits.value
+    if not owned or tape is None or not tape.record:
+        gradient = empty(logits.value.shape)
+        np.copyto(gradient, logits.value)
+    else:
+        logits.taken = True
+    kernel(gradient, losses, targets, scale)
+
+    def back() -> None:
+        if logits.gradient is None and not isinstance(logits, Leaf):
+            logits.gradient = gradient
+        else:
+            _core.add(logits.added(), gradient)
+    if tape is not None and tape.record:
+        tape.ways_back.append(back)
+    return float(losses.sum())
+
+
+def cross_entropy(logits: Any, targets: Array, scale: float = 1.0) -> float:
+    """The sum over rows of -log softmax(logits)[target], in nats; targets (N,) int32, -1 counts nothing.
+
+    On a tape the gradient is `scale` times that of the sum, and the logits are spent: their buffer becomes it.
+    """
+    return _loss(_core.softmax_cross_entropy, logits, targets, scale)
+
+
+def squared_error(logits: Any, targets: Array, scale: float = 1.0) -> float:
+    """The sum over rows of |onehot(target) - softmax(logits)|^2 (Brier 1950); else as `cross_entropy`."""
+    return _loss(_core.softmax_squared, logits, targets, scale)

@@ -1,0 +1,259 @@
+"""The tape: what reverse-mode differentiation remembers between a primitive and its way back.
+
+Values are float32 arrays. Parameters are shared between threads and only read; every tape keeps gradients of its own,
+so that the shards of a batch run side by side. A tape is active in the thread that entered it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.autodiff.matmul import aligned, product
+
+Array = np.ndarray
+FEW = 8   # rows up to which the kernel that reads every weight once is the fastest
+_active = threading.local()
+
+
+class Readable:
+    """A matrix that others are multiplied by or looked up in: a parameter, or a value on the tape."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        value: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the value."""
+        return self.value.shape
+
+    def matrix(self, transposed: bool = False) -> _core.Matrix:
+        """The value itself, not a copy, or its transpose, as `_core.product` takes it."""
+        return _core.Matrix(self.value, None, transposed)
+
+    def multiply(self, out: Array, x: Array, transposed: bool = False, bias: Array | None = None) -> None:
+        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,).
+
+        Raises ValueError where x does not fit.
+        """
+        if len(x) <= FEW:
+            _core.product(out, x, self.matrix(transposed), bias)
+            return
+        if x.shape[1] != self.value.shape[1 if transposed else 0]:
+            raise ValueError(f"x has shape {x.shape}, expected ({len(x)}, {self.value.shape[1 if transposed else 0]})")
+        product(out, x, self.value.T if transposed else self.value)
+        if bias is not None:
+            _core.add_bias(out, bias)
+
+    def gather(self, out: Array, rows: Array) -> None:
+        """out (N, D) = value (R, D) at rows (N,) int64, zeros where a row is -1; IndexError for one outside."""
+        _core.gather(out, self.value, rows)
+
+
+class Parameter(Readable):
+    """A named array that training changes. ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
+
+    __slots__ = ("decay", "name", "value")
+    trainable: ClassVar[bool] = True
+
+    def __init__(self, name: str, value: Array, decay: bool = True) -> None:
+        self.name = name
+        self.value = aligned(np.shape(value))
+        self.value[...] = value
+        self.decay = decay
+
+    def read(self) -> Variable:
+        """What primitives outside a tape compute with."""
+        return Variable(self.value)
+
+    def tensors(self) -> dict[str, Array]:
+        """What a model file keeps, under the parameter's name with these endings."""
+        return {"": self.value}
+
+
+class Variable(Readable):
+    """A value on the tape. ``gradient`` is None until something is added to it."""
+
+    __slots__ = ("disposable", "gradient", "taken", "value")
+
+    def __init__(self, value: Array, disposable: bool = False) -> None:
+        self.value = value
+        self.gradient: Array | None = None
+        self.disposable = disposable   # nobody's way back reads the value: a loss may turn it into its gradient
+        self.taken = False             # ... and has done so
+
+    def added(self) -> Array:
+        """The gradient to add to, zeros at first."""
+        if self.gradient is None:
+            self.gradient = empty(self.value.shape)
+            self.gradient.fill(0)
+        return self.gradient
+
+    def assign(self) -> Array | None:
+        """The gradient to write over when it holds nothing yet, else None."""
+        if self.gradient is not None:
+            return None
+        self.gradient = empty(self.value.shape)
+        return self.gradient
+
+    def take(self, gradient: Array) -> None:
+        """Adds a gradient whose buffer nobody else will need: it becomes this one's where there is none yet."""
+        if self.gradient is None:
+            self.gradient = gradient
+        else:
+            _core.add(self.added(), gradient)
+
+
+class Leaf(Variable):
+    """A parameter on one tape, its gradient kept from step to step: zero, or only in `rows`, or dense, or stale."""
+
+    __slots__ = ("buffer", "parameter", "rows", "status")
+
+    def __init__(self, parameter: Parameter) -> None:
+        super().__init__(parameter.value)
+        self.parameter = parameter
+        self.gradient = self.buffer = np.zeros(parameter.value.shape, np.float32)
+        self.rows: list[Array] = []
+        self.status = "zero"
+
+    def added(self) -> Array:
+        if self.status == "stale":
+            self.buffer.fill(0)
+        self.status = "dense"
+        return self.buffer
+
+    def added_at(self, rows: Array) -> Array:
+        """As `added`, for a primitive that touches only some rows of the table."""
+        if self.status == "stale":
+            self.buffer.fill(0)
+        if self.status != "dense":
+            self.status = "rows"
+            self.rows.append(rows)
+        return self.buffer
+
+    def assign(self) -> Array | None:
+        if self.status in ("rows", "dense"):
+            return None
+        self.status = "dense"
+        return self.buffer
+
+    def touched(self) -> Array | None:
+        """The rows with a gradient, sorted and unique, or None where all of them may have one."""
+        if self.status in ("zero", "stale"):
+            return np.zeros(0, np.int64)
+        if self.status == "dense":
+            return None
+        return distinct(np.concatenate(self.rows), len(self.value))
+
+    def spent(self, status: str) -> None:
+        """Says what the gradient holds once it has been used: "zero" or "stale"."""
+        self.status = status
+        self.rows.clear()
+
+
+class Tape:
+    """Records primitives of this thread from ``with`` on; keeps their buffers for the next step of the same sizes.
+
+    ``record=False`` only lends the buffers. ``seed``: what dropout masks are drawn from, 0 for no dropout.
+
+    >>> with Tape() as tape:
+    ...     active() is tape
+    True
+    """
+
+    def __init__(self, record: bool = True) -> None:
+        self.record = record
+        self.seed = 0
+        self.leaves: dict[Parameter, Leaf] = {}
+        self.ways_back: list[Callable[[], None]] = []
+        self._free: dict[int, list[Array]] = {}
+        self._lent: list[tuple[int, Array]] = []
+
+    def __enter__(self) -> Tape:
+        if active() is not None:
+            raise RuntimeError("a tape is already recording in this thread; tapes do not nest")
+        _active.tape = self
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _active.tape = None
+        self.ways_back.clear()
+        for key, buffer in self._lent:
+            self._free.setdefault(key, []).append(buffer)
+        self._lent.clear()
+
+    def lend(self, shape: tuple[int, ...]) -> Array:
+        """A buffer (shape) float32 of unknown contents, returned when the tape ends."""
+        count = math.prod(shape)
+        key = max(6, (count - 1).bit_length())   # powers of two, so that ragged batches share buffers
+        free = self._free.get(key)
+        buffer = free.pop() if free else aligned((1 << key,))
+        self._lent.append((key, buffer))
+        return buffer[:count].reshape(shape)
+
+    def leaf(self, parameter: Parameter) -> Leaf:
+        """The parameter as this tape sees it."""
+        if not parameter.trainable:
+            raise ValueError(f"parameter {parameter.name} is int8, for prediction; float32 was expected for training")
+        leaf = self.leaves.get(parameter)
+        if leaf is None:
+            leaf = self.leaves[parameter] = Leaf(parameter)
+        leaf.value = parameter.value
+        return leaf
+
+    def backward(self) -> None:
+        """Adds the gradient of every loss on the tape to its leaves."""
+        for way_back in reversed(self.ways_back):
+            way_back()
+        self.ways_back.clear()
+
+
+def distinct(rows: Array, bound: int) -> Array:
+    """The different ones of rows (N,) int64 from -1 to bound - 1, ascending and without -1."""
+    if bound > 64 * len(rows):
+        found = np.unique(rows)
+        return found[found >= 0]
+    there = np.zeros(bound + 1, np.bool_)
+    there[rows] = True                  # -1 is the last
+    return np.flatnonzero(there[:bound])
+
+
+def active() -> Tape | None:
+    """The tape this thread has entered, or None."""
+    return getattr(_active, "tape", None)
+
+
+def empty(shape: tuple[int, ...]) -> Array:
+    """A float32 array of unknown contents, lent by the tape of this thread where there is one."""
+    tape = active()
+    return np.empty(shape, np.float32) if tape is None else tape.lend(shape)
+
+
+def variable(x: Any) -> Variable:
+    """A Variable, Parameter or array as a Variable that is about to be read."""
+    if isinstance(x, Parameter):
+        tape = active()
+        return x.read() if tape is None or not tape.record else tape.leaf(x)
+    if isinstance(x, Variable):
+        if x.taken:
+            raise RuntimeError("this value was spent by the loss that read it; read it before")
+        x.disposable = False
+        return x
+    return Variable(np.ascontiguousarray(x, np.float32))
+
+
+def record(out: Variable, way_back: Callable[[Array], None]) -> Variable:
+    """Puts a primitive on the tape; way_back gets out's gradient, and is skipped where out got none."""
+    tape = active()
+    if tape is not None and tape.record:
+        def step() -> None:
+            if out.gradient is not None:
+                way_back(out.gradient)
+        tape.ways_back.append(step)
+    return out

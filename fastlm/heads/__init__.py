@@ -1,0 +1,45 @@
+"""Output layers behind one contract, ``OutputLayer``: how the last rows of a network become probabilities of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastlm.autodiff.tape import Parameter
+from fastlm.heads.adaptive_softmax import Adaptive
+from fastlm.heads.base import LOSSES, OutputLayer
+from fastlm.heads.full import Full
+from fastlm.heads.sampled import Sampled
+
+__all__ = ["LOSSES", "Adaptive", "Full", "OutputLayer", "Sampled", "build"]
+
+
+def build(options: dict[str, Any] | None, parameter: Callable[[str, np.ndarray], Parameter],
+          draw: Callable[[tuple[int, ...]], np.ndarray], vocab_size: int, width: int,
+          embedding: Parameter | None = None) -> OutputLayer:
+    """The output layer that a model's argument `output` names.
+
+    options: None for the full softmax, {"name": "adaptive", "cutoffs": [...], "widths": [...] or None} or
+    {"name": "sampled", "samples": ...}. parameter: registers an array by name; draw: initial weights of a shape.
+    width: that of the rows the layer will read. embedding: where its rows (V, width) serve as the weights.
+    Raises ValueError for other names and for options that do not fit.
+
+    >>> build(None, Parameter, np.zeros, vocab_size=7, width=3).top(np.zeros((1, 3)), 2)[0]
+    array([[0, 1]], dtype=int32)
+    """
+    chosen = {"name": "full"} if options is None else dict(options)
+    name = chosen.pop("name", None)
+    try:
+        if name == "adaptive":
+            return Adaptive(parameter, draw, vocab_size, width, embedding=embedding, **chosen)
+        if name in ("full", "sampled"):
+            by_rows = embedding is not None or name == "sampled"
+            shape = (vocab_size, width) if by_rows else (width, vocab_size)
+            weight = embedding if embedding is not None else parameter("output", draw(shape))
+            bias = parameter("output_bias", np.zeros(vocab_size, np.float32))
+            return Full(weight, bias, by_rows, **chosen) if name == "full" else Sampled(weight, bias, **chosen)
+    except TypeError as error:
+        raise ValueError(f"the output layer {name} cannot be built from {chosen}: {error}") from None
+    raise ValueError(f"output layer {name!r}; one of full, adaptive, sampled was expected")

@@ -1,0 +1,1 @@
+"""Prefix models mixed: n-grams, networks, and networks that correct the n-grams."""

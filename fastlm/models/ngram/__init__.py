@@ -1,0 +1,1 @@
+"""N-gram models, which are counted and not trained."""

@@ -1,0 +1,167 @@
+"""N-grams over chosen factors of the context: tokens further back, the word being spelt, the words before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastlm import _core
+from fastlm.autodiff.tape import Variable
+from fastlm.batch import Batch, State
+from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
+from fastlm.models.ngram.kneser_ney import MEMORY, CountedOutput, at_most, estimate_discounts, stream
+from fastlm.text.corpus import Corpus
+from fastlm.workers import Workers
+
+Array = np.ndarray
+TABLES = ("word", "link", "child", "logp", "backoff", "key")
+SPELT = {"word": 0, "word-1": -1, "word-2": -2}
+WORDS: list[list[int | str]] = [[2, 3, 4], [1, 3, 4]]
+CHARACTERS: list[list[int | str]] = [[1, 2, 3, "word", "word-1", "word-2"], [1, "word", "word-2"]]
+_TASKS = 16      # shares of the work, whatever the number of threads
+
+
+class Factored(PrefixModel):
+    """Interpolated modified Kneser-Ney as `KneserNey`, whose context is a list of factors, the most telling first: the
+    last is left out first. Factored language models (Bilmes & Kirchhoff 2003).
+
+    A factor is a distance, 1 for the last token, 2 for the one before it, ...; "word", the letters read of the word
+    being spelt; "word-1" or "word-2", the words before that. `letters` (V,) says for those which ids are letters: equal
+    numbers above 0 for letters that differ in case alone, 0 for what ends a word; see `Vocabulary.letters`. Without the
+    last token such n-grams err elsewhere than plain ones, and mixed with them are better than either; characters are
+    predicted far better where their words are known. The state is what the factors need; one more token costs one
+    search a factor. Before `fit` every token is equally likely.
+
+    >>> model = Factored(vocab_size=5, factors=[2]).fit([[4, 0, 1, 0, 1, 2]])
+    >>> model.log_probabilities([1, 3]).argmax(1).tolist()[1]
+    1
+    """
+
+    def __init__(self, vocab_size: int, factors: Sequence[int | str], letters: Sequence[int] | None = None) -> None:
+        unknown = [factor for factor in factors if not isinstance(factor, int | np.integer) and factor not in SPELT]
+        if unknown:
+            raise ValueError(f"factor {unknown[0]!r}; a distance in tokens or one of {', '.join(SPELT)} was expected")
+        if letters is None and not SPELT.keys().isdisjoint(f for f in factors if isinstance(f, str)):
+            raise ValueError(f"factors = {list(factors)} need to know which ids are letters, and letters is None")
+        if any(not isinstance(factor, str) and factor < 1 for factor in factors):
+            raise ValueError(f"factors = {list(factors)}; distances of at least 1 token were expected")
+        super().__init__(vocab_size, factors=list(factors), letters=None if letters is None else list(letters))
+        self.factors = list(factors)
+        codes = [SPELT[factor] if isinstance(factor, str) else int(factor) for factor in factors]
+        self._factors = _core.Factors(np.array(codes, np.int32), None if letters is None else
+                                      np.asarray(letters, np.int32), vocab_size)
+        self.output_layer = CountedOutput(self)
+        reserve(8 * vocab_size, f"the tables of {vocab_size} single tokens")
+        self._use({"word": np.arange(vocab_size, dtype=np.int32), "link": np.zeros(0, np.int32),
+                   "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
+                   "logp": np.full(vocab_size, -np.log(vocab_size), np.float32), "key": np.zeros(0, np.int64)})
+
+    def _use(self, tables: dict[str, Array]) -> None:
+        self.ngrams = _core.FactoredNGrams(self._factors, *(tables[name] for name in TABLES))
+        self.tables = tables
+
+    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None, memory: float = MEMORY) -> Factored:
+        """Counts a text, or as much of it as memory allows, as `KneserNey.fit` does, and returns the model itself."""
+        corpus = corpus if isinstance(corpus, Corpus) else Corpus.from_ids(corpus)
+        ids, starts = stream(at_most(corpus, int(memory / (70 + 30 * len(self.factors)))))
+        position = np.flatnonzero(starts == 0).astype(np.int32)
+        words = np.arange(self.vocab_size, dtype=np.int32)
+        if not len(position):
+            return self
+        # from the longest contexts down: what ends them is what the next shorter ones count
+        levels: list[dict[str, Array]] = []
+        above, contexts = None, 0
+        for level in range(len(self.factors), 0, -1):
+            word, count, before, context_of, shorter, key, child, link = self._factors.level(
+                ids, starts, position, above, contexts, level)
+            if levels:
+                levels[-1]["link"], levels[-1]["shorter"] = link, shorter
+            levels.append({"word": word, "count": count, "key": key, "child": child})
+            position, above, contexts = before, context_of, len(key)
+        levels[-1]["link"], levels[-1]["shorter"] = np.full(contexts, -1, np.int32), ids[position]
+        levels.append({"word": words, "count": np.bincount(ids[position], minlength=self.vocab_size).astype(np.int32)})
+        self._estimate(levels[::-1], threads)
+        return self
+
+    def _estimate(self, levels: list[dict[str, Array]], threads: int | None) -> None:
+        """Probabilities from the counts of every level, the single tokens first."""
+        ends = np.cumsum([0, *(len(level["word"]) for level in levels)])
+        if ends[-1] >= 2**31:
+            raise OverflowError(f"there are {ends[-1]} n-grams of {len(self.factors)} factors; fewer than 2^31 were "
+                                "expected")
+        context_ends = np.cumsum([0, *(len(level["key"]) for level in levels[1:])])
+        word, count = (np.concatenate([level[name] for level in levels]) for name in ("word", "count"))
+        key = np.concatenate([level["key"] for level in levels[1:]])
+        shorter = np.concatenate([levels[0]["word"], *(level["shorter"] + np.int32(ends[k])
+                                                       for k, level in enumerate(levels[1:]))])
+        link = np.concatenate([levels[1]["link"], *(level["link"] + np.int32(context_ends[k])
+                                                    for k, level in enumerate(levels[2:]))])
+        child = np.concatenate([*(level["child"] + np.int32(ends[k + 1]) for k, level in enumerate(levels[1:])),
+                                ends[-1:].astype(np.int32)])
+        logp, backoff = np.empty(len(word), np.float32), np.zeros(len(key), np.float32)
+        p = np.empty(self.vocab_size)
+        _core.estimate_words(logp, p, levels[0]["count"], discounts_of(levels[0]["count"]))
+        with Workers(threads) as workers:
+            for k in range(1, len(levels)):
+                discounts, above, p = discounts_of(levels[k]["count"]), p, np.empty(len(levels[k]["word"]))
+                cuts = np.linspace(context_ends[k - 1], context_ends[k], _TASKS + 1).astype(np.int64).tolist()
+                workers.run([lambda first=first, last=last, p=p, above=above, discounts=discounts, k=k:  # type: ignore[misc]
+                             _core.estimate_ngrams(logp, backoff, p, above, child, shorter, count, discounts, first,
+                                                   last, int(ends[k]), int(ends[k - 1]))
+                             for first, last in pairwise(cuts)])
+        self._use({"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key})
+
+    # predicting ---------------------------------------------------------------------------------------------------
+
+    def start(self, batch: int = 1) -> State:
+        return State(batch, ids=np.full((batch, self._factors.reach), -1, np.int32),
+                     spelt=np.zeros((batch, len(SPELT)), np.int64))
+
+    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+        """The number of every row's context (N,) int32, and the states the sequences end in."""
+        state = state or self.start(batch.sequences)
+        rows, ids, spelt = np.empty(len(batch), np.int32), batch.to_lanes(state["ids"]), batch.to_lanes(state["spelt"])
+        self.ngrams.read_factors(rows, ids, spelt, batch.ids, batch.starts, batch.size)
+        return Variable(rows), State(batch.sequences, ids=batch.from_lanes(ids), spelt=batch.from_lanes(spelt))
+
+    def score(self, inputs: Array, targets: Array) -> Array | None:
+        return self.output_layer.nats(self.features(Batch.of([inputs]))[0], targets)
+
+    # keeping ------------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Array]:
+        return self.tables
+
+    def restore(self, tensors: dict[str, Array]) -> None:
+        if tensors.keys() != set(TABLES):
+            raise ValueError(f"it holds the tables {sorted(tensors)}; {sorted(TABLES)} were expected")
+        self._use(dict(tensors))
+
+    def quantized(self) -> Factored:
+        """The model itself: counts have no matrices, and it is read-only."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("ngrams", "_factors")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["vocab_size"], **state["options"])  # type: ignore[misc]
+        self._use(state["tables"])
+
+    def __repr__(self) -> str:
+        return f"<Factored n-grams of {self.factors}, {len(self.tables['word']):,}>"
+
+
+def usual_factors(letters: Sequence[int] | None) -> list[list[int | str]]:
+    """The factors of the models that gain most in a mixture with `KneserNey`: for words, where letters is None, and for
+    characters."""
+    return WORDS if letters is None else CHARACTERS
+
+
+def discounts_of(count: Array) -> Array:
+    """0, D1, D2 and D3+ (4,) float64 of the n-grams of one order."""
+    return np.array(estimate_discounts(_core.count_counts(count)))
