@@ -77,7 +77,7 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
     tape = Tape(record=False)
     state: State | None = None
     out = [np.empty(len(sequence)) for sequence in targets]
-    predictor = model.predictor
+    head = model.head
     steps = max(1, model.rows_together() // len(inputs))
     for first in range(0, max(map(len, inputs)), steps):
         part = slice(first, first + steps)
@@ -86,7 +86,7 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
         packed = Batch.of([sequence[part] for sequence in targets])
         wanted[:] = packed.ids
         with tape:
-            x, state = model.read(batch, state)
-            for index, piece in enumerate(batch.unpack(predictor.nats(x, wanted))):
+            x, state = model.forward(batch, state)
+            for index, piece in enumerate(batch.unpack(head.nats(x, wanted))):
                 out[index][part] = piece
     return out

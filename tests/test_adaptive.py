@@ -8,20 +8,20 @@ import pytest
 import fastlm
 from fastlm import _core
 from fastlm.files import modelfile
-from fastlm.models import LSTM, Adaptive, KneserNey, Mixture
+from fastlm.models import LSTM, CacheModel, KneserNey, Mixture
 from fastlm.scoring import _read_together
 
 UNIFORM = KneserNey(4)     # of no text: every token has 1/4
 
 
-def of(lowest: int, highest: int, window: int = 10, memory: float = np.inf) -> Adaptive:
+def of(lowest: int, highest: int, window: int = 10, memory: float = np.inf) -> CacheModel:
     """A uniform model over 4 ids, with a cache that trusts each order by half."""
-    model = Adaptive(4, UNIFORM, window=window, memory=memory, lowest=lowest, highest=highest)
+    model = CacheModel(4, UNIFORM, window=window, decay=memory, lowest=lowest, highest=highest)
     model.weights[:] = 0.5
     return model
 
 
-def after(model: Adaptive, ids: list[int]) -> np.ndarray:
+def after(model: CacheModel, ids: list[int]) -> np.ndarray:
     return np.exp(model.log_probabilities(ids)[-1])
 
 
@@ -30,7 +30,7 @@ def test_unigrams_by_hand() -> None:
     1 / log 2 an age halves a count: 1/4 + 1/2 of 1 and 1 of 2."""
     np.testing.assert_allclose(after(of(0, 0), [1, 1, 2]), [1 / 8, 11 / 24, 7 / 24, 1 / 8], rtol=1e-6)
     np.testing.assert_allclose(after(of(0, 0, window=2), [1, 1, 2]), [1 / 8, 3 / 8, 3 / 8, 1 / 8], rtol=1e-6)
-    np.testing.assert_allclose(after(of(0, 0, memory=1 / np.log(2)), [1, 1, 2]), [1 / 8, 19 / 56, 23 / 56, 1 / 8],
+    np.testing.assert_allclose(after(of(0, 0, decay=1 / np.log(2)), [1, 1, 2]), [1 / 8, 19 / 56, 23 / 56, 1 / 8],
                                rtol=1e-6)
 
 
@@ -55,7 +55,7 @@ def test_fit_by_hand() -> None:
     """Of three tokens the cache alone is ever right, then the model alone; ten more are one in twenty the cache's."""
     inputs = np.array([1, 1, 1, 1], np.int32)
     never = 800.0
-    model = Adaptive(4, UNIFORM, window=1, memory=1e9, lowest=0, highest=0)
+    model = CacheModel(4, UNIFORM, window=1, decay=1e9, lowest=0, highest=0)
     model.fit(inputs, np.array([1, 1, 1, -1], np.int32), nats=np.array([never, never, never, 0]))
     assert model.weights[0, 4] == pytest.approx(3.5 / 13)
     assert model.weights[0, 5] == pytest.approx(0.5 / 10)
@@ -72,7 +72,7 @@ def repetitive(rng: np.random.Generator, tokens: int) -> np.ndarray:
 
 def test_fitted_weights_beat_others() -> None:
     text = repetitive(np.random.default_rng(1), 6000)
-    model = Adaptive(11, KneserNey(11, order=2).fit([text[:2000]]), window=50, memory=40.0, lowest=0, highest=2)
+    model = CacheModel(11, KneserNey(11, order=2).fit([text[:2000]]), window=50, decay=40.0, lowest=0, highest=2)
     inputs, targets = text[2000:-1], text[2001:]
     static = model.model.score(inputs, targets).mean()
     model.fit(inputs, targets)
@@ -89,7 +89,7 @@ def test_fitted_weights_beat_others() -> None:
 def test_a_document_scored_whole_is_its_rows(inner) -> None:
     """`score` counts for the targets alone, rows hold all words of the cache; both read the same numbers."""
     text = repetitive(np.random.default_rng(3), 700)
-    model = Adaptive(11, inner, window=64, memory=30.0, lowest=0, highest=3)
+    model = CacheModel(11, inner, window=64, decay=30.0, lowest=0, highest=3)
     model.weights = np.random.default_rng(4).uniform(0.05, 0.5, model.weights.shape)
     targets = text[1:].copy()
     targets[5] = -1
@@ -145,8 +145,8 @@ def test_quantized_models_keep_the_weights() -> None:
 
 
 def test_windows_by_the_size_of_the_vocabulary() -> None:
-    assert Adaptive(512, KneserNey(512)).choices() == {"window": 8192, "memory": 2000.0, "lowest": 1, "highest": 8}
-    assert Adaptive(513, KneserNey(513)).choices() == {"window": 1024, "memory": 150.0, "lowest": 0, "highest": 2}
+    assert CacheModel(512, KneserNey(512)).choices() == {"window": 8192, "memory": 2000.0, "lowest": 1, "highest": 8}
+    assert CacheModel(513, KneserNey(513)).choices() == {"window": 1024, "memory": 150.0, "lowest": 0, "highest": 2}
 
 
 def damaged(change, tmp_path) -> str:
@@ -172,12 +172,12 @@ def test_files_are_checked(tmp_path) -> None:
 IDS = np.zeros(3, np.int32)
 MESSAGES = {
     "<KneserNey(vocab_size=4, order=5, boundary=None), 4 n-grams> is for 4 ids; one for 7 was expected":
-        lambda: Adaptive(7, UNIFORM),
-    "window = 0; 1 to 1048576 tokens were expected": lambda: Adaptive(4, UNIFORM, window=0),
+        lambda: CacheModel(7, UNIFORM),
+    "window = 0; 1 to 1048576 tokens were expected": lambda: CacheModel(4, UNIFORM, window=0),
     "a cache of 8192 tokens, memory 0.0 and contexts of 1 to less than 9 tokens was asked for; at least 1 token, a "
-    "memory above 0 and contexts of less than 32 were expected": lambda: Adaptive(4, UNIFORM, memory=0.0),
+    "memory above 0 and contexts of less than 32 were expected": lambda: CacheModel(4, UNIFORM, decay=0.0),
     "a cache of 8192 tokens, memory 2000.0 and contexts of 9 to less than 9 tokens was asked for; at least 1 token, a "
-    "memory above 0 and contexts of less than 32 were expected": lambda: Adaptive(4, UNIFORM, lowest=9),
+    "memory above 0 and contexts of less than 32 were expected": lambda: CacheModel(4, UNIFORM, lowest=9),
     "an Adaptive model is not trained by itself; train the model in it, then fit its weights":
         lambda: fastlm.Trainer(of(0, 0)).fit([[1, 2, 3]], epochs=1),
     "first = 4 is beyond the 3 tokens":

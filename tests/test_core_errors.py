@@ -185,8 +185,8 @@ SHAPES |= {
     "first[2] = 0, expected 1 to 2": lambda: attention(first=(1, 0, 0)),
     "offset goes to 2, expected 0 to 3": lambda: attention(offset=(0, 1, 2)),
     "step 1 has 2 rows, expected at most the 1 before it": lambda: attention(offset=(0, 1, 3)),
-    "log_sum has shape (3, 1), expected (3, 2)": lambda: attention().forward(f(3, 4), f(3, 1), f(1)),
-    "scratch has 1 elements, expected 10048": lambda: attention().forward(f(3, 4), f(3, 2), f(1)),
+    "log_sum has shape (3, 1), expected (3, 2)": lambda: attention().logits(f(3, 4), f(3, 1), f(1)),
+    "scratch has 1 elements, expected 10048": lambda: attention().logits(f(3, 4), f(3, 2), f(1)),
     "dqkv has shape (3, 4), expected (3, 12)": lambda: attention().backward(
         f(3, 4), f(1), f(3, 4), f(3, 4), f(3, 2)
     ),

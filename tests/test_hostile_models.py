@@ -86,7 +86,7 @@ def test_no_number_takes_much_memory(name: str, tmp_path) -> None:
     config = json.loads(metadata["config"])
     places = list(numbers_of(config))
     assert places
-    for value in (0, 1000, 10**6, 10**9, 2**63):
+    for value in (0, 10**6, 2**63):
         for chosen in [[place] for place in places] + [places]:
             other = copy.deepcopy(config)
             for place in chosen:
@@ -151,11 +151,11 @@ BOMBS = {
         lambda c, t: c.update(parts=[{"name": "Factored", "vocab_size": 10**9, "factors": [1]}]),
         "the tables of 1000000000 single tokens would take 8,000,000,000 bytes; at most "),
     "caches": (
-        lambda: models.Adaptive(V, models.KneserNey(V, order=2)),
+        lambda: models.CacheModel(V, models.KneserNey(V, order=2)),
         lambda c, t: {"name": "Mixture", "vocab_size": V, "parts": [c | {"window": 1 << 20}] * 500},
         "a cache of 1048576 tokens would take 16,777,216 bytes; at most "),
     "what corrects n-grams": (
-        lambda: models.Corrected(V, [models.KneserNey(V, order=2), models.LSTM(V, hidden=3)]),
+        lambda: models.Mixture(V, [models.KneserNey(V, order=2), models.LSTM(V, hidden=3)], residual=True),
         lambda c, t: c["parts"][1].update(hidden=10**5, width=1),
         "an array of shape (100000, 400000) would take 160,000,000,000 bytes; at most "),
 }
@@ -223,7 +223,7 @@ def test_whatever_a_users_own_class_raises_is_a_sentence(error: str, tmp_path) -
 def test_a_cache_beside_the_model(tmp_path) -> None:
     path = tmp_path / "it.fastlm"
     lm = fastlm.LanguageModel(fastlm.Vocabulary(WORDS), models.KneserNey(V, order=2))
-    lm.adaptive = models.Adaptive(V, lm.model)
+    lm.adaptive = models.CacheModel(V, lm.model)
     lm.save(path)
     tensors, metadata = modelfile.load(path)
     for choices in ({"highest": 10**9}, {"lowest": -10**9}, {"window": 10**12}, {"memory": 0.0}, {"memory": "x"}):
@@ -362,7 +362,7 @@ def test_keys_one_after_another_do_not_make_looking_up_long() -> None:
     program = TABLES + """
 model = restore([1], 50_000, np.full(n, -1), np.arange(n))
 ids = np.random.default_rng(0).integers(0, 50_000, 1_000_000)
-rows = model.features(Batch.of([ids]))[0].value
+rows = model.forward(Batch.of([ids]))[0].value
 print(len(rows), (rows == -1).mean() > 0.9)
 """
     assert run(program, 1 << 21) == "1000000 True"
@@ -373,14 +373,14 @@ def test_as_many_keys_as_may_share_a_place_are_found(others: int) -> None:
     """The key of the context "1" where it has been put last of all that share its place."""
     model = models.Factored(3, [1]).fit([[0, 1, 2, 1, 0]])
     one = fastlm.Batch.of([[1]])
-    key = model.tables["key"][model.features(one)[0].value[0]]
+    key = model.tables["key"][model.forward(one)[0].value[0]]
     count = others + 1
     tables = {"word": np.arange(3, dtype=np.int32), "logp": np.full(3, -np.log(3), np.float32),
               "link": np.full(count, -1, np.int32), "child": np.full(count + 1, 3, np.int32),
               "backoff": np.zeros(count, np.float32), "key": key ^ np.arange(others, -1, -1) << 40}
     model.restore(tables)
-    assert model.features(one)[0].value.tolist() == [others]
-    assert model.features(fastlm.Batch.of([[2]]))[0].value.tolist() == [-1]
+    assert model.forward(one)[0].value.tolist() == [others]
+    assert model.forward(fastlm.Batch.of([[2]]))[0].value.tolist() == [-1]
 
 
 def test_long_chains_of_short_tables_are_checked_in_bounded_work() -> None:

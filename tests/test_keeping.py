@@ -75,7 +75,7 @@ def test_a_users_own_options_may_be_of_any_size(options, tmp_path) -> None:
 def test_a_users_own_model_among_others_is_kept(tmp_path) -> None:
     size = len(WORDS)
     mixture = models.Mixture(size, [models.KneserNey(size, order=2).fit([[0, 1, 2, 3, 4]]), Horizon(size)])
-    adaptive = models.Adaptive(size, mixture, window=1 << 20)
+    adaptive = models.CacheModel(size, mixture, window=1 << 20)
     assert kept(adaptive, tmp_path / "it.fastlm").model.model.parts[1].horizon == 50_000
 
 

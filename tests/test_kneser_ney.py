@@ -67,7 +67,7 @@ def test_trigrams_of_two_lines_by_hand(context, wanted) -> None:
 def test_the_last_token_of_two_lines_left_out_by_hand() -> None:
     """2 0 2 vanishes, and 0 2 with it, and then 2 was met after one token only: 1/2 * 1/2 * 1/3."""
     model = KneserNey(3, order=3, boundary=2).fit(corpus_of([LINES], boundary=2))
-    rows, _ = model.features(Batch.of([[2, *LINES[:-1]]]))
+    rows, _ = model.forward(Batch.of([[2, *LINES[:-1]]]))
     nats, _ = model.left_out(rows, np.array(LINES, np.int32))
     np.testing.assert_allclose(np.exp(-nats[-1]), 1 / 12, rtol=1e-12)
 
@@ -115,7 +115,7 @@ def test_leaving_one_out_is_counting_without_it(order: int, vocab_size: int) -> 
         whole = [[boundary, *document] for document in documents]
         events = ngram_oracle.events(whole, order, stop)
         for document in whole:
-            rows, _ = model.features(Batch.of([document[:-1]]))
+            rows, _ = model.forward(Batch.of([document[:-1]]))
             targets = np.array(document[1:], np.int32)
             hidden = targets.copy()
             hidden[1::4] = -1
@@ -146,7 +146,7 @@ def test_its_own_text_looks_as_new_text_does() -> None:
         return ids
     own, other = draw(8000), draw(4000)
     model = KneserNey(30, order=4).fit([own])
-    rows, _ = model.features(Batch.of([own[:-1]]))
+    rows, _ = model.forward(Batch.of([own[:-1]]))
     nats, _ = model.left_out(rows, np.array(own[1:], np.int32))
     held_out = -model.log_probabilities(other[:-1])[np.arange(len(other) - 1), other[1:]].mean()
     plain = -model.log_probabilities(own[:-1])[np.arange(len(own) - 1), own[1:]].mean()
@@ -209,8 +209,8 @@ def test_the_score_of_a_document_is_that_of_its_rows(tokens: int, order: int) ->
     nats = model.score(ids[:-1], ids[1:])
     assert nats is not None
     np.testing.assert_allclose(nats, -model.log_probabilities(ids[:-1])[np.arange(len(ids) - 1), ids[1:]], atol=2e-6)
-    rows, _ = model.features(Batch.of([ids[:-1]]))
-    np.testing.assert_allclose(model.predictor.nats(rows, ids[1:]), nats, rtol=1e-12)
+    rows, _ = model.forward(Batch.of([ids[:-1]]))
+    np.testing.assert_allclose(model.head.nats(rows, ids[1:]), nats, rtol=1e-12)
     if tokens > 1:
         assert model.score(ids[:-1], ids[:-1]) is None         # what follows is not what is read next
     assert model.score(ids[:0], ids[:0]).shape == (0,)
@@ -273,7 +273,7 @@ ERRORS = [
      "the counts are not in the model file; fit the model again to leave one out"),
     (lambda: fitted().left_out(np.array([0]), np.array([0], np.int32)), ValueError,
      "target 0 of row 0 never followed its context in the text that was counted"),
-    (lambda: fitted().predictor.check_loss("cross_entropy"), ValueError,
+    (lambda: fitted().head.check_loss("cross_entropy"), ValueError,
      "a KneserNey model is counted and not trained; call its fit() instead of a Trainer's"),
     (lambda: fitted().ngrams.read(np.zeros(1, np.int32), np.array([99], np.int32), np.zeros(1, np.int32), None,
                                   np.ones(1, np.uintp)), IndexError, "state 99 is outside the "),

@@ -20,8 +20,8 @@ def test_by_hand() -> None:
     model = Mixture(4, [even, certain])
     model.weights = np.array([0.75, 0.25])
     np.testing.assert_allclose(np.exp(model.log_probabilities([2])[0]), [3 / 16, 7 / 16, 3 / 16, 3 / 16], rtol=1e-6)
-    rows, _ = model.read(fastlm.Batch.of([[2, 0]]))
-    nats = model.predictor.nats(rows, np.array([1, -1], np.int32))
+    rows, _ = model.forward(fastlm.Batch.of([[2, 0]]))
+    nats = model.head.nats(rows, np.array([1, -1], np.int32))
     np.testing.assert_allclose(nats, [-np.log(7 / 16), 0], rtol=1e-6)
 
 

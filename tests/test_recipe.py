@@ -11,12 +11,11 @@ from fastlm.models import (
     GRU,
     LSTM,
     SRU,
-    Corrected,
     DecayedBag,
-    Ensemble,
     Factored,
     FeedForward,
     KneserNey,
+    Mixture,
     PositionalOneHot,
     Transformer,
 )
@@ -46,7 +45,7 @@ def test_min_count_one_keeps_every_word():
 
 
 @pytest.mark.parametrize(("name", "kind"), [
-    ("auto", Ensemble), ("mixture", Ensemble), ("lstm", LSTM), ("gru", GRU), ("sru", SRU),
+    ("auto", Mixture), ("mixture", Mixture), ("lstm", LSTM), ("gru", GRU), ("sru", SRU),
     ("feed-forward", FeedForward), ("decayed-bag", DecayedBag),
     ("positional-onehot", PositionalOneHot), ("transformer", Transformer)])
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
@@ -94,7 +93,7 @@ def test_a_mixture_of_counts_and_a_network():
     lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3)
     counts, *factored, network = lm.model.parts
     assert [type(part) for part in factored] == [Factored, Factored]
-    assert isinstance(lm.model, Ensemble) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
+    assert isinstance(lm.model, Mixture) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
     assert counts.order == 3 and lm.model.weights.sum() == pytest.approx(1) and lm.card["held_out"] > 0
     alone = [fastlm.LanguageModel(lm.vocabulary, part).perplexity([other]) for part in lm.model.parts]
     assert lm.perplexity([other]) < 1.01 * min(alone) < max(alone)   # no worse than the better part, whichever it is
@@ -147,8 +146,7 @@ def test_a_mixture_does_not_go_on_from_a_network(tmp_path):
 def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
     text = random_text(7) * 3
     lm = fastlm.train([text], "char", epochs=0.2, threads=1)
-    assert isinstance(lm.model, Corrected) and (lm.model.folds, lm.model.done) == (8, 8)
-    assert lm.model.left_out is None
+    assert lm.model.residual is not None and (lm.plan.folds, lm.plan.fitted_folds) == (8, 8)
     again = fastlm.train([text], "char", plan=lm.plan, threads=2)
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
@@ -198,7 +196,7 @@ def test_a_mixture_says_that_its_text_was_counted_in_part(monkeypatch):
     fit = KneserNey.fit
     monkeypatch.setattr(KneserNey, "fit", lambda self, text, threads=None: fit(self, text, threads, memory=48 * 3000))
     lm = fastlm.train([random_text(6)], epochs=1, threads=1)
-    assert type(lm.model) is Ensemble                   # not Corrected: its network meets what was not counted
+    assert lm.model.residual is None and lm.model.networks == [3]   # no residual: it would meet what was not counted
     assert " tokens and order " in lm.history.ended and "to stay within" in lm.history.ended
 
 

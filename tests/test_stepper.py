@@ -25,7 +25,7 @@ def test_steps_are_the_rows_of_forward(name: str, sequences: int) -> None:
     rng = np.random.default_rng(1)
     start = random_state(model, sequences, rng)
     before, ids = start.copy(), rng.integers(0, V, (6, sequences))
-    logits, after = model.forward(Batch.lanes(ids), start)
+    logits, after = model.logits(Batch.lanes(ids), start)
     stepper = model.stepper(start)
     rows = np.concatenate([stepper.step(column).copy() for column in ids])
     np.testing.assert_allclose(rows, logits.value, rtol=0, atol=1e-5)
@@ -73,7 +73,7 @@ def test_weights_changed_in_place_are_seen(name: str) -> None:
     stale, _ = model.step(between, 4)
     for parameter in model.parameters.values():
         parameter.value *= 0.5
-    wanted = model.forward(Batch.of([[4]]), between)[0].value
+    wanted = model.logits(Batch.of([[4]]), between)[0].value
     assert np.abs(wanted - stale).max() > 0.01
     np.testing.assert_allclose(stepper.step(4), wanted, rtol=0, atol=1e-5)
     np.testing.assert_allclose(model.step(between, 4)[0], wanted, rtol=0, atol=1e-5)
@@ -83,7 +83,7 @@ class Louder(models.LSTM):
     """Changes the features, so that the LSTM's own way of stepping would be wrong."""
 
     def features(self, batch, state=None):
-        x, state = super().features(batch, state)
+        x, state = super().forward(batch, state)
         x.value *= 2
         return x, state
 
@@ -92,7 +92,7 @@ class LouderGRU(models.GRU):
     """The same of a GRU."""
 
     def features(self, batch, state=None):
-        x, state = super().features(batch, state)
+        x, state = super().forward(batch, state)
         x.value *= 2
         return x, state
 
@@ -101,7 +101,7 @@ class Twice(models.LSTM):
     """The same in the logits."""
 
     def forward(self, batch, state=None):
-        logits, state = super().forward(batch, state)
+        logits, state = super().logits(batch, state)
         logits.value *= 2
         return logits, state
 
@@ -112,7 +112,7 @@ def test_who_steps_how() -> None:
     for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3), Twice(V, hidden=3)):
         stepper = model.stepper(model.start())
         assert type(stepper) is Stepper
-        wanted = model.forward(Batch.of([[5]]))[0].value
+        wanted = model.logits(Batch.of([[5]]))[0].value
         np.testing.assert_allclose(stepper.step(5), wanted, rtol=0, atol=1e-6)
         np.testing.assert_allclose(model.step(model.start(), 5)[0], wanted, rtol=0, atol=1e-6)
 

@@ -61,7 +61,7 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
     """Over all documents and all prefixes, each by itself; the learning rate is too small to move anything."""
     documents = text(batching, tokens=90)
     model, form = model_of(name, VOCABULARY), NETWORKS[name][1]
-    if loss not in model.predictor.losses:
+    if loss not in model.head.losses:
         pytest.skip("the output layer has no such loss")
     p = {key: parameter.value.astype(float) for key, parameter in model.parameters.items()}
     state, total, count = model.start().arrays, 0.0, 0
@@ -81,7 +81,7 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
     assert trainer.plan.batching == batching
     reported = sum(record["loss"] * (record["tokens"] - before) for record, before in zip(
         history.records, [0, *(record["tokens"] for record in history.records)], strict=False))
-    if not isinstance(model.predictor, Sampled):   # which reports what it saw of the drawn words
+    if not isinstance(model.head, Sampled):   # which reports what it saw of the drawn words
         assert reported == pytest.approx(total, rel=1e-5)
     assert history[-1]["tokens"] == count
     if loss == "cross_entropy":
@@ -119,7 +119,7 @@ def test_a_run_is_the_method_on_the_gradient_of_the_mean_loss(name: str, method:
     weights = {key: p.value.astype(float) for key, p in twin.parameters.items()}
     for step, rate in enumerate(trainer.plan.rates, 1):
         with fastlm.autodiff.Tape() as tape:
-            fastlm.autodiff.cross_entropy(twin.forward(batch)[0], targets, 1 / len(targets))
+            fastlm.autodiff.cross_entropy(twin.logits(batch)[0], targets, 1 / len(targets))
             tape.backward()
             gradients = {key: tape.leaf(p).gradient.astype(float) for key, p in twin.parameters.items()}
         for key, g in gradients.items():
@@ -337,7 +337,7 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
         batch, targets = Batch.of([[1, 2, 3, 4, 5]]), np.array([2, 3, 4, 5, 6], np.int32)
         for tape in update.tapes:
             with tape:
-                fastlm.autodiff.cross_entropy(model.forward(batch)[0], targets)
+                fastlm.autodiff.cross_entropy(model.logits(batch)[0], targets)
                 tape.backward()
         with Workers(1) as workers:
             norm = update.apply(lr, workers)

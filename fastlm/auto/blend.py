@@ -12,7 +12,7 @@ import numpy as np
 from fastlm.auto.cross_fit import leave_out
 from fastlm.auto.evaluate import adapting, judged
 from fastlm.auto.size import PASSES, SMALL
-from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel
+from fastlm.models import CacheModel, CrossFittedLoss, KneserNey, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import History, Plan, Trainer
 from fastlm.training.budget import Clock
@@ -55,21 +55,24 @@ class Fitting:
     seconds: float | None
     epochs: float | None
     plan: Plan | None
+    recorded: Plan | None     # of the run that is repeated or continued
     seed: int
     threads: int | None
     optimizer: Optimizer | None
     clock: Clock
     held_out: float           # share of the text that was held out of it, if it was
+    unit: str
     report: dict[str, Any]    # the arguments of `Trainer.fit` for progress and checkpoints
 
     def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
             passes: float | None = None, lanes: int | None = None,
-            chunk: int | None = None) -> tuple[History, Plan | None]:
+            chunk: int | None = None, loss: Any = "cross_entropy") -> tuple[History, Plan | None]:
         """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
         plan = self.plan
         network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
         trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
-                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes, chunk=chunk)
+                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes, chunk=chunk,
+                          loss=loss)
         history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
                               budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
         return history, trainer.plan
@@ -84,18 +87,19 @@ class Mixing:
     model as it adapts, where there was time to choose by how much.
     """
 
-    def __init__(self, counts: list[Any], text: Text, fitting: Fitting, settled: Ensemble | None = None) -> None:
+    def __init__(self, counts: list[Any], text: Text, fitting: Fitting, settled: Mixture | None = None) -> None:
         self.counts: list[Any] = counts
         if settled is not None:
             self.counts = [part for part in settled.parts if not part.parameters]
         self.text, self.fitting, self.settled = text, fitting, settled
+        self.unit = fitting.unit
         self.clock, self.seconds, self.threads = fitting.clock, fitting.seconds, fitting.threads
         self.end = 0.985 * self.seconds if self.seconds is not None else float("inf")
         self.weighed = _WEIGHED if self.seconds is None else int(
             min(_WEIGHED, max(1.0, self.seconds) * _WEIGHED_A_SECOND))
         self.history = History()
         self.plan: Plan | None = None
-        self.adaptive: Adaptive | None = None
+        self.adaptive: CacheModel | None = None
 
     def fit(self, choose: Choose) -> PrefixModel:
         """The model. choose: `Selection.beside`; where it gives no networks the n-grams are all there is."""
@@ -106,10 +110,10 @@ class Mixing:
         # what is left to do after training, in seconds
         after = _SAVING + sum(table.nbytes for part in self.counts for table in part.tables.values()) / _WRITTEN
         after += counted if recounts is not None else 0.0
-        mixture, read = self._settle(choose, after, counted)
+        mixture, read, loss = self._settle(choose, after, counted)
         self.history.ended = f"counted {sum(len(part.tables['word']) for part in self.counts):,} n-grams"
-        if isinstance(mixture, Ensemble):
-            self._train(mixture, read, after)
+        if mixture.networks:
+            self._train(mixture, read, after, loss)
         if self.text.held_out is not None:
             self._weigh(mixture, self.text.held_out)
         if recounts is not None:
@@ -138,46 +142,44 @@ class Mixing:
             part.fit(self.text.corpus, self.threads)
         return 1.1 * (self.clock.seconds() - begun)
 
-    def _settle(self, choose: Choose, after: float, counted: float) -> tuple[Mixture, Corpus]:
+    def _settle(self, choose: Choose, after: float, counted: float) -> tuple[Mixture, Corpus, Any]:
         """The mixture, to be trained, and the text to train it on."""
-        corpus, options = self.text.corpus, self.settled.options if self.settled else {}
+        corpus = self.text.corpus
         if self.settled is None:
             left = None if self.seconds is None else self.end - self.clock.seconds() - after
             folds, done = _folds(self.counts, corpus, left, counted)
         else:
-            folds, done = options.get("folds", 0), options.get("done", 0)
-        left_out, read = leave_out(self.counts, corpus, folds, done, self.threads) if folds else (None, corpus)
-        mixture: Mixture
+            assert self.fitting.recorded is not None
+            folds, done = self.fitting.recorded.folds, self.fitting.recorded.fitted_folds
+        table, read = leave_out(self.counts, corpus, folds, done, self.threads) if folds else (None, corpus)
         if self.settled is None:
             networks, own = choose(None if self.seconds is None else self.end - after, len(read.ids),
                                    self.text.held_out is not None)
-            mixture = _mixture(self.counts, networks, folds, done, own)
+            mixture = Mixture(self.counts[0].vocab_size, [*self.counts, *networks], bool(networks) and folds > 0)
         else:
-            mixture = self.settled
-        if isinstance(mixture, Corrected):
-            mixture.left_out = left_out
-        return mixture, read
+            assert self.fitting.recorded is not None
+            mixture, own = self.settled, self.fitting.recorded.network_loss_share
+        loss = CrossFittedLoss(table, own, folds, done) if table is not None and mixture.residual else "cross_entropy"
+        return mixture, read, loss
 
-    def _train(self, mixture: Ensemble, read: Corpus, after: float) -> None:
+    def _train(self, mixture: Mixture, read: Corpus, after: float, loss: Any) -> None:
         """Trains the networks until what is left to do after it must begin."""
         if self.seconds is not None and self.text.held_out is not None:
             begun = self.clock.seconds()
             judged(mixture, self.text.held_out, self.threads, self.weighed // _TIMED)
             after += 1.2 * _TIMED * (self.clock.seconds() - begun) + _GATED * self.weighed
         long = self.seconds is not None and self.seconds >= _LONG
-        chunk = _CHUNK if isinstance(mixture, Corrected) and len(read.ids) >= _CHUNKED else None
+        chunk = _CHUNK if mixture.residual is not None and len(read.ids) >= _CHUNKED else None
         self.history, self.plan = self.fitting.fit(
             mixture, replace(self.text, corpus=read), min(after, (self.seconds or 0.0) / 2), PASSES,
-            _LANES if long else None, chunk)
-        if isinstance(mixture, Corrected):
-            mixture.left_out = None
+            _LANES if long else None, chunk, loss)
 
     def _weigh(self, mixture: Mixture, held_out: Corpus) -> None:
         """Fits the weights, the gate and by how much to adapt."""
         loss, read, places = judged(mixture, held_out, self.threads, self.weighed)
-        mixture.fit(list(loss), read)
+        mixture.estimate_weights(list(loss), read)
         if len(mixture.parts) > 1 and (self.seconds is None or self.seconds >= _ADAPTED):
-            self.adaptive = adapting(mixture, held_out, loss, read, places)
+            self.adaptive = adapting(mixture, held_out, loss, read, places, self.unit)
 
 
 def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float) -> tuple[int, int]:
@@ -197,10 +199,3 @@ def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float
     elif done < folds:   # so many passes are asked for, over all of the text
         return 0, 0
     return (folds, done) if done else (0, 0)
-
-
-def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, done: int, own: float) -> Mixture:
-    size, parts = counts[0].vocab_size, [*counts, *networks]
-    if not networks:
-        return Mixture(size, parts)
-    return Corrected(size, parts, folds, done, own) if folds else Ensemble(size, parts)

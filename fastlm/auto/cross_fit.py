@@ -9,7 +9,7 @@ import numpy as np
 
 from fastlm.batch import Batch
 from fastlm.models import PrefixModel
-from fastlm.models.mixture.corrected import coded
+from fastlm.models.mixture.loss import to_bytes
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.workers import Workers
@@ -24,7 +24,7 @@ _SHORTEST = 2000          # tokens of one
 def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
               threads: int | None = None, shortest: int = _SHORTEST) -> tuple[Array, Corpus]:
     """ln p (K, N, V) of every token after every prefix of a text, by models that have counted only the other folds, in
-    bytes as `models.corrected.coded`; and the text itself, of N tokens.
+    bytes as `models.mixture.loss.to_bytes`; and the text itself, of N tokens.
 
     parts: K models with a `fit`, which are made anew and counted `done` times each. done: for how many of the folds,
     spread evenly, this is found; by default for all, each one stretch of the text; otherwise a fold is eight stretches
@@ -52,12 +52,12 @@ def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
         model.fit(_joined(rest), 1 if together else threads)   # type: ignore[attr-defined]
         for piece in range(fold, pieces, folds):
             inputs, _, starts = read_and_predict(_stretch(corpus, cuts[piece], cuts[piece + 1]))
-            x, _ = model.read(Batch.lanes(inputs[:, None], starts[:, None]))
+            x, _ = model.forward(Batch.lanes(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), _ROWS):
                 rows = np.empty((min(_ROWS, len(inputs) - begin), model.vocab_size), np.float32)
-                model.predictor.write(rows, x.value[begin: begin + _ROWS])
-                own[begin: begin + len(rows)] = coded(rows)
+                model.head.write(rows, x.value[begin: begin + _ROWS])
+                own[begin: begin + len(rows)] = to_bytes(rows)
     with Workers(threads if together else 1) as workers:
         workers.run([lambda into=table, part=part, fold=fold: fill(into, part, fold)   # type: ignore[misc]
                      for fold in chosen for table, part in zip(out, parts, strict=True)])

@@ -6,9 +6,10 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
-from fastlm.models import Adaptive, KneserNey, Mixture
+from fastlm.models import CacheModel, KneserNey, Mixture
+from fastlm.models.cache import CACHES
 from fastlm.models.mixture import gate
-from fastlm.models.mixture.mixture import Mixed
+from fastlm.models.mixture.heads import MixtureHead
 from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
 from fastlm.training import History
@@ -21,14 +22,16 @@ _PIECES = 64     # in which held-out text is read,
 _TOGETHER = 16   # so many of them side by side
 
 
-def adapting(mixture: Mixture, corpus: Corpus, loss: Array, read: Array | None, places: Array) -> Adaptive:
+def adapting(mixture: Mixture, corpus: Corpus, loss: Array, read: Array | None, places: Array,
+             unit: str) -> CacheModel:
     """The model that adapts, its weights chosen on the tokens that were judged."""
     inputs, targets, starts = read_and_predict(corpus)
     weights = np.log(mixture.weights)[None] if read is None else gate.log_weights(mixture.weights, mixture.gate, read)
     nats, known = np.zeros(len(targets)), np.full(len(targets), -1, np.int32)
     nats[places], known[places] = -np.logaddexp.reduce(weights.T - loss, axis=0), targets[places]
     end = int(places.max(initial=-1)) + 1
-    return Adaptive(mixture.vocab_size, mixture).fit(inputs[:end], known[:end], starts[:end], nats[:end])
+    cache = CacheModel(mixture.vocab_size, mixture, **CACHES[unit])
+    return cache.fit(inputs[:end], known[:end], starts[:end], nats[:end])
 
 
 def judged(mixture: Mixture, corpus: Corpus, threads: int | None,
@@ -44,18 +47,18 @@ def judged(mixture: Mixture, corpus: Corpus, threads: int | None,
     for first, last in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True):
         last = first + int(np.ceil(share * (last - first)))
         parts += [slice(begin, min(last, begin + length)) for begin in range(first, last, length)]
-    layer = mixture.output_layer
-    assert isinstance(layer, Mixed)
+    head = mixture.head
+    assert isinstance(head, MixtureHead)
 
     def read(group: list[slice]) -> tuple[Array, Array | None, Array]:
         with Tape(record=False):
-            x, _ = mixture.read(Batch.of([inputs[part] for part in group]))
+            x, _ = mixture.forward(Batch.of([inputs[part] for part in group]))
             wanted = Batch.of([targets[part] for part in group]).ids
-            rows = layer.rows(x)
+            rows = x.value
             counted = wanted >= 0
-            features = layer.read(rows)
+            features = head.features(rows)
             places = Batch.of([np.arange(part.start, part.stop) for part in group]).ids
-            return (np.array(layer.each_nats(rows, wanted))[:, counted],
+            return (np.array(head.nll_by_part(rows, wanted))[:, counted],
                     None if features is None else features[counted], places[counted])
     with one_thread_products(), Workers(threads) as workers:
         groups = [parts[first: first + _TOGETHER] for first in range(0, len(parts), _TOGETHER)]

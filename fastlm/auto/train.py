@@ -15,7 +15,7 @@ from fastlm.auto.evaluate import judge
 from fastlm.auto.held_out import enough, hold_out
 from fastlm.auto.selection import Selection
 from fastlm.language_model import LanguageModel
-from fastlm.models import Ensemble, Factored, KneserNey, PrefixModel
+from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
 from fastlm.models.ngram.factored import usual_factors
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
@@ -92,7 +92,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         text = Text(corpus, None, corpus)
     del corpus   # of a large text there is no memory to lose
     card |= {"trained_on": len(text.corpus.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
-    fitting = Fitting(seconds, epochs, plan, seed, threads, optimizer, clock, share, report)
+    fitting = Fitting(seconds, epochs, plan, plan, seed, threads, optimizer, clock, share, unit, report)
     if isinstance(network, KneserNey) and not mixed:
         for name, value in (("epochs", epochs), ("checkpoint", checkpoint), ("optimizer", optimizer)):
             if value is not None:
@@ -100,14 +100,15 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         network.fit(text.corpus, threads)
         history = judge(network, text.corpus, text.held_out, threads, clock)
         return LanguageModel(vocabulary, network, history, None, card)
-    if not mixed and not (plan and isinstance(network, Ensemble)):
+    if not mixed and not (plan and isinstance(network, Mixture)):
         history, kept = fitting.fit(network, text)
         return LanguageModel(vocabulary, network, history, kept, card)
 
-    settled = network if isinstance(network, Ensemble) else None
+    settled = network if isinstance(network, Mixture) else None
     if checkpoint is not None and os.path.exists(checkpoint) and plan is None:
-        resumed = PrefixModel.build(checkpoints.model_of(checkpoint))
-        if not isinstance(resumed, Ensemble):
+        fitting.recorded = checkpoints.plan_of(checkpoint)
+        resumed = PrefixModel.build(fitting.recorded.model)
+        if not isinstance(resumed, Mixture):
             raise ValueError(f"{checkpoint} is a checkpoint of {resumed!r}; one of n-grams and networks was expected")
         settled, card["chosen"] = resumed, f"as in the checkpoint: {resumed.kinds()}"
     letters = vocabulary.letters()

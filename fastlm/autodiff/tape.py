@@ -68,7 +68,7 @@ class Parameter(Readable):
         self.value[...] = value
         self.decay = decay
 
-    def read(self) -> Variable:
+    def as_variable(self) -> Variable:
         """What primitives outside a tape compute with."""
         return Variable(self.value)
 
@@ -239,7 +239,7 @@ def variable(x: Any) -> Variable:
     """A Variable, Parameter or array as a Variable that is about to be read."""
     if isinstance(x, Parameter):
         tape = active()
-        return x.read() if tape is None or not tape.record else tape.leaf(x)
+        return x.as_variable() if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
         if x.taken:
             raise RuntimeError("this value was spent by the loss that read it; read it before")

@@ -44,14 +44,14 @@ class DecayedBag(PrefixModel):
         scale = np.append(scale, np.full(self.ngrams.width, max(1, self.ngrams.width)**-0.5, np.float32))
         self.projection = self.parameter("projection", drawn * scale[:, None])
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output_layer = heads.build(output, self.parameter,
+        self.head = heads.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         bags = np.zeros((batch, len(self.rates), self.width), np.float32)
         return State(batch, bags=bags, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         x = autodiff.gather(self.embedding, batch.ids)
         after: dict[str, np.ndarray] = {}

@@ -50,7 +50,7 @@ class Recurrent(PrefixModel, abstract=True):
             gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"bias{layer}", gates)
             self.add(layer)
-        self.output_layer = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+        self.head = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
         self.lookback = Lookback(lookback, self.parameter, hidden, rng)
 
@@ -70,7 +70,7 @@ class Recurrent(PrefixModel, abstract=True):
                  for layer in range(self.layers) for name in self.STATE}
         return State(batch, **zeros, **self.ngrams.start(batch), **self.lookback.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         after: dict[str, Array] = {}
         x, rows = embed(self.embedding, self.ngrams, batch, state, after)
@@ -89,7 +89,7 @@ class Recurrent(PrefixModel, abstract=True):
 
     def stepper(self, state: State) -> Stepper:
         """In buffers of its own, unless a subclass changes what is computed."""
-        plain = type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
+        plain = type(self).forward is Recurrent.forward and not self.ngrams.width
         return self.own_stepper(state) if plain else Stepper(self, state)
 
 
@@ -102,7 +102,7 @@ class RecurrentStepper(Stepper):
         self._embedding, self._lookback = model.embedding, model.lookback.stepper(state)
         self._first = np.empty((len(state), model.embedding.shape[1]), np.float32)
 
-    def read(self, ids: Array | int) -> Array:
+    def advance(self, ids: Array | int) -> Array:
         if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
             self._ids[0] = ids
         else:

@@ -50,14 +50,14 @@ class SRU(PrefixModel):
             self.parameter(f"inner{layer}_bias", np.zeros(inner, np.float32))
             self.parameter(f"outer{layer}", uniform(rng, (inner, hidden), 1 / np.sqrt(inner * layers)))
             self.parameter(f"outer{layer}_bias", np.zeros(hidden, np.float32))
-        self.output_layer = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+        self.head = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
 
     def start(self, batch: int = 1) -> State:
         zeros = {f"cell{layer}": np.zeros((batch, self.hidden), np.float32) for layer in range(self.layers)}
         return State(batch, **zeros, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         p, after = self.parameters, dict[str, Array]()
         x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)

@@ -62,7 +62,7 @@ class Transformer(PrefixModel):
             self._linear(f"expand{layer}", normal((width, inner)))
             self._linear(f"contract{layer}", normal((inner, width), last))
         self._norm("norm")
-        self.output_layer = build_head(output, self.parameter, normal, vocab_size, width,
+        self.head = build_head(output, self.parameter, normal, vocab_size, width,
                                           self.embedding if tied else None)
 
     def _norm(self, name: str) -> None:
@@ -77,7 +77,7 @@ class Transformer(PrefixModel):
         empty = {f"past{layer}": np.zeros((batch, 0, 2 * self.width), np.float32) for layer in range(self.layers)}
         return State(batch, length=np.zeros(batch, np.int64), **empty, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         spans = attention.Spans(batch, state["length"], self.window)
         after: dict[str, Array] = {}

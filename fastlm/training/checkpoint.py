@@ -50,7 +50,8 @@ def restore(path: str | os.PathLike[str], run: Run) -> None:
     if metadata["corpus"] != run.fingerprint:
         raise ValueError(f"{path} is a checkpoint of a run on another text")
     counters: dict[str, Any] = json.loads(metadata["counters"])
-    wanted, found = json.loads(run.plan.to_json()), json.loads(metadata["plan"])
+    wanted = json.loads(run.plan.to_json())
+    found = json.loads(Plan.from_json(metadata["plan"], tensors["rates"]).to_json())
     for name in wanted:
         if name != "kept" and wanted[name] != found.get(name):
             raise ValueError(f"{path} is a checkpoint of a run with {name} = {found.get(name)}; this one has "
@@ -75,12 +76,12 @@ def restore(path: str | os.PathLike[str], run: Run) -> None:
     run.plan = Plan.from_json(run.plan.to_json(), tensors["rates"])
 
 
-def model_of(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The configuration of the model whose training a file holds; ValueError where it is no checkpoint."""
-    _, metadata = modelfile.load(path)
+def plan_of(path: str | os.PathLike[str]) -> Plan:
+    """Return the plan of the training that a file holds; ValueError where it is no checkpoint."""
+    tensors, metadata = modelfile.load(path)
     if metadata.get("kind") != "checkpoint":
         raise ValueError(f"{path} is no checkpoint but a {metadata.get('kind', 'foreign')} file")
-    return json.loads(metadata["plan"])["model"]
+    return Plan.from_json(metadata["plan"], tensors["rates"])
 
 
 def _state(tensors: dict[str, Array], index: int, sequences: int | None) -> State | None:

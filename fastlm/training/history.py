@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastlm.models.base import current_config
+
 Array = np.ndarray
 
 
@@ -17,7 +19,9 @@ class Plan:
 
     ``rates`` (steps,) float64: the learning rate of every step, as the clock set them when there was a time budget;
     ``kept``: after how many steps the weights that were kept were reached. ``held_out``: the share of the text that was
-    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end.
+    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end. ``folds``,
+    ``fitted_folds``, ``network_loss_share``: how n-grams that networks correct were cross-fitted, and which share of
+    the loss was the networks' own, see `CrossFittedLoss`; 0 folds where they were not.
     """
 
     model: dict[str, Any]
@@ -32,6 +36,9 @@ class Plan:
     kept: int = 0
     held_out: float = 0.05
     recounted: bool = True
+    folds: int = 0
+    fitted_folds: int = 0
+    network_loss_share: float = 0.0
     rates: Array = field(default_factory=lambda: np.zeros(0))
 
     def __eq__(self, other: object) -> bool:
@@ -47,14 +54,20 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan but for its rates, which are kept as an array, and what a mixture alone needs, where it is usual."""
-        usual = {"held_out": 0.05, "recounted": True}
+        usual = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0}
         return json.dumps({name: value for name, value in asdict(self).items()
                            if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, rates: Array) -> Plan:
-        """The plan `to_json` wrote."""
-        return cls(**json.loads(text), rates=np.array(rates, np.float64))
+        """The plan `to_json` wrote, in this version or an older one."""
+        values = json.loads(text)
+        model = values["model"]
+        if model.get("name") == "Corrected":   # whose configuration held what is the plan's now
+            values |= {"folds": model.get("folds", 0), "fitted_folds": model.get("done", 0),
+                       "network_loss_share": model.get("own", 0.5)}
+        values["model"] = current_config(model)
+        return cls(**values, rates=np.array(rates, np.float64))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from fastlm.training.batches import DocumentBatches, LaneBatches, Shard, longest
 from fastlm.training.budget import Clock
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
+from fastlm.training.losses import Loss
 from fastlm.training.optim import Optimizer
 from fastlm.training.schedule import learning_rate
 from fastlm.training.update import Update
@@ -33,10 +34,11 @@ class Run:
     """The loop of `Trainer.fit`. ``total``: steps to take, ``budget``: seconds, ``reserve`` of them for what follows;
     the first two may be None, one at a time."""
 
-    def __init__(self, model: PrefixModel, optimizer: Optimizer, plan: Plan, batches: Batches, held_out: Corpus | None,
-                 clock: Clock, total: int | None, budget: float | None, reserve: float = 0.0) -> None:
+    def __init__(self, model: PrefixModel, optimizer: Optimizer, loss: Loss, plan: Plan, batches: Batches,
+                 held_out: Corpus | None, clock: Clock, total: int | None, budget: float | None,
+                 reserve: float = 0.0) -> None:
         self.model, self.optimizer, self.plan, self.batches, self.clock = model, optimizer, plan, batches, clock
-        self.total, self.budget, self.reserve = total, budget, reserve
+        self.total, self.budget, self.reserve, self.objective = total, budget, reserve, loss
         self.update = Update(model, optimizer, plan.shards, plan.clip or None)
         self.held_out = None if held_out is None else _held_out_batches(held_out, plan)
         self.states: list[State | None] = [None] * plan.shards
@@ -109,14 +111,13 @@ class Run:
             self.states = [None] * len(self.states)
         shards = self.batches[self.step]
         count = sum(int((shard.targets >= 0).sum()) for shard in shards)
-        predictor = self.model.predictor
 
         def descend(index: int, shard: Shard) -> float:
             tape = self.update.tapes[index]
             tape.seed = 1 + (self.plan.seed * 1_000_003 + self.step) * 64 + index
             with tape, np.errstate(all="ignore"):   # what overflows shows in the loss, which is checked
-                x, state = self.model.read(shard.batch, self.states[index])
-                loss = predictor.loss(x, shard.targets, 1.0 / max(1, count), self.plan.loss)
+                x, state = self.model.forward(shard.batch, self.states[index])
+                loss = self.objective(self.model, x, shard, 1.0 / max(1, count))
                 tape.backward()
             self.states[index] = state if self.batches.carries else None
             return loss
@@ -143,8 +144,8 @@ class Run:
         for index in range(self.held_out.per_epoch):
             def read(which: int, shard: Shard) -> float:
                 with self.readers[which], np.errstate(all="ignore"):
-                    x, state = self.model.read(shard.batch, states[which])
-                    losses = self.model.predictor.nats(x, shard.targets)
+                    x, state = self.model.forward(shard.batch, states[which])
+                    losses = self.model.head.nats(x, shard.targets)
                 states[which] = state if self.held_out.carries else None  # type: ignore[union-attr]
                 return float(losses.sum())
             shards = self.held_out[index]

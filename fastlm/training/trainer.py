@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from fastlm.files import atomic
-from fastlm.heads import LOSSES
 from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
@@ -17,6 +16,7 @@ from fastlm.training.batches import DocumentBatches, LaneBatches, longest_docume
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
+from fastlm.training.losses import HeadLoss, Loss
 from fastlm.training.optim import AdamW, Optimizer
 from fastlm.training.run import Run
 from fastlm.workers import Workers, check_threads, one_thread_products
@@ -25,28 +25,27 @@ from fastlm.workers import Workers, check_threads, one_thread_products
 class Trainer:
     """Trains a prefix model by a stochastic gradient method.
 
-    ``loss``: "cross_entropy" or "squared"; ``clip``: largest global norm of a step's gradient, None for no limit;
-    ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a step (None: by
-    the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up
+    ``loss``: "cross_entropy", "squared" or a `losses.Loss`; ``clip``: largest global norm of a step's gradient, None
+    for no limit; ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a
+    step (None: by the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up
     to as many threads help and every number of them gives the same bytes; ``threads``: None for all there are.
 
     >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
     >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP
     """
 
-    def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str = "cross_entropy",
+    def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str | Loss = "cross_entropy",
                  clip: float | None = 1.0, lanes: int | None = None, chunk: int | None = None, shards: int = 2,
                  seed: int = 0, threads: int | None = None) -> None:
-        if loss not in LOSSES:
-            raise ValueError(f"loss = {loss!r}; one of {', '.join(LOSSES)} was expected")
-        model.predictor.check_loss(loss)
+        self.loss: Loss = HeadLoss(loss) if isinstance(loss, str) else loss
+        self.loss.check(model)
         for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
         if fixed := [name for name, parameter in model.parameters.items() if not parameter.trainable]:
             raise ValueError(f"{', '.join(fixed)} are int8, for prediction; training expects a float32 model")
         self.model, self.optimizer = model, optimizer or AdamW()
-        self.loss, self.clip, self.seed = loss, clip, seed
+        self.clip, self.seed = clip, seed
         self.lanes, self.chunk, self.shards = lanes, chunk, shards
         self.threads = check_threads(threads)
         self.history = History()
@@ -79,7 +78,7 @@ class Trainer:
         held_out = None if valid is None else self._checked(valid, "valid")
         batches, self.plan = self._prepare(text, plan)
         total = plan.kept if plan else None if epochs is None else max(1, round(epochs * batches.per_epoch))
-        run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds, reserve)
+        run = Run(self.model, self.optimizer, self.loss, self.plan, batches, held_out, clock, total, seconds, reserve)
         self.history = run.history
         if checkpoint is not None:
             atomic.check_writable(checkpoint)
@@ -118,9 +117,9 @@ class Trainer:
             batches = DocumentBatches(corpus, lanes * chunk, shards, seed)
         else:
             batches = LaneBatches(corpus, lanes, chunk, shards, seed)
-        made = Plan(self.model.config(), self.optimizer.config(), self.loss, self.clip or 0.0, batching, lanes, chunk,
-                    shards, seed)
-        for name in ("model", "optimizer", "loss", "clip"):
+        made = Plan(self.model.config(), self.optimizer.config(), self.loss.name, self.clip or 0.0, batching, lanes,
+                    chunk, shards, seed, **self.loss.record())
+        for name in ("model", "optimizer", "loss", "clip", "network_loss_share"):
             if plan is not None and getattr(plan, name) != getattr(made, name):
                 raise ValueError(f"the plan has {name} = {getattr(plan, name)} and the trainer {getattr(made, name)}; "
                                  "the same was expected")

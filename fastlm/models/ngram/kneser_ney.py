@@ -12,7 +12,7 @@ import numpy as np
 from fastlm import _core
 from fastlm.autodiff.tape import Variable, empty
 from fastlm.batch import Batch, State
-from fastlm.heads import OutputLayer
+from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import reserve
 from fastlm.text.corpus import Corpus
@@ -52,7 +52,7 @@ class KneserNey(PrefixModel):
         if boundary is not None and not (isinstance(boundary, int | np.integer) and 0 <= boundary < vocab_size):
             raise ValueError(f"boundary = {boundary!r}; an id below {vocab_size} was expected, or None")
         self.order, self.boundary = int(order), boundary
-        self.output_layer = CountedOutput(self)
+        self.head = CountedOutput(self)
         self.counts: Counts | None = None
         self.note = ""
         reserve(12 * vocab_size, f"the tables of {vocab_size} single tokens")
@@ -130,7 +130,7 @@ class KneserNey(PrefixModel):
     def start(self, batch: int = 1) -> State:
         return State(batch, context=np.full(batch, -1, np.int32))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         """The number of every row's context (N,) int32, and the states the sequences end in."""
         state = state or self.start(batch.sequences)
         rows, lanes = np.empty(len(batch), np.int32), batch.to_lanes(state["context"])
@@ -193,7 +193,7 @@ class Counts:
         return sums[0], sums[1]
 
 
-class CountedOutput(OutputLayer):
+class CountedOutput(Head):
     """Reads the numbers of contexts, of a model that has its n-grams as ``ngrams``."""
 
     def __init__(self, model: Any) -> None:
