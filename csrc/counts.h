@@ -138,13 +138,18 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
                          int64_t *context, int32_t *child, int32_t *link, size_t *contexts, const int32_t *above,
                          const int32_t *item, const uint64_t *sorted, const int32_t *position, const int32_t *id,
                          size_t m);
-/* slot: a hash table of the contexts' keys; slots: a power of two above contexts. */
-void flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts);
+/* slot: a hash table of the contexts' keys; slots: a power of two, at least twice the contexts. Returns how many keys it
+ * holds: all, or those before the first that has no free place among FLM_FACTOR_PROBES. The limit is for a file whose
+ * keys were chosen to share a place, with which filling the table and looking up would be quadratic; of tables of 10^9
+ * evenly spread keys fewer than one in 10^30 would be refused. */
+enum { FLM_FACTOR_PROBES = 512 };
+size_t flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts);
 /* node[n] = the longest context known after row n's token, -1 for none; states of the sequences in and out. */
 void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *slot,
                      size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts,
                      const size_t *size, size_t T);
-/* As flm_ngram_check, for such tables. */
+/* As flm_ngram_check, for such tables, `order` being the levels + 1. The contexts stand level by level, each linked to
+ * one of the level before. */
 int flm_factor_check(const struct flm_ngrams *g, size_t *where);
 /* ngram_top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the
  * lower one; k <= V. falling (V): the words, likeliest first by themselves. Cost: the n-grams after the context and its

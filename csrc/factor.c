@@ -97,16 +97,20 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
     return grams;
 }
 
-void flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts)
+size_t flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts)
 {
     for (size_t s = 0; s < slots; s++)
         slot[s] = -1;
     for (size_t c = 0; c < contexts; c++) {
-        size_t s = (size_t)context[c] & (slots - 1);
-        while (slot[s] >= 0)
-            s = (s + 1) & (slots - 1);
+        size_t s = (size_t)context[c] & (slots - 1), probes = 1;
+        for (; slot[s] >= 0; probes++)
+            if (probes == FLM_FACTOR_PROBES)
+                return c;
+            else
+                s = (s + 1) & (slots - 1);
         slot[s] = (int32_t)c;
     }
+    return contexts;
 }
 
 void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *slot,
@@ -125,10 +129,10 @@ void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_fac
             node[n] = -1;
             for (size_t k = 0; k < f->levels; k++) {
                 key = lengthen(key, f, tokens, words, k);
-                size_t at = (size_t)key & (slots - 1);
-                while (slot[at] >= 0 && context[slot[at]] != (int64_t)key)
+                size_t at = (size_t)key & (slots - 1), probes = 1;
+                while (slot[at] >= 0 && context[slot[at]] != (int64_t)key && probes++ < FLM_FACTOR_PROBES)
                     at = (at + 1) & (slots - 1);
-                if (slot[at] < 0)
+                if (slot[at] < 0 || context[slot[at]] != (int64_t)key)
                     break;
                 node[n] = slot[at];
             }

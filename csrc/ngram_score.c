@@ -141,13 +141,20 @@ void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, cons
     }
 }
 
-/* Shortest context first: longer ones write over it. */
-static void overwrite(float *out, const flm_ngrams *g, int32_t h, float weight)
+/* Shortest context first: longer ones write over it. Tables that were checked have no longer chains of links. */
+static void overwrite(float *out, const flm_ngrams *g, int32_t h)
 {
-    if (g->link[h] >= 0)
-        overwrite(out, g, g->link[h], weight + g->backoff[h]);
-    for (int32_t c = g->child[h]; c < g->child[h + 1]; c++)
-        out[g->word[c]] = g->logp[c] + weight;
+    int32_t path[FLM_NGRAM_LENGTH];
+    float weight[FLM_NGRAM_LENGTH], sum = 0;
+    size_t m = 0;
+    for (; h >= 0 && m < FLM_NGRAM_LENGTH; h = g->link[h]) {
+        path[m] = h;
+        weight[m++] = sum;
+        sum += g->backoff[h];
+    }
+    while (m-- > 0)
+        for (int32_t c = g->child[path[m]]; c < g->child[path[m] + 1]; c++)
+            out[g->word[c]] = g->logp[c] + weight[m];
 }
 
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N)
@@ -160,7 +167,7 @@ void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t 
         for (size_t v = 0; v < V; v++)
             out[v] = g->logp[v] + weight;
         if (node[n] >= 0)
-            overwrite(out, g, node[n], 0);
+            overwrite(out, g, node[n]);
     }
 }
 
@@ -213,6 +220,25 @@ int flm_ngram_check(const flm_ngrams *g, size_t *where)
     return FLM_NGRAM_SOUND;
 }
 
+/* Whether the contexts stand level by level, each linked to one of the level before, and there are at most order - 1
+ * levels: otherwise a chain of links could be as long as there are contexts. */
+static int is_in_levels(const flm_ngrams *g, size_t *where)
+{
+    int32_t first = -1, last = 0;       /* the contexts of the level before are [first, last); -1 before the first */
+    size_t levels = 1;
+    for (size_t h = 0; h < g->contexts; h++) {
+        *where = h;
+        if (g->link[h] >= last) {
+            first = last;
+            last = (int32_t)h;
+            levels++;
+        }
+        if (g->link[h] < first || g->link[h] >= last || levels >= g->order)
+            return 0;
+    }
+    return 1;
+}
+
 int flm_factor_check(const flm_ngrams *g, size_t *where)
 {
     double sum = 0;
@@ -222,6 +248,8 @@ int flm_factor_check(const flm_ngrams *g, size_t *where)
     for (size_t h = 0; h < g->contexts; h++)
         if (g->child[h + 1] < g->child[h])
             return FLM_NGRAM_CHILD;
+    if (!is_in_levels(g, where))
+        return FLM_NGRAM_LINK;
     for (size_t v = 0; v < g->V; v++)
         sum += exp((double)g->logp[v]);
     *where = g->nodes;
@@ -229,9 +257,6 @@ int flm_factor_check(const flm_ngrams *g, size_t *where)
         return FLM_NGRAM_SUM;
     for (size_t h = 0; h < g->contexts; h++) {
         double seen = 0, unseen = 1;
-        *where = h;
-        if (g->link[h] < -1 || g->link[h] >= (int32_t)h)
-            return FLM_NGRAM_LINK;
         for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
             const int32_t w = g->word[c];
             *where = (size_t)c;

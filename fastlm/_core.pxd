@@ -226,7 +226,7 @@ cdef extern from "fastlm.h" nogil:
     size_t flm_factor_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, int64_t *, int32_t *, int32_t *,
                              size_t *, const int32_t *, const int32_t *, const uint64_t *, const int32_t *,
                              const int32_t *, size_t)
-    void flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
+    size_t flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
     void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, size_t, const int64_t *,
                          const int32_t *, const uint8_t *, const size_t *, size_t)
     int flm_factor_check(const flm_ngrams *, size_t *)

@@ -108,7 +108,7 @@ cdef class FactoredNGrams(NGrams):
     def __init__(self, Factors factors not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
                  const int64_t[::1] key not None):
-        cdef size_t where = 0, contexts = <size_t> link.shape[0], slots = 2
+        cdef size_t where = 0, contexts = <size_t> link.shape[0], slots = 2, placed
         cdef int fault
         extent("child", child.shape[0], link.shape[0] + 1)
         extent("logp", logp.shape[0], word.shape[0])
@@ -128,7 +128,9 @@ cdef class FactoredNGrams(NGrams):
             slots *= 2
         self.slot = numpy.empty(slots, numpy.int32)
         with nogil:
-            flm_factor_index(&self.slot[0], slots, &self.key[0] if contexts else NULL, contexts)
+            placed = flm_factor_index(&self.slot[0], slots, &self.key[0] if contexts else NULL, contexts)
+        if placed < contexts:
+            raise ValueError(f"its keys are not those of n-grams, at {placed}: too many of them share a place")
 
     def read_factors(self, int32_t[::1] node not None, int32_t[:, ::1] last not None, int64_t[:, ::1] spelt not None,
                      const int32_t[::1] ids not None, const uint8_t[::1] starts, const size_t[::1] size not None):

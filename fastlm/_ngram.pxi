@@ -165,6 +165,8 @@ cdef class NGrams:
         extent("link", link.shape[0], nodes)
         extent("logp", logp.shape[0], nodes)
         extent("backoff", backoff.shape[0], contexts)
+        if not 1 <= order <= FLM_NGRAM_LENGTH:
+            raise ValueError(f"order = {order}; 1 to {FLM_NGRAM_LENGTH} words were expected")
         self._tables = (word, link, child, logp, backoff)
         self.grams = flm_ngrams(word=&word[0], link=&link[0], child=&child[0], logp=&logp[0], backoff=&backoff[0],
                                 nodes=nodes, contexts=contexts, V=vocab_size, order=order)

@@ -15,8 +15,10 @@ from fastlm import _core
 from fastlm.batch import Batch
 from fastlm.files import modelfile
 from fastlm.generation import sample_ids
-from fastlm.models.base import PrefixModel, check_size
+from fastlm.models.base import PrefixModel
 from fastlm.models.cache import CACHES, CacheModel
+from fastlm.models.initial import limited
+from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, shortened
 from fastlm.prefix_state import PrefixState, name_tokens
 from fastlm.scoring import Score, score_sequences
 from fastlm.text.corpus import Corpus
@@ -212,9 +214,12 @@ class LanguageModel:
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole."""
-        tensors = self._tensors()
-        metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": json.dumps(self.model.config()),
+        """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole.
+        ValueError for a model that could not be loaded again: its options do not build it, or its class has no name.
+        """
+        tensors, config = self._tensors(), json.dumps(self.model.config())
+        check_rebuilt(config, self.model.tensors(), len(self.vocabulary))
+        metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": config,
                     "card": json.dumps(self.card), "history": self.history.to_json()}
         if self.plan is not None:
             metadata["plan"] = self.plan.to_json()
@@ -242,20 +247,17 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     try:
         vocabulary = Vocabulary.from_arrays(tensors["vocabulary/tokens"], tensors["vocabulary/offsets"],
                                             tensors["vocabulary/counts"], metadata["unit"])
-        config = json.loads(metadata["config"])
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
-        check_size(config, weights, len(vocabulary))
-        model = PrefixModel.build(config)
+        model = rebuild(metadata["config"], weights, len(vocabulary))
         model.restore(weights)
         plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
         lm = LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
-                           json.loads(metadata["card"]))
+                           dictionary(metadata["card"], "card"))
         if "adaptive" in metadata:
-            lm.adaptive = CacheModel(len(vocabulary), model,
-                                     **CacheModel.options_from_file("Adaptive", json.loads(metadata["adaptive"])))
+            options = CacheModel.options_from_file("Adaptive", dictionary(metadata["adaptive"], "cache"))
+            with limited({"weights": tensors["adaptive/weights"]}):
+                lm.adaptive = CacheModel(len(vocabulary), model, **options)
             lm.adaptive.use(tensors["adaptive/weights"])
         return lm
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, modelfile.ModelFileError):
-            raise
-        raise modelfile.ModelFileError(f"{path} is damaged: {error}") from error
+    except DAMAGE as error:
+        raise modelfile.ModelFileError(f"{path} is damaged: {shortened(error)}") from error

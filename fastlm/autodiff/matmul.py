@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -57,9 +58,12 @@ def _room() -> Array:
     return room
 
 
-def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """A float32 array of unknown contents on a 64-byte line, where vectors load fastest, and equally every time."""
+def aligned(shape: tuple[int, ...], make: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
+    """A float32 array on a 64-byte line, where vectors load fastest, and equally every time.
+
+    make: np.empty, for unknown contents, or np.zeros.
+    """
     count = math.prod(shape)
-    raw = np.empty(count + 16, np.float32)
+    raw = make(count + 16, np.float32)
     skip = (-raw.ctypes.data // 4) % 16
     return raw[skip: skip + count].reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -12,8 +13,10 @@ import numpy as np
 from fastlm import _core, autodiff
 from fastlm.autodiff import Parameter, Variable
 from fastlm.autodiff.int8 import Int8Parameter
+from fastlm.autodiff.matmul import aligned
 from fastlm.batch import Batch, State
 from fastlm.heads import Head
+from fastlm.models.initial import PER_MODEL, are_zeros, reserve, reserve_parameter, uniform
 
 Array = np.ndarray
 _ROWS = 4096   # read together: a network makes some dozen numbers a row and unit
@@ -48,12 +51,26 @@ class PrefixModel:
     def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
         if not abstract:   # a class that only others are made from has no name in model files
-            for name in vars(cls).get("FILE_NAMES") or (cls.__name__,):
-                PrefixModel.registry[name] = cls
+            cls._register()
+
+    @classmethod
+    def _register(cls) -> None:
+        """Give the class to model files by its names there; ValueError where another file's class has one of them.
+
+        A class that is defined once more in the same file, as in a notebook, takes the place of the older one.
+        """
+        names = vars(cls).get("FILE_NAMES") or (cls.__name__,)
+        for known in (PrefixModel.registry.get(name, cls) for name in names):
+            if _origin(known) != _origin(cls):
+                raise ValueError(f"{cls.__module__}.{cls.__qualname__} has the name of {known.__module__}."
+                                 f"{known.__qualname__}, and a model file holds the name alone; another name was "
+                                 "expected")
+        PrefixModel.registry |= dict.fromkeys(names, cls)
 
     def __init__(self, vocab_size: int, **options: Any) -> None:
         if not isinstance(vocab_size, int | np.integer) or vocab_size < 1:
             raise ValueError(f"vocab_size = {vocab_size!r}; a whole number of at least 1 was expected")
+        reserve(PER_MODEL, f"one more {type(self).__name__}")
         self.vocab_size = int(vocab_size)
         self.options = options
         self.own_parameters: dict[str, Parameter] = {}
@@ -64,8 +81,15 @@ class PrefixModel:
         if name in self.own_parameters:
             raise ValueError(f"parameter {name!r} is there already; every name may be used once")
         array = np.asarray(value)
-        self.own_parameters[name] = Parameter(name, array, array.ndim > 1 if decay is None else decay)
-        return self.own_parameters[name]
+        reserve_parameter(name, array.shape)
+        decay = array.ndim > 1 if decay is None else decay
+        if are_zeros(array):
+            parameter = Parameter(name, np.zeros(()), decay)
+            parameter.value = aligned(array.shape, np.zeros)   # takes memory only where something is written to it
+        else:
+            parameter = Parameter(name, array, decay)
+        self.own_parameters[name] = parameter
+        return parameter
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -264,9 +288,11 @@ class Stepper:
         return self._state
 
 
-def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:
-    """Draws (shape) float32 evenly from -scale to scale."""
-    return rng.uniform(-scale, scale, shape).astype(np.float32)
+def check_sizes(**sizes: Any) -> None:
+    """Raise ValueError for a width, or another size given by its name, that is no whole number of at least 1."""
+    for name, value in sizes.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} = {value!r}; a whole number of at least 1 was expected")
 
 
 def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str, Array],
@@ -309,22 +335,9 @@ def named(**given: dict[str, Any] | None) -> dict[str, Any]:
     return {name: options for name, options in given.items() if options is not None}
 
 
-def check_size(config: Any, weights: Mapping[str, Array], vocab_size: int) -> None:
-    """ValueError where a configuration from a file is not one for the vocabulary and the weights it holds."""
-    if not isinstance(config, dict) or config.get("vocab_size") != vocab_size:
-        raise ValueError(f"its configuration is {config!r}; one for {vocab_size} ids was expected")
-    _check_numbers(config, sum(array.size for array in weights.values()))
+def _origin(cls: type) -> str:
+    """The file that a class was defined in, or where there is none, as in a notebook, its module."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
 
 
-def _check_numbers(config: dict[str, Any], held: int) -> None:
-    """No number of a configuration, those of its parts included, may ask for more than the file's weights."""
-    for name, value in config.items():
-        costs_nothing = isinstance(value, bool) or name in ("seed", "order", "window")
-        if isinstance(value, int) and not costs_nothing and value > max(held, 1):
-            raise ValueError(f"{name} = {value}, with {held} weights in the file")
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict):
-                _check_numbers(inner, held)
-
-
-__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "check_size", "named", "uniform"]
+__all__ = ["Batch", "Parameter", "PrefixModel", "State", "autodiff", "check_sizes", "named", "uniform"]

@@ -12,6 +12,7 @@ from fastlm.autodiff.tape import Tape, Variable, empty
 from fastlm.batch import Batch, Rows, State
 from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
 
 Array = np.ndarray
 _SIZES, _SMALLEST = 16, 3   # as FLM_CACHE_SIZES and FLM_CACHE_SMALL in csrc/counts.h
@@ -52,6 +53,7 @@ class CacheModel(PrefixModel):
             raise ValueError(f"{self.model!r} is for {self.model.vocab_size} ids; one for {vocab_size} was expected")
         if not 1 <= self.window <= _LONGEST:
             raise ValueError(f"window = {self.window}; 1 to {_LONGEST} tokens were expected")
+        reserve(16 * self.window, f"a cache of {self.window} tokens")
         self._cache = self._made()
         self.width = min(self.window, vocab_size)     # of a row: the tokens that a window can hold
         self.weights = np.full((self.highest + 1, _SIZES), 0.05)

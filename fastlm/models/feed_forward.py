@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams
 
 
@@ -30,6 +30,7 @@ class FeedForward(PrefixModel):
                          **named(output=output, ngrams=ngrams))
         if context < 1:
             raise ValueError(f"context = {context}; at least 1 token was expected")
+        check_sizes(width=width, hidden=hidden)
         rng = np.random.default_rng(seed)
         self.context, self.width, self.dropout = context, width, dropout
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))

@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, Stepper, named, uniform
+from fastlm.models.base import PrefixModel, Stepper, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams, embed
 from fastlm.models.lookback import Lookback
 
@@ -34,6 +34,7 @@ class Recurrent(PrefixModel, abstract=True):
                          **named(output=output, ngrams=ngrams, lookback=lookback))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
+        check_sizes(hidden=hidden, width=width)
         if tied and width != hidden:
             raise ValueError(f"width = {width} and hidden = {hidden}; tied embeddings need them equal")
         rng = np.random.default_rng(seed)
@@ -43,10 +44,10 @@ class Recurrent(PrefixModel, abstract=True):
         self.ngrams = NGrams(ngrams, self.parameter)
         for layer in range(layers):
             inputs = width + self.ngrams.width if layer == 0 else hidden
-            gates = np.zeros(self.GATES * hidden, np.float32)
-            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"input{layer}", uniform(rng, (inputs, self.GATES * hidden), 1 / np.sqrt(inputs)))
             self.parameter(f"recurrent{layer}", uniform(rng, (hidden, self.GATES * hidden), scale))
+            gates = np.zeros(self.GATES * hidden, np.float32)
+            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"bias{layer}", gates)
             self.add(layer)
         self.head = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,

@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams
 
 Array = np.ndarray
@@ -34,6 +34,7 @@ class SRU(PrefixModel):
                          **named(output=output, ngrams=ngrams))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
+        check_sizes(hidden=hidden, inner=inner)
         rng = np.random.default_rng(seed)
         self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
         scale = 1 / np.sqrt(hidden)

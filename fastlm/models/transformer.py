@@ -12,6 +12,7 @@ from fastlm.batch import Batch, State
 from fastlm.heads import build as build_head
 from fastlm.models.base import PrefixModel, named
 from fastlm.models.hashed_ngrams import NGrams
+from fastlm.models.initial import normal as normal_draws
 
 Array = np.ndarray
 
@@ -46,10 +47,10 @@ class Transformer(PrefixModel):
         rng = np.random.default_rng(seed)
 
         def normal(shape: tuple[int, ...], scale: float = 0.02) -> Array:
-            return rng.normal(0, scale, shape).astype(np.float32)
+            return normal_draws(rng, shape, scale)
         self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
-        self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
         self.embedding = self.parameter("embedding", normal((vocab_size, width)))
+        self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
         self.ngrams = NGrams(ngrams, self.parameter)
         self.ngrams.project(self.parameter, normal, width)
         inner, last = expansion * width, 0.02 / np.sqrt(2 * layers)   # what adds to the residual starts small: GPT-2

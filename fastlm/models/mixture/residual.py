@@ -11,6 +11,7 @@ from fastlm import autodiff
 from fastlm.autodiff.int8 import Int8Parameter
 from fastlm.autodiff.tape import Parameter, Variable
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import zeros
 from fastlm.models.ngram.kneser_ney import KneserNey
 
 Array = np.ndarray
@@ -46,8 +47,8 @@ class Residual:
                              "networks last were expected")
         for index in self.networks:
             width, vocab_size = parts[index].row_width, parts[index].vocab_size
-            for name, value in zip(_NAMES, (np.zeros((width, vocab_size)), np.zeros(vocab_size),
-                                            np.zeros((width, self.count_models)),
+            for name, value in zip(_NAMES, (zeros((width, vocab_size)), np.zeros(vocab_size),
+                                            zeros((width, self.count_models)),
                                             np.full(self.count_models, 1 / self.count_models)), strict=True):
                 parameter(f"{name}{index}", value)
 

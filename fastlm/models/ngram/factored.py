@@ -12,6 +12,7 @@ from fastlm import _core
 from fastlm.autodiff.tape import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
 from fastlm.models.ngram.kneser_ney import MEMORY, CountedOutput, at_most, estimate_discounts, stream
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
@@ -54,6 +55,7 @@ class Factored(PrefixModel):
         self._factors = _core.Factors(np.array(codes, np.int32), None if letters is None else
                                       np.asarray(letters, np.int32), vocab_size)
         self.head = CountedOutput(self)
+        reserve(8 * vocab_size, f"the tables of {vocab_size} single tokens")
         self._use({"word": np.arange(vocab_size, dtype=np.int32), "link": np.zeros(0, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
                    "logp": np.full(vocab_size, -np.log(vocab_size), np.float32), "key": np.zeros(0, np.int64)})

@@ -13,6 +13,7 @@ from fastlm.autodiff.tape import Variable, empty
 from fastlm.batch import Batch, State
 from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
@@ -54,6 +55,7 @@ class KneserNey(PrefixModel):
         self.head = CountedOutput(self)
         self.counts: Counts | None = None
         self.counted_whole, self.note = True, ""
+        reserve(12 * vocab_size, f"the tables of {vocab_size} single tokens")
         words = np.arange(vocab_size, dtype=np.int32)
         self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
