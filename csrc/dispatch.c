@@ -1,4 +1,4 @@
-/* dispatch.c: which table of kernels serves this processor. */
+/* dispatch.c: which table of kernels serves this processor. Declared in fastlm.h. */
 #include "fastlm.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* sample.c: drawing the next token. One row at a time, so that plain double arithmetic is fast enough. */
+/* sample.c: drawing the next token. Declared in fastlm.h. One row at a time, so that plain double arithmetic is fast
+ * enough. */
 #include "fastlm.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* words.c: splits UTF-8 text into words and numbers them, in a hash table on arrays of the caller. The contract is in
- * fastlm.h. Linear probing at most half full; a slot keeps 32 bits of the hash, so that a miss rarely reads a word. */
-#include "fastlm.h"
+/* words.c: splits UTF-8 text into words and numbers them, in a hash table on arrays of the caller. Declared in words.h.
+ * Linear probing at most half full; a slot keeps 32 bits of the hash, so that a miss rarely reads a word. */
+#include "words.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-"""csrc/fastlm.h as Cython reads it."""
+"""csrc/fastlm.h, words.h and ngram.h as Cython reads them."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -130,6 +130,8 @@ cdef extern from "fastlm.h" nogil:
     int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)
     void flm_top_k(int32_t *, const float *, size_t, size_t)
 
+
+cdef extern from "words.h" nogil:
     ctypedef struct flm_words:
         uint8_t *blob
         size_t *offset
@@ -149,6 +151,8 @@ cdef extern from "fastlm.h" nogil:
     int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
                        size_t *position, size_t n, int32_t newline)
 
+
+cdef extern from "ngram.h" nogil:
     ctypedef struct flm_ngrams:
         const int32_t *word
         const int32_t *link

@@ -1,5 +1,5 @@
 /* test_ngram.c: tries of random texts, in arrays with nothing after them: built, checked, asked, and left out of. */
-#include "fastlm.h"
+#include "ngram.h"
 
 #include "check.h"
 

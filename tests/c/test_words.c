@@ -1,5 +1,5 @@
 /* test_words.c: words and their ids in arrays with nothing after them, enlarged one at a time. */
-#include "fastlm.h"
+#include "words.h"
 
 #include "check.h"
 

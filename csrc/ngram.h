@@ -1,11 +1,12 @@
-/* counts.h: the part of fastlm.h about what is counted: n-grams, caches, and n-grams over factors. */
-#ifndef FASTLM_COUNTS_H
-#define FASTLM_COUNTS_H
+/* ngram.h: the contract of what is counted: n-grams (ngram/), n-grams over factors (ngram/factor.c) and caches (cache.c).
+ * As in fastlm.h every array belongs to the caller, token ids are int32, and outputs come first, sizes last. */
+#ifndef FASTLM_NGRAM_H
+#define FASTLM_NGRAM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* ngram_sort.c, ngram_build.c, ngram_score.c: interpolated modified Kneser-Ney (Chen & Goodman 1999) of any order up to
+/* ngram/sort.c, ngram/build.c, ngram/score.c: interpolated modified Kneser-Ney (Chen & Goodman 1999) of any order up to
  * 127. The n-grams of a text are the nodes of a trie, numbered level after level: node v < V is word v by itself, the
  * children of node h are [child[h], child[h+1]) in the order of their words. link[c] is the n-gram without its oldest
  * word, -1 for a single word. Only the first `contexts` nodes have children, a backoff and a child[]. */
@@ -71,7 +72,7 @@ void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, cons
 /* out[n,v] = log p(v | node[n]): the unigrams times the backoffs, and what has been seen written over them. */
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N);
 
-/* ngram_left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
+/* ngram/left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
  * n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less; and so on. */
 typedef struct flm_ngram_counts {
     const int32_t *count;            /* (nodes) a                                                                     */
@@ -81,7 +82,8 @@ typedef struct flm_ngram_counts {
 
 enum { FLM_NGRAM_NEVER = 128 };
 /* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v,
- * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V). */
+ * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V).
+ */
 size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
                           const int32_t *node, const int32_t *target, size_t N);
 
@@ -109,13 +111,13 @@ void flm_cache_rows(int32_t *word, float *mass, float *left, size_t width, const
                     const int32_t *id, const uint8_t *starts, int32_t *link, int32_t *last, int32_t *slot,
                     double *scratch, size_t first, size_t n);
 
-/* factor.c: n-grams whose context is not the tokens before the next one but `levels` factors of them, the most telling
- * first (factored language models, Bilmes & Kirchhoff 2003): factor k > 0 is the token k places back, 0 the letters of
- * the word being spelt, -1 and -2 the words before it. letter[v] (V) > 0 stands for a letter, equal for those that
- * differ in case alone; 0 ends words; NULL: there are none. A state is last (reach) int32, the tokens read, newest
- * first, -1 for none, and spelt (FLM_SPELT), 0 at first. The tables are those of flm_ngrams, but contexts and n-grams
- * are numbered apart: the children of context h are n-grams [child[h], child[h+1]), the n-grams before V being single
- * tokens, link[h] is the context without its last factor, -1 for none, and nothing is linked but contexts. */
+/* ngram/factor.c: n-grams whose context is not the tokens before the next one but `levels` factors of them, the most
+ * telling first (factored language models, Bilmes & Kirchhoff 2003): factor k > 0 is the token k places back, 0 the
+ * letters of the word being spelt, -1 and -2 the words before it. letter[v] (V) > 0 stands for a letter, equal for
+ * those that differ in case alone; 0 ends words; NULL: there are none. A state is last (reach) int32, the tokens read,
+ * newest first, -1 for none, and spelt (FLM_SPELT), 0 at first. The tables are those of flm_ngrams, but contexts and
+ * n-grams are numbered apart: the children of context h are n-grams [child[h], child[h+1]), the n-grams before V being
+ * single tokens, link[h] is the context without its last factor, -1 for none, and nothing is linked but contexts. */
 typedef struct flm_factors {
     const int32_t *factor;           /* (levels)                                                                      */
     const int32_t *letter;           /* (V) or NULL                                                                   */
@@ -146,7 +148,7 @@ void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_fac
                      const size_t *size, size_t T);
 /* As flm_ngram_check, for such tables. */
 int flm_factor_check(const struct flm_ngrams *g, size_t *where);
-/* ngram_top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the
+/* ngram/top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the
  * lower one; k <= V. falling (V): the words, likeliest first by themselves. Cost: the n-grams after the context and its
  * shorter ones; V once for all N, for scratch: seen (V). */
 void flm_ngram_top(int32_t *word, float *logp, uint32_t *seen, const struct flm_ngrams *g, const int32_t *falling,

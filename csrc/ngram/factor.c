@@ -1,6 +1,6 @@
-/* factor.c: n-grams over factors of the context: tokens at chosen distances, the word being spelt, the words before it.
- * The contract is in counts.h. A context of k factors is known by a 64-bit key that mixes them. */
-#include "fastlm.h"
+/* ngram/factor.c: n-grams over factors of the context: tokens at chosen distances, the word being spelt, the words
+ * before it. Declared in ngram.h. A context of k factors is known by a 64-bit key that mixes them. */
+#include "ngram.h"
 
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* log.h: the natural logarithm in double, the same bits on every processor; the C library's may differ in the last. */
+/* simd/log.h: the natural logarithm in double, the same bits on every processor; the C library's may differ in the
+ * last. */
 #ifndef FLM_LOG_H
 #define FLM_LOG_H
 

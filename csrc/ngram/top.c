@@ -1,6 +1,6 @@
-/* ngram_top.c: the likeliest words after a context, from what has followed it and the likeliest single words. The
- * contract is in counts.h. */
-#include "fastlm.h"
+/* ngram/top.c: the likeliest words after a context, from what has followed it and the likeliest single words. Declared
+ * in ngram.h. */
+#include "ngram.h"
 
 /* The best so far, likeliest first, ties to the lower word. */
 typedef struct best {

@@ -1,8 +1,10 @@
-/* ngram_build.c: the trie of a text's n-grams with interpolated modified Kneser-Ney probabilities, from the sorted
- * n-grams of ngram_sort.c. The contract is in fastlm.h. */
-#include "fastlm.h"
+/* ngram/build.c: the trie of a text's n-grams with interpolated modified Kneser-Ney probabilities, from the sorted
+ * n-grams of ngram/sort.c. Declared in ngram.h. */
+#include "ngram.h"
 
-#include "log.h"
+#include <string.h>
+
+#include "simd/log.h"
 
 void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, size_t first, size_t last, size_t order)
 {

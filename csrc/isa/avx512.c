@@ -1,4 +1,4 @@
-/* isa_avx512.c: the kernels for x86-64 with AVX-512 F, BW, DQ and VL. */
+/* isa/avx512.c: the kernels for x86-64 with AVX-512 F, BW, DQ and VL. Declared in fastlm.h. */
 #if defined __x86_64__
 #if defined __clang__
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
@@ -8,7 +8,7 @@
 #define FLM_AVX512
 #define FLM_NAME "avx512"
 #define FLM_TABLE flm_kernels_avx512
-#include "kernels.h"
+#include "isa/table.inc"
 #if defined __clang__
 #pragma clang attribute pop
 #endif

@@ -1,8 +1,8 @@
-/* ngram_left_out.c: what a trie of n-grams would have said about its own text, had it not seen the token in question.
- * The contract is in fastlm.h. */
-#include "fastlm.h"
+/* ngram/left_out.c: what a trie of n-grams would have said about its own text, had it not seen the token in question.
+ * Declared in ngram.h. */
+#include "ngram.h"
 
-#include "log.h"
+#include "simd/log.h"
 
 enum { FEW = 1024 };               /* words up to which a row of all of them is cheaper than what follows each context */
 

@@ -1,7 +1,7 @@
-/* ngram_score.c: reads, scores and predicts with a trie of n-grams. The contract is in fastlm.h. A state is the node of
- * the longest context that the trie holds. Every token read lengthens it by one and every link followed shortens it by
- * one, so that a token costs two searches on average at most, however long the contexts are. */
-#include "fastlm.h"
+/* ngram/score.c: reads, scores and predicts with a trie of n-grams. Declared in ngram.h. A state is the node of the
+ * longest context that the trie holds. Every token read lengthens it by one and every link followed shortens it by one,
+ * so that a token costs two searches on average at most, however long the contexts are. */
+#include "ngram.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
-/* vec.h: vectors of W floats, W the width of the instruction set being compiled, and the few things that GCC's vector
- * operators do not spell. Loops handle 16 floats at a time as PARTS vectors, so that lane i of 16 meets the same
+/* simd/vec.h: vectors of W floats, W the width of the instruction set being compiled, and the few things that GCC's
+ * vector operators do not spell. Loops handle 16 floats at a time as PARTS vectors, so that lane i of 16 meets the same
  * numbers in the same order whatever W is. */
 #ifndef FLM_VEC_H
 #define FLM_VEC_H
@@ -221,8 +221,8 @@ INLINE reduced reduce(vf x)
 }
 
 /* exp(x) of some vectors, in place, for x in [-inf, 0]; NaN stays NaN. 2^n is 0 where its exponent field would not be
- * positive, and so is the result, below about 2^-126. The polynomial is that of exp_parts. Every step is written for all
- * vectors before the next step: a processor looks about four vectors ahead, and each step waits for the last. */
+ * positive, and so is the result, below about 2^-126. The polynomial is that of exp_parts. Every step is written for
+ * all vectors before the next step: a processor looks about four vectors ahead, and each step waits for the last. */
 INLINE void exp_negative(vf *x, int count)
 {
     reduced e[GROUP];

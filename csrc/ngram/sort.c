@@ -1,7 +1,7 @@
-/* ngram_sort.c: every n-gram of a text in lexicographic order, which is the order of a trie's nodes. The contract is in
- * fastlm.h. Tokens are packed into 64-bit keys, as many as fit, and sorted by radix; only n-grams that agree in all of
+/* ngram/sort.c: every n-gram of a text in lexicographic order, which is the order of a trie's nodes. Declared in
+ * ngram.h. Tokens are packed into 64-bit keys, as many as fit, and sorted by radix; only n-grams that agree in all of
  * them are looked at again, by the tokens after those. */
-#include "fastlm.h"
+#include "ngram.h"
 
 #include <string.h>
 
