@@ -1,5 +1,5 @@
-/* fastlm.h: the contract of the kernels of rows and matrices (simd/), and of drawing ids (sample.c). What is counted is in
- * ngram.h, the word table in words.h.
+/* fastlm.h: the contract of the kernels of rows and matrices (simd/), and of drawing ids (sample.c). What is counted is
+ * in ngram.h, the word table in words.h.
  *
  * Every array belongs to the caller; nothing here allocates, prints, reads files or keeps state. Arrays are float32 in
  * C order, token ids are int32, extents and indices size_t. Reductions run in double; the sums of exponentials in
@@ -12,7 +12,7 @@
  *
  * Packed sequences. The rows of S sequences are laid out time step after time step: step t holds the rows of the first
  * size[t] sequences, size[0] >= size[1] >= ..., and N = sum of size. `starts` (N) or NULL flags the rows before which a
- * new document begins: what came earlier in that lane is forgotten before the row is read. */
+ * new document begins: what came earlier in that sequence is forgotten before the row is read. */
 #ifndef FASTLM_H
 #define FASTLM_H
 
@@ -44,14 +44,14 @@ typedef struct flm_strided {
 } flm_strided;
 enum { FLM_ROOM = 1 << 16 };         /* floats that dense_product packs in */
 
-/* Attention of H heads of D over S packed sequences. Lane s sees the entries of its past and then its own rows,
+/* Attention of H heads of D over S packed sequences. Sequence s sees the entries of its past and then its own rows,
  * numbered from 0: row n of step t is key length[s] + t. */
 typedef struct flm_attention {
     const float *qkv;                /* (N,3HD): queries, keys and values, head after head                            */
     const float *past;               /* (S,L,2HD): keys and values of earlier rows, oldest first                      */
     const float *slope;              /* (H): what a key loses for each row that lies between it and the query         */
     const int64_t *length;           /* (S): entries of the past, up to L                                             */
-    const int64_t *first;            /* (N): the first key that a row sees; never falling along a lane                */
+    const int64_t *first;            /* (N): the first key that a row sees; never falling along a sequence            */
     const int64_t *offset;           /* (T+1): the first row of every step                                            */
     size_t T, S, L, H, D;
 } flm_attention;
@@ -190,7 +190,7 @@ typedef struct flm_kernels {
                       const flm_matrix *recurrent, const float *bias, const float *h_prev, const float *c_prev,
                       size_t S, size_t H);
 
-    /* simd/gru.inc: gates in the order r z n, as PyTorch's, the reset gate taken after the product (Cho et al. 2014)  */
+    /* simd/gru.inc: gates in the order r z n, as PyTorch's, the reset gate taken after the product (Cho et al. 2014) */
     /* As lstm_forward, with h = n + z*(h_prev - n), r z = sigmoid(sums), n = tanh(input + r*m) and
      * m = h_prev u + bias (H). gates: panels of r z n; kept: panels of N rows, of which the third gate becomes m. */
     void (*gru_forward)(float *h, float *gates, float *kept, float *h_prev, const float *packed, const float *bias,
@@ -211,7 +211,7 @@ typedef struct flm_kernels {
     void (*rms_norm)(float *out, float *scale, const float *x, size_t N, size_t D);
     void (*rms_norm_back)(float *dx, const float *dout, const float *out, const float *scale, size_t N, size_t D);
     /* A layer along packed sequences. gates (N,3H): f x r, of which f and r go through the sigmoid in place;
-     * c = f*c_prev + (1-f)*x; h = r*c.  h, c (N,H), assigned; carry (S,H) in and out: c of every lane */
+     * c = f*c_prev + (1-f)*x; h = r*c.  h, c (N,H), assigned; carry (S,H) in and out: c of every sequence */
     void (*sru_forward)(float *h, float *c, float *gates, float *carry, const uint8_t *starts, const size_t *size,
                         size_t T, size_t H);
     /* gates become the gradient of what they were before the sigmoids, assigned. dc (S,H) is zero on entry, scratch on
@@ -236,7 +236,7 @@ typedef struct flm_kernels {
 
     /* simd/attention.inc: Vaswani et al. 2017; penalties on distance: ALiBi, Press et al. 2022 --------------------- */
     /* first (N) as attention asks for it, with documents forgotten where they start and `window` keys at most (0: all);
-     * kept (S): how many entries of a lane what follows it may see, its past among them.  length (S) */
+     * kept (S): how many entries of a sequence what follows it may see, its past included.  length (S) */
     void (*attention_spans)(int64_t *first, int64_t *kept, const int64_t *length, const uint8_t *starts,
                             const size_t *size, size_t T, size_t S, size_t window);
     size_t (*attention_scratch)(const flm_attention *a);                                   /* floats of scratch    */
@@ -246,7 +246,7 @@ typedef struct flm_kernels {
     /* dqkv (N,3HD); the past gets no gradient */
     void (*attention_backward)(float *dqkv, float *scratch, const float *dout, const float *out, const float *log_sum,
                                const flm_attention *a);
-    /* after (S,longest,2HD): the last kept[s] entries of every lane, zeros after them */
+    /* after (S,longest,2HD): the last kept[s] entries of every sequence, zeros after them */
     void (*attention_carry)(float *after, const int64_t *kept, size_t longest, const flm_attention *a);
 
     /* simd/matrix.inc and simd/int8.inc: few rows ------------------------------------------------------------------ */

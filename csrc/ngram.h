@@ -1,5 +1,6 @@
-/* ngram.h: the contract of what is counted: n-grams (ngram/), n-grams over factors (ngram/factor.c) and caches (cache.c).
- * As in fastlm.h every array belongs to the caller, token ids are int32, and outputs come first, sizes last. */
+/* ngram.h: the contract of what is counted: n-grams (ngram/), n-grams over factors (ngram/factor.c) and caches
+ * (cache.c). As in fastlm.h every array belongs to the caller, token ids are int32, and outputs come first, sizes last.
+ */
 #ifndef FASTLM_NGRAM_H
 #define FASTLM_NGRAM_H
 

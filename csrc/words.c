@@ -9,7 +9,9 @@ static inline int is_space(uint8_t c)
     return c == ' ' || (uint8_t)(c - '\t') <= '\r' - '\t';
 }
 
-static inline uint64_t mix(uint64_t x)
+/* One step of the hash of a word. It is not mix64 of simd/hash.h, whose values files depend on: nothing outside the
+ * table depends on these, so that they may change. */
+static inline uint64_t hash_step(uint64_t x)
 {
     x ^= x >> 32;
     x *= UINT64_C(0x9E3779B97F4A7C15);
@@ -19,17 +21,17 @@ static inline uint64_t mix(uint64_t x)
 }
 
 /* The hash decides where a word lies in `slot` and nothing else: ids and files do not depend on it. */
-static inline uint64_t hash(const uint8_t *word, size_t length)
+static inline uint64_t hash_word(const uint8_t *word, size_t length)
 {
-    uint64_t h = mix(length), block;
+    uint64_t h = hash_step(length), block;
     for (; length >= sizeof block; length -= sizeof block, word += sizeof block) {
         memcpy(&block, word, sizeof block);
-        h = mix(h ^ block);
+        h = hash_step(h ^ block);
     }
     block = 0;
     for (size_t i = 0; i < length; i++)
         block |= (uint64_t)word[i] << (8 * i);
-    return mix(h ^ block);
+    return hash_step(h ^ block);
 }
 
 static inline uint64_t entry(uint64_t h, size_t id)
@@ -61,7 +63,7 @@ size_t flm_words_index(flm_words *w)
         const size_t length = w->offset[id + 1] - w->offset[id];
         if (length == 0)
             continue;
-        const uint64_t h = hash(word, length);
+        const uint64_t h = hash_word(word, length);
         const size_t s = probe(w, word, length, h);
         if (w->slot[s])
             return id;
@@ -71,7 +73,7 @@ size_t flm_words_index(flm_words *w)
 }
 
 /* One walk for both uses; `learn` is a constant wherever it is inlined, and without it the table is only read. */
-static inline int walk(flm_words *w, int learn, int32_t *id, size_t *written, size_t N, const uint8_t *text,
+static inline int read_words(flm_words *w, int learn, int32_t *id, size_t *written, size_t N, const uint8_t *text,
                        size_t *position, size_t n, int32_t newline)
 {
     size_t at = *position, out = *written;
@@ -94,7 +96,7 @@ static inline int walk(flm_words *w, int learn, int32_t *id, size_t *written, si
         while (end < n && !is_space(text[end]))
             end++;
         const size_t length = end - at;
-        const uint64_t h = hash(text + at, length);
+        const uint64_t h = hash_word(text + at, length);
         const size_t s = probe(w, text + at, length, h);
         if (w->slot[s]) {
             id[out++] = (int32_t)((w->slot[s] & UINT64_C(0xFFFFFFFF)) - 1);
@@ -125,12 +127,12 @@ static inline int walk(flm_words *w, int learn, int32_t *id, size_t *written, si
 int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                     size_t n, int32_t newline)
 {
-    return walk(w, 1, id, written, N, text, position, n, newline);
+    return read_words(w, 1, id, written, N, text, position, n, newline);
 }
 
 int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                    size_t n, int32_t newline)
 {
     flm_words view = *w;
-    return walk(&view, 0, id, written, N, text, position, n, newline);
+    return read_words(&view, 0, id, written, N, text, position, n, newline);
 }

@@ -121,8 +121,8 @@ def test_no_path_of_one_machine():
     """Absolute paths that exist on every system (/dev/full, /proc, /usr/bin/env) are none."""
     folders = "home|root|work|farm|Users|tmp|opt"
     machine = re.compile(rf"(?<![\w.~$}}<:/])/(?:{folders})/\w")
-    found = [f"{path}: {line.strip()}" for path in tracked()
-             if path.suffix in {".py", ".pyx", ".pyi", ".c", ".h", ".md", ".toml", ".in", ".sh", ""}
+    suffixes = {".py", ".pyx", ".pyi", ".pxd", ".pxi", ".c", ".h", ".inc", ".md", ".toml", ".in", ".sh", ""}
+    found = [f"{path}: {line.strip()}" for path in tracked() if path.suffix in suffixes
              for line in text_of(path).splitlines() if machine.search(line)]
     assert found == []
 

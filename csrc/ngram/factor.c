@@ -4,19 +4,14 @@
 
 #include <string.h>
 
-static inline uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return x ^ (x >> 31);
-}
+#include "simd/hash.h"
 
 /* The key of a context with its k-th factor added, k from 0. */
 static inline uint64_t lengthen(uint64_t key, const flm_factors *f, const int32_t *last, const int64_t *spelt, size_t k)
 {
     const int32_t which = f->factor[k];
     const uint64_t value = which > 0 ? (uint64_t)(int64_t)last[which - 1] + 2 : (uint64_t)spelt[-which];
-    return mix((key ^ value) + (k + 1) * UINT64_C(0x9E3779B97F4A7C15));
+    return mix64((key ^ value) + (k + 1) * GOLDEN_GAMMA);
 }
 
 static inline void forget(const flm_factors *f, int32_t *last, int64_t *spelt)
@@ -34,7 +29,7 @@ static inline void read_on(const flm_factors *f, int32_t *last, int64_t *spelt, 
         last[0] = token;
     const int32_t letter = f->letter ? f->letter[token] : 0;
     if (letter > 0)
-        spelt[0] = (int64_t)mix((uint64_t)spelt[0] + (uint64_t)letter * UINT64_C(0x9E3779B97F4A7C15));
+        spelt[0] = (int64_t)mix64((uint64_t)spelt[0] + (uint64_t)letter * GOLDEN_GAMMA);
     else if (spelt[0] != 0) {
         memmove(spelt + 1, spelt, (FLM_SPELT - 1) * sizeof *spelt);
         spelt[0] = 0;

@@ -4,7 +4,8 @@
 
 #include "simd/log.h"
 
-enum { FEW = 1024 };               /* words up to which a row of all of them is cheaper than what follows each context */
+/* Words: up to so many in the vocabulary, a row of all of them is cheaper than what follows each context. */
+enum { DENSE_ROW = 1024 };
 
 /* One context of a row, its target left out. */
 typedef struct without {
@@ -143,7 +144,7 @@ size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_n
         if (m == FLM_NGRAM_NEVER)
             return i;
         nats[i] = nats_of(g, n, path, m);
-        if (out && g->V <= FEW)
+        if (out && g->V <= DENSE_ROW)
             dense_row_of(out + i * g->V, scratch, g, n, path, m);
         else if (out)
             row_of(out + i * g->V, scratch, scratch + g->V, g, n, path, m);

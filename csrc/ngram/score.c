@@ -40,15 +40,15 @@ static inline int32_t settle(const flm_ngrams *g, int32_t c)
     return c;
 }
 
-/* One part of a text, read in turns with the others: what a turn needs was asked for in the turn before it, so that the
- * waits for memory overlap. */
-typedef struct lane {
+/* Reads one part of a text, in turns with the readers of the others: what a turn needs was asked for in the turn before
+ * it, so that the waits for memory overlap. */
+typedef struct reader {
     const int32_t *id, *end;
     double *nats, cost;
     int32_t h;                      /* where to look for id[0]: a node, perhaps without children, or -1               */
     const int32_t *from;            /* the words of its children, or NULL: not yet known                              */
     size_t n;
-} lane;
+} reader;
 
 static inline void expect(const flm_ngrams *g, int32_t h)
 {
@@ -61,7 +61,7 @@ static inline void expect(const flm_ngrams *g, int32_t h)
     }
 }
 
-static inline void take_turn(lane *l, const flm_ngrams *g)
+static inline void take_turn(reader *l, const flm_ngrams *g)
 {
     int32_t c = l->id[0];
     if (l->from) {
@@ -95,29 +95,29 @@ static inline void take_turn(lane *l, const flm_ngrams *g)
     expect(g, l->h = c);
 }
 
-#define PARTS 8u
+#define READERS 8u                  /* parts of a text that are read in turns: as many waits for memory overlap */
 #define SHORT 1000u                 /* tokens that are not worth cutting up */
 
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n)
 {
-    const size_t parts = n < SHORT || n < PARTS * g->order ? 1 : PARTS;
-    lane lanes[PARTS];
+    const size_t parts = n < SHORT || n < READERS * g->order ? 1 : READERS;
+    reader readers[READERS];
     for (size_t p = 0; p < parts; p++) {
         const size_t first = n * p / parts;
         double unused = 0;
         int32_t h = p ? -1 : *state;        /* no context is longer than the order - 1 tokens before it */
         for (size_t i = p ? first - (g->order - 1) : first; i < first; i++)
             h = settle(g, seek(g, h, id[i], &unused));
-        lanes[p] = (lane){.id = id + first, .end = id + n * (p + 1) / parts, .nats = nats + first, .h = h};
+        readers[p] = (reader){.id = id + first, .end = id + n * (p + 1) / parts, .nats = nats + first, .h = h};
     }
     size_t live = n ? parts : 0;
     while (live)
         for (size_t p = 0; p < live; p++) {
-            take_turn(&lanes[p], g);
-            if (lanes[p].id == lanes[p].end) {
-                if (lanes[p].end == id + n)
-                    *state = settle(g, lanes[p].h);
-                lanes[p--] = lanes[--live];
+            take_turn(&readers[p], g);
+            if (readers[p].id == readers[p].end) {
+                if (readers[p].end == id + n)
+                    *state = settle(g, readers[p].h);
+                readers[p--] = readers[--live];
             }
         }
 }

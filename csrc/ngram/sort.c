@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define FEW 40u                     /* so many are sorted by insertion */
+#define INSERTION_SORTED 40u        /* fewer keys than these are sorted by insertion, which is faster than by radix */
 
 void flm_ngram_spans(uint8_t *span, const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n)
 {
@@ -103,7 +103,7 @@ static void sort_many(const sorter *s, uint64_t *key, int32_t *position, size_t 
 void flm_sort_keys(uint64_t *key, int32_t *value, uint64_t *spare_key, int32_t *spare, size_t n, unsigned bytes)
 {
     const sorter s = {.spare_key = spare_key, .spare = spare};
-    if (n < FEW)
+    if (n < INSERTION_SORTED)
         sort_few(key, value, n);
     else
         sort_many(&s, key, value, n, bytes);
@@ -115,7 +115,7 @@ static void sort_from(const sorter *s, int32_t *position, uint8_t *shared, uint6
     const size_t left = s->order - depth, fit = 64 / s->bits, tokens = left < fit ? left : fit;
     for (size_t i = 0; i < n; i++)
         key[i] = key_of(s, (size_t)position[i], depth, tokens);
-    if (n < FEW)
+    if (n < INSERTION_SORTED)
         sort_few(key, position, n);
     else
         sort_many(s, key, position, n, (unsigned)((tokens * s->bits + 7) / 8));

@@ -26,6 +26,8 @@
 #define UNROLL8 _Pragma("GCC unroll 8")
 #define GROUP 4                                          /* vectors worked on side by side where that is faster */
 
+INLINE size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
 typedef uint32_t vu __attribute__((vector_size(W * 4)));
@@ -130,7 +132,8 @@ INLINE void transpose_square(float *out, size_t width, const float *in, size_t s
         pair[n] = _mm512_unpacklo_ps(row[n], row[n + 1]);
         pair[n + 1] = _mm512_unpackhi_ps(row[n], row[n + 1]);
     }
-    for (size_t n = 0; n < 16; n += 4)                        /* row[n + c], quarter q: column 4q + c of rows n to n + 3 */
+    /* Now quarter q of row[n + c] is column 4q + c of rows n to n + 3. */
+    for (size_t n = 0; n < 16; n += 4)
         for (size_t c = 0; c < 4; c += 2) {
             const __m512d low = (__m512d)pair[n + c / 2], high = (__m512d)pair[n + 2 + c / 2];
             row[n + c] = (__m512)_mm512_unpacklo_pd(low, high);
