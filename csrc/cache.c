@@ -4,6 +4,17 @@
 
 #include <math.h>
 
+size_t flm_cache_running(double *running, const double *decay, size_t window)
+{
+    running[0] = 0;
+    for (size_t k = 0; k < window; k++) {
+        if (!(decay[k] >= 0 && decay[k] <= 1))
+            return k;
+        running[k + 1] = running[k] + decay[k];
+    }
+    return window;
+}
+
 /* Chains position t; returns where its document begins. */
 static inline size_t enter(const int32_t *id, const uint8_t *starts, int32_t *link, int32_t *last, size_t t,
                            size_t origin)
@@ -88,7 +99,7 @@ static double shares(double *share, const double *s, const flm_cache *c, const d
         if (!(s[m] > 0))
             continue;
         frexp(s[m], &exponent);
-        exponent += FLM_CACHE_SMALL;
+        exponent += FLM_CACHE_SHIFT;
         const double w = weight[m * FLM_CACHE_SIZES + (size_t)(exponent < 0 ? 0 : exponent < FLM_CACHE_SIZES ? exponent
                                                                                            : FLM_CACHE_SIZES - 1)];
         share[m] = left * w / s[m];

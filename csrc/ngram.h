@@ -30,6 +30,11 @@ enum { FLM_NGRAM_SOUND, FLM_NGRAM_CHILD, FLM_NGRAM_WORD, FLM_NGRAM_LINK, FLM_NGR
 void flm_ngram_spans(uint8_t *span, const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n);
 /* position (n) = the positions of the text by their token, ascending; those of word v are [begin[v], begin[v+1]). */
 void flm_ngram_group(int32_t *position, size_t *begin, const int32_t *id, size_t n, size_t V);
+/* cut (tasks+1): the words of task t are [cut[t], cut[t+1]), which begin about n / tasks of the n positions: cut[t] is the
+ * first v with begin[v] >= n t / tasks. */
+void flm_ngram_cuts(size_t *cut, const size_t *begin, size_t V, size_t tasks);
+/* The positions of the word that has most, among the words [first, last): `most` of flm_ngram_sort. */
+size_t flm_ngram_largest_group(const size_t *begin, size_t first, size_t last);
 /* Sorts the n-grams of words [first, last) by the tokens after the first. rank: where each position went; shared[r]:
  * first tokens that the r-th n-gram has in common with the one before it, 0 at begin[v]; reach[r] = span[position[r]].
  * Scratch: key (2*most), spare (most), `most` the largest group. Cost about n * order * log2(V) / 8 bytes moved. */
@@ -39,6 +44,15 @@ void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *
 /* size[k] (order+1) = nodes of level k, n-grams of k words, that the ranks [first, last) begin. */
 void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, size_t first, size_t last,
                      size_t order);
+/* The highest order, from 2 to `order`, for which the rest of counting n tokens takes at most `memory` bytes, or the lower
+ * of 2 and `order` where none does. nodes[k] (order+1): n-grams of up to k words. With k words, in bytes:
+ *     numbering:  24 n (the text and its position, rank, node and above: 4 each; the flags) + 16 nodes[k] (word, link,
+ *                 child, count);
+ *     estimating: 24 nodes[k] (the same, logp and backoff) + 8 (nodes[k-1] - nodes[k-3]) (the probabilities of two
+ *                 levels in double). */
+size_t flm_ngram_order_within(const size_t *nodes, size_t n, size_t order, double memory);
+/* count[id[i]]++ (V) for every token that is predicted, starts[i] == 0: the counts of order 1. */
+void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *starts, size_t n);
 /* Numbers the nodes of level k >= 2 from `next` on: word, link, child of the level above, node[r] of every rank, and
  * count (zero at first): how often an n-gram of level `order` occurs, of how many n-grams one longer a shorter one is
  * the suffix, plus how often it begins. above: node[] of level k-1 (unused for k = 2). Adds to count atomically. */
@@ -92,7 +106,8 @@ size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_n
  * agree(j, t) the tokens before j that equal the last ones up to t, a_m(w) = the sum of decay[t - j] over the positions
  * j <= t of the window with id[j] = w and agree(j, t) >= m, and S_m = the sum of a_m over w:
  *     p_m = (1 - weight_m) p_m-1 + weight_m a_m / S_m,   m = lowest .. orders - 1, p_lowest-1 the model's own,
- * weight_m = weight[m, size of S_m], the size being log2 S_m in steps of 1, and 0 where S_m is 0. Nothing before the
+ * weight_m = weight[m, size of S_m], and 0 where S_m is 0. The size is e + FLM_CACHE_SHIFT with 2^(e-1) <= S_m < 2^e, but
+ * at least 0 and less than FLM_CACHE_SIZES. Nothing before the
  * last token with starts != 0 counts (starts may be NULL). Scratch: link (n); last, slot (V), of any content. */
 typedef struct flm_cache {
     const double *decay;             /* (window) the weight of an age of 0, 1, ... tokens                             */
@@ -100,7 +115,10 @@ typedef struct flm_cache {
     size_t window, lowest, orders;
 } flm_cache;
 
-enum { FLM_CACHE_ORDERS = 32, FLM_CACHE_SIZES = 16, FLM_CACHE_SMALL = 3 };
+enum { FLM_CACHE_ORDERS = 32, FLM_CACHE_SIZES = 16, FLM_CACHE_SHIFT = 3 };
+/* running[k] (window+1) = the sum of the first k of decay (window), in their order. Returns window, or the first k whose
+ * decay[k] is not within [0, 1]. */
+size_t flm_cache_running(double *running, const double *decay, size_t window);
 /* For t = first .. n-1: total[t-first,m] = S_m and count[t-first,m] = a_m(target[t-first]) (n-first,orders), 0 below
  * the lowest order; count 0 where the target is -1. Cost: the occurrences of id[t] and of the target in the window. */
 void flm_cache_counts(double *total, double *count, const flm_cache *c, const int32_t *id, const uint8_t *starts,
@@ -141,6 +159,8 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
                          int64_t *context, int32_t *child, int32_t *link, size_t *contexts, const int32_t *above,
                          const int32_t *item, const uint64_t *sorted, const int32_t *position, const int32_t *id,
                          size_t m);
+/* How many slots the hash table of so many contexts gets: the least power of two that leaves half of them free. */
+size_t flm_factor_slots(size_t contexts);
 /* slot: a hash table of the contexts' keys; slots: a power of two above contexts. */
 void flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts);
 /* node[n] = the longest context known after row n's token, -1 for none; states of the sequences in and out. */

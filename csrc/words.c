@@ -55,6 +55,14 @@ static inline size_t probe(const flm_words *w, const uint8_t *word, size_t lengt
     return s;
 }
 
+size_t flm_words_slots(size_t size)
+{
+    size_t slots = 16;
+    while (slots <= 4 * size)
+        slots *= 2;
+    return slots;
+}
+
 size_t flm_words_index(flm_words *w)
 {
     memset(w->slot, 0, w->slots * sizeof *w->slot);

@@ -145,6 +145,7 @@ cdef extern from "words.h" nogil:
         FLM_WORDS_SLOTS_FULL
         FLM_WORDS_BLOB_FULL
 
+    size_t flm_words_slots(size_t)
     size_t flm_words_index(flm_words *w)
     int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                         size_t n, int32_t newline)
@@ -171,6 +172,10 @@ cdef extern from "ngram.h" nogil:
 
     void flm_ngram_spans(uint8_t *, const int32_t *, const uint8_t *, int32_t, size_t, size_t)
     void flm_ngram_group(int32_t *, size_t *, const int32_t *, size_t, size_t)
+    void flm_ngram_cuts(size_t *, const size_t *, size_t, size_t)
+    size_t flm_ngram_largest_group(const size_t *, size_t, size_t)
+    size_t flm_ngram_order_within(const size_t *, size_t, size_t, double)
+    void flm_ngram_count_words(int32_t *, const int32_t *, const uint8_t *, size_t)
     void flm_ngram_sort(int32_t *, int32_t *, uint8_t *, uint8_t *, uint64_t *, int32_t *, const int32_t *,
                         const uint8_t *, const size_t *, size_t, size_t, size_t, size_t, size_t)
     void flm_ngram_sizes(size_t *, const uint8_t *, const uint8_t *, size_t, size_t, size_t)
@@ -205,8 +210,9 @@ cdef extern from "ngram.h" nogil:
     enum:
         FLM_CACHE_ORDERS
         FLM_CACHE_SIZES
-        FLM_CACHE_SMALL
+        FLM_CACHE_SHIFT
 
+    size_t flm_cache_running(double *, const double *, size_t)
     void flm_cache_counts(double *, double *, const flm_cache *, const int32_t *, const uint8_t *, const int32_t *,
                           int32_t *, int32_t *, size_t, size_t)
     void flm_cache_rows(int32_t *, float *, float *, size_t, const flm_cache *, const double *, const int32_t *,
@@ -230,6 +236,7 @@ cdef extern from "ngram.h" nogil:
     size_t flm_factor_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, int64_t *, int32_t *, int32_t *,
                              size_t *, const int32_t *, const int32_t *, const uint64_t *, const int32_t *,
                              const int32_t *, size_t)
+    size_t flm_factor_slots(size_t)
     void flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
     void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, size_t, const int64_t *,
                          const int32_t *, const uint8_t *, const size_t *, size_t)

@@ -62,6 +62,8 @@ cdef _Flat flat(object array, str name, bint write):
     cdef _Flat view = _Flat.__new__(_Flat)
     PyObject_GetBuffer(array, &view.buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if write else 0))
     if view.buffer.format[0] != c'f' or view.buffer.format[1] != 0:
+        if <size_t> view.buffer.buf % sizeof(float):
+            raise ValueError(f"{name} does not begin at a multiple of {sizeof(float)} bytes in memory")
         raise ValueError(f"{name} has dtype {array.dtype}, expected float32")
     view.at = <float *> view.buffer.buf
     view.n = <size_t> view.buffer.len // sizeof(float)
@@ -115,6 +117,8 @@ cdef int packed_sequences(const size_t[::1] size, const uint8_t[::1] starts, Py_
         raise ValueError(f"size[{t}] = {size[t]} is more than the {size[t - 1] if t else S} sequences before it")
     if total != <size_t> N:
         raise ValueError(f"size adds up to {total} rows, expected {N}")
+    if T and size[0] > total:                               # the sum did not fit 64 bits
+        raise ValueError(f"size[0] = {size[0]} is more than the {N} rows there are")
     if starts is not None:
         extent("starts", starts.shape[0], N)
     return 0

@@ -14,6 +14,27 @@ void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, 
             size[k]++;
 }
 
+/* Bytes that numbering and estimating take at most; see ngram.h. */
+static double bytes_of(const size_t *nodes, size_t n, size_t order)
+{
+    const double all = (double)nodes[order], two = (double)(nodes[order - 1] - nodes[order > 3 ? order - 3 : 0]);
+    const double numbering = 24 * (double)n + 16 * all, estimating = 24 * all + 8 * two;
+    return numbering > estimating ? numbering : estimating;
+}
+
+size_t flm_ngram_order_within(const size_t *nodes, size_t n, size_t order, double memory)
+{
+    while (order > 2 && bytes_of(nodes, n, order) > memory)
+        order--;
+    return order;
+}
+
+void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *starts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        count[id[i]] += !starts[i];
+}
+
 void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node,
                       const int32_t *above, size_t next, const int32_t *id, const int32_t *position,
                       const int32_t *rank, const uint8_t *shared, const uint8_t *reach, const size_t *begin,

@@ -92,6 +92,14 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
     return grams;
 }
 
+size_t flm_factor_slots(size_t contexts)
+{
+    size_t slots = 2;
+    while (slots < 2 * contexts)
+        slots *= 2;
+    return slots;
+}
+
 void flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts)
 {
     for (size_t s = 0; s < slots; s++)

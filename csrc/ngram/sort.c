@@ -32,6 +32,26 @@ void flm_ngram_group(int32_t *position, size_t *begin, const int32_t *id, size_t
     begin[0] = 0;
 }
 
+void flm_ngram_cuts(size_t *cut, const size_t *begin, size_t V, size_t tasks)
+{
+    size_t v = 0;
+    for (size_t t = 0; t < tasks; t++) {
+        while (begin[v] < begin[V] * t / tasks)
+            v++;
+        cut[t] = v;
+    }
+    cut[tasks] = V;
+}
+
+size_t flm_ngram_largest_group(const size_t *begin, size_t first, size_t last)
+{
+    size_t most = 0;
+    for (size_t v = first; v < last; v++)
+        if (begin[v + 1] - begin[v] > most)
+            most = begin[v + 1] - begin[v];
+    return most;
+}
+
 typedef struct sorter {
     const int32_t *id;
     const uint8_t *span;

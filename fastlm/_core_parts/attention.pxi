@@ -81,7 +81,7 @@ cdef class Attention:
     cdef Py_ssize_t N
     cdef object _held
 
-    def __init__(self, const float[:, ::1] qkv not None, const float[:, :, ::1] past not None,
+    def __cinit__(self, const float[:, ::1] qkv not None, const float[:, :, ::1] past not None,
                  const float[::1] slope not None, const int64_t[::1] length not None,
                  const int64_t[::1] first not None, const int64_t[::1] offset not None):
         cdef Py_ssize_t N = qkv.shape[0], S = length.shape[0], T = offset.shape[0] - 1, H = slope.shape[0], s
@@ -95,12 +95,12 @@ cdef class Attention:
         for s in range(S):
             if not 0 <= length[s] <= past.shape[1]:
                 raise ValueError(f"length[{s}] = {length[s]} is outside the past of {past.shape[1]}")
+        self.N = N
         self._check_spans(length, first, offset, T, S)
         self.of.qkv, self.of.past, self.of.slope = &qkv[0, 0], &past[0, 0, 0], &slope[0]
         self.of.length, self.of.first, self.of.offset = &length[0], &first[0], &offset[0]
         self.of.T, self.of.S, self.of.L = <size_t> T, <size_t> S, <size_t> past.shape[1]
         self.of.H, self.of.D = <size_t> H, <size_t> D
-        self.N = N
         self._held = qkv, past, slope, length, first, offset
 
     cdef int _check_spans(self, const int64_t[::1] length, const int64_t[::1] first, const int64_t[::1] offset,
@@ -109,6 +109,8 @@ cdef class Attention:
         cdef int64_t lowest
         for t in range(T):
             rows = offset[t + 1] - offset[t]
+            if offset[t + 1] > self.N:
+                raise ValueError(f"offset[{t + 1}] = {offset[t + 1]} is beyond the {self.N} rows")
             if not 0 <= rows <= before:
                 raise ValueError(f"step {t} has {rows} rows, expected at most the {before} before it")
             before = rows

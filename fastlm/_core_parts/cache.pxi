@@ -1,9 +1,14 @@
 # Part of _core.pyx: the cache of what a text has just said.
 
+CACHE_ORDERS = FLM_CACHE_ORDERS     # contexts of fewer tokens than these
+CACHE_SIZES = FLM_CACHE_SIZES       # sizes of S, as weights are chosen by
+CACHE_SHIFT = FLM_CACHE_SHIFT       # what the binary exponent of S gains to be its size
+
 
 cdef class Cache:
-    """What followed earlier, in the last `window` tokens, the contexts of `lowest` to `orders` - 1 tokens that stand
-    before the next one; an age of k tokens weighs exp(-k / memory). Read only: any number of threads may ask it.
+    """What followed earlier, in the last tokens, the contexts of `lowest` to `orders` - 1 tokens that stand before the
+    next one. decay (window,) float64: the weight of an age of 0, 1, ... tokens. Read only: any number of threads may
+    ask it.
 
     ids (n,) int32 is a text from its beginning or from a window before `first` on; starts (n,) uint8 or None: 1 where
     a document begins.
@@ -13,13 +18,17 @@ cdef class Cache:
     cdef object _tables
     cdef readonly size_t vocab_size
 
-    def __init__(self, size_t vocab_size, size_t window, double memory, size_t lowest, size_t orders):
-        if not 1 <= window < 2**31 or not memory > 0 or not lowest < orders <= FLM_CACHE_ORDERS:
-            raise ValueError(f"a cache of {window} tokens, memory {memory} and contexts of {lowest} to less than "
-                             f"{orders} tokens was asked for; at least 1 token, a memory above 0 and contexts of less "
-                             f"than {FLM_CACHE_ORDERS} were expected")
-        cdef double[::1] decay = numpy.exp(numpy.arange(window) / -memory)
-        cdef double[::1] running = numpy.append(0.0, numpy.cumsum(decay))
+    def __cinit__(self, size_t vocab_size, const double[::1] decay not None, size_t lowest, size_t orders):
+        cdef size_t window = <size_t> decay.shape[0], k
+        cdef double[::1] running = numpy.empty(window + 1)
+        if not 1 <= window < 2**31:
+            raise ValueError(f"decay has {window} elements, expected 1 to 2^31 - 1")
+        if not lowest < orders <= FLM_CACHE_ORDERS:
+            raise ValueError(f"orders = {orders}, expected {lowest + 1} to {FLM_CACHE_ORDERS}")
+        with nogil:
+            k = flm_cache_running(&running[0], &decay[0], window)
+        if k < window:
+            raise ValueError(f"decay[{k}] = {decay[k]:g}, expected 0 to 1")
         self._tables, self.vocab_size = (decay, running), vocab_size
         self.cache = flm_cache(decay=&decay[0], running=&running[0], window=window, lowest=lowest, orders=orders)
 

@@ -1,5 +1,7 @@
 # Part of _core.pyx: n-grams over factors of the context.
 
+SPELT_WORDS = FLM_SPELT     # the word being spelt and those before it: factors 0, -1, ...
+
 
 cdef class Factors:
     """What n-grams look at, see flm_factors: factors (levels,) int32, the most telling first; letter (V,) int32 or
@@ -9,7 +11,7 @@ cdef class Factors:
     cdef object _tables
     cdef readonly size_t vocab_size
 
-    def __init__(self, const int32_t[::1] factors not None, const int32_t[::1] letter, size_t vocab_size):
+    def __cinit__(self, const int32_t[::1] factors not None, const int32_t[::1] letter, size_t vocab_size):
         cdef Py_ssize_t k
         cdef int32_t reach = 0
         for k in range(factors.shape[0]):
@@ -43,10 +45,12 @@ cdef class Factors:
         cdef size_t[::1] begin = numpy.empty(V + 1, numpy.uintp)
         cdef int32_t[::1] item = numpy.empty(m, numpy.int32), spare = numpy.empty(m, numpy.int32)
         cdef int32_t[::1] link = numpy.empty(max(1, above_contexts), numpy.int32)
+        extent("starts", starts.shape[0], ids.shape[0])
+        if level > self.factors.levels:
+            raise ValueError(f"level = {level} is above the {self.factors.levels} factors")
         if not 0 < m <= n < 2**31 or not starts[0]:
             raise ValueError(f"a text of {n} tokens was given, {m} of them predicted; at least 1, and the first of a "
                              "document, were expected")
-        extent("starts", starts.shape[0], ids.shape[0])
         check_ids(ids, V)
         check_ids(position, n)
         if above is not None:
@@ -76,11 +80,32 @@ def estimate_ngrams(float[::1] logp not None, float[::1] backoff not None, doubl
                     const int32_t[::1] link not None, const int32_t[::1] count not None,
                     const double[::1] discount not None, size_t first, size_t last, size_t origin,
                     size_t origin_shorter):
-    """flm_ngram_estimate for the contexts [first, last), whose n-grams begin at `origin`."""
+    """flm_ngram_estimate for the contexts [first, last), whose n-grams begin at `origin`; p and shorter hold the
+    probabilities of the n-grams from `origin` and `origin_shorter` on."""
+    cdef size_t h, low = origin, end = origin + <size_t> p.shape[0], n, begin, grams
     extent("discount", discount.shape[0], 4)
     extent("count", count.shape[0], logp.shape[0])
     extent("link", link.shape[0], logp.shape[0])
     extent("child", child.shape[0], backoff.shape[0] + 1)
+    if not first <= last <= <size_t> backoff.shape[0]:
+        raise ValueError(f"contexts {first} to {last} are outside the {backoff.shape[0]} contexts")
+    if end > <size_t> logp.shape[0]:
+        raise ValueError(f"n-grams {origin} to {end} are outside the {logp.shape[0]} n-grams")
+    if origin_shorter >= 2**31:
+        raise ValueError(f"origin_shorter = {origin_shorter}, expected less than 2^31")
+    for h in range(first, last + 1):
+        if child[h] < 0 or not low <= <size_t> child[h] <= end:
+            raise ValueError(f"child[{h}] = {child[h]}, expected {low} to {end}")
+        low = <size_t> child[h]
+    begin, grams = <size_t> child[first], <size_t> (child[last] - child[first])
+    n = begin + kernels.first_bad_id(&count[0] + begin, 0, grams, 2**31)
+    if n < begin + grams:
+        raise ValueError(f"count[{n}] = {count[n]}, expected at least 0")
+    n = begin + kernels.first_bad_id(&link[0] + begin, <int32_t> origin_shorter, grams,
+                                     origin_shorter + <size_t> shorter.shape[0])
+    if n < begin + grams:
+        raise ValueError(f"link[{n}] = {link[n]}, expected {origin_shorter} to "
+                         f"{origin_shorter + <size_t> shorter.shape[0] - 1}")
     with nogil:
         flm_ngram_estimate(&logp[0], &backoff[0], &p[0], &shorter[0], &child[0], &link[0], &count[0], &discount[0],
                            first, last, origin, origin_shorter)
@@ -89,8 +114,13 @@ def estimate_ngrams(float[::1] logp not None, float[::1] backoff not None, doubl
 def estimate_words(float[::1] logp not None, double[::1] p not None, const int32_t[::1] count not None,
                    const double[::1] discount not None):
     """flm_ngram_unigrams: logp[:V] and p (V,) of count (V,)."""
+    cdef size_t n = kernels.first_bad_id(&count[0], 0, <size_t> count.shape[0], 2**31)
     extent("discount", discount.shape[0], 4)
     extent("p", p.shape[0], count.shape[0])
+    if logp.shape[0] < count.shape[0]:
+        raise ValueError(f"logp has {logp.shape[0]} elements, expected at least {count.shape[0]}")
+    if n < <size_t> count.shape[0]:
+        raise ValueError(f"count[{n}] = {count[n]}, expected at least 0")
     with nogil:
         flm_ngram_unigrams(&logp[0], &p[0], &count[0], &discount[0], <size_t> count.shape[0])
 
@@ -98,7 +128,7 @@ def estimate_words(float[::1] logp not None, double[::1] p not None, const int32
 cdef class FactoredNGrams(NGrams):
     """N-grams over factors, checked whole and read only; `NGrams` says what may be asked.
 
-    word, logp (n-grams,); child (contexts+1,), link, backoff, key (contexts,): see csrc/counts.h.
+    word, logp (n-grams,); child (contexts+1,), link, backoff, key (contexts,): see csrc/ngram.h.
     """
 
     cdef int32_t[::1] slot
@@ -108,7 +138,7 @@ cdef class FactoredNGrams(NGrams):
     def __init__(self, Factors factors not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
                  const int64_t[::1] key not None):
-        cdef size_t where = 0, contexts = <size_t> link.shape[0], slots = 2
+        cdef size_t where = 0, contexts = <size_t> link.shape[0], slots
         cdef int fault
         extent("child", child.shape[0], link.shape[0] + 1)
         extent("logp", logp.shape[0], word.shape[0])
@@ -124,8 +154,7 @@ cdef class FactoredNGrams(NGrams):
             what = {FLM_NGRAM_CHILD: "where its contexts begin", FLM_NGRAM_WORD: "its tokens",
                     FLM_NGRAM_LINK: "its links", FLM_NGRAM_SUM: "its probabilities"}[fault]
             raise ValueError(f"{what} are not those of n-grams, at {where}")
-        while slots < 2 * contexts:
-            slots *= 2
+        slots = flm_factor_slots(contexts)
         self.slot = numpy.empty(slots, numpy.int32)
         with nogil:
             flm_factor_index(&self.slot[0], slots, &self.key[0] if contexts else NULL, contexts)
@@ -133,6 +162,7 @@ cdef class FactoredNGrams(NGrams):
     def read_factors(self, int32_t[::1] node not None, int32_t[:, ::1] last not None, int64_t[:, ::1] spelt not None,
                      const int32_t[::1] ids not None, const uint8_t[::1] starts, const size_t[::1] size not None):
         """node (N,) = the context after every row of a packed batch; last (S, reach), spelt (S, 3) in and out."""
+        self._is_state(-1)
         packed_sequences(size, starts, ids.shape[0], spelt.shape[0])
         extent("node", node.shape[0], ids.shape[0])
         check_ids(ids, self.grams.V)
@@ -144,6 +174,21 @@ cdef class FactoredNGrams(NGrams):
             flm_factor_read(&node[0], tokens, &spelt[0, 0], &self.factors.factors, &self.slot[0],
                             <size_t> self.slot.shape[0], &self.key[0], &ids[0], begins, &size[0],
                             <size_t> size.shape[0])
+
+    def score(self, nats, ids, state):
+        """Raises TypeError: a state is what the factors look at, see `read_factors`."""
+        raise TypeError(NO_LINKS)
+
+    def read(self, node, state, ids, starts, size):
+        """Raises TypeError, as `score` does."""
+        raise TypeError(NO_LINKS)
+
+    def left_out(self, nats, out, count, discount, total, mass, node, target):
+        """Raises TypeError, as `score` does."""
+        raise TypeError(NO_LINKS)
+
+
+cdef str NO_LINKS = "n-grams over factors are not linked to shorter ones; only a plain trie of n-grams does this"
 
 
 cdef inline const int32_t *pointer(const int32_t[::1] x) noexcept:

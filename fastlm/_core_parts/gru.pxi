@@ -10,20 +10,13 @@ def gru_forward(float[:, ::1] h not None, float[:, :, ::1] gates not None, float
     """
     cdef Py_ssize_t N = h.shape[0], H = h.shape[1], R = inputs.shape[1]
     cdef const uint8_t *begins = flags(starts)
-    cdef const int64_t *from_row = NULL
-    packed_sequences(size, starts, N, <Py_ssize_t> size[0] if size.shape[0] else 0)
+    steps_of(size, starts, N)
     shape("h_prev", h_prev.shape[0], h_prev.shape[1], N, H)
     panel_shape("gates", gates, N, H, 3)
     panel_shape("kept", kept, N, H, 3)
     panel_shape("packed", packed, H, H, 3)
     extent("bias", bias.shape[0], H)
-    if row is None:
-        panel_shape("inputs", inputs, N, H, 3)
-    else:
-        panel_shape("inputs", inputs, R, H, 3)
-        extent("row", row.shape[0], N)
-        rows_in_table(row, "row", 0, R)
-        from_row = &row[0]
+    cdef const int64_t *from_row = inputs_of(inputs, row, N, H, 3)
     with nogil:
         kernels.gru_forward(&h[0, 0], &gates[0, 0, 0], &kept[0, 0, 0], &h_prev[0, 0], &packed[0, 0, 0], &bias[0],
                             &inputs[0, 0, 0], from_row, begins, &size[0], <size_t> size.shape[0], <size_t> N,
@@ -37,7 +30,7 @@ def gru_backward(float[:, :, ::1] gates not None, float[:, :, ::1] kept not None
     the whole gradient of h; packed: the recurrent matrix by panel_pack_back."""
     cdef Py_ssize_t N = dh.shape[0], H = dh.shape[1]
     cdef const uint8_t *begins = flags(starts)
-    packed_sequences(size, starts, N, <Py_ssize_t> size[0] if size.shape[0] else 0)
+    steps_of(size, starts, N)
     shape("h_prev", h_prev.shape[0], h_prev.shape[1], N, H)
     panel_shape("gates", gates, N, H, 3)
     panel_shape("kept", kept, N, H, 3)

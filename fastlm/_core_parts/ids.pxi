@@ -64,13 +64,13 @@ cdef class WordTable:
     cdef flm_words words
     cdef object _blob, _offset, _slot
 
-    def __init__(self, blob, offsets):
+    def __cinit__(self, blob, offsets):
         cdef size_t duplicate
         blob, offsets = numpy.array(blob, numpy.uint8), numpy.array(offsets, numpy.int64)
-        if not len(offsets) or offsets[0] != 0 or offsets[len(offsets) - 1] != len(blob) or (numpy.diff(offsets) < 0).any():
+        if not len(offsets) or offsets[0] != 0 or offsets[len(offsets) - 1] != len(blob) or (offsets[1:] < offsets[:len(offsets) - 1]).any():
             raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
         self.words.size = len(offsets) - 1
-        self._store(blob, offsets.astype(numpy.uintp), 1 << max(4, int(4 * self.words.size).bit_length()))
+        self._store(blob, offsets.astype(numpy.uintp), flm_words_slots(self.words.size))
         with nogil:
             duplicate = flm_words_index(&self.words)
         if duplicate != self.words.size:

@@ -27,6 +27,22 @@ cdef Py_ssize_t units_of(str name, Py_ssize_t columns, Py_ssize_t G) except -1:
     return columns // G
 
 
+cdef const int64_t *inputs_of(const float[:, :, ::1] inputs, const int64_t[::1] row, Py_ssize_t N, Py_ssize_t H,
+                              Py_ssize_t G) except? NULL:
+    """Checks what a layer of N rows reads: panels of as many rows, or, at `row` (N,), of any number. Returns row."""
+    panel_shape("inputs", inputs, N if row is None else inputs.shape[1], H, G)
+    if row is None:
+        return NULL
+    extent("row", row.shape[0], N)
+    rows_in_table(row, "row", 0, inputs.shape[1])
+    return &row[0]
+
+
+cdef int steps_of(const size_t[::1] size, const uint8_t[::1] starts, Py_ssize_t N) except -1:
+    """Checks N rows of packed sequences, of as many sequences as the first step has."""
+    return packed_sequences(size, starts, N, <Py_ssize_t> size[0] if size.shape[0] else 0)
+
+
 def panel_pack(float[:, :, ::1] out not None, const float[:, ::1] w not None):
     """out = w (K,GH) as the panels of K rows that panel_product, lstm_forward and gru_forward read."""
     cdef Py_ssize_t G = gates_in("out", out), H = units_of("w", w.shape[1], G)
@@ -122,20 +138,13 @@ def lstm_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, :,
     """
     cdef Py_ssize_t N = h.shape[0], H = h.shape[1], R = inputs.shape[1]
     cdef const uint8_t *begins = flags(starts)
-    cdef const int64_t *from_row = NULL
-    packed_sequences(size, starts, N, <Py_ssize_t> size[0] if size.shape[0] else 0)
+    steps_of(size, starts, N)
     shape("c", c.shape[0], c.shape[1], N, H)
     shape("h_prev", h_prev.shape[0], h_prev.shape[1], N, H)
     shape("c_prev", c_prev.shape[0], c_prev.shape[1], N, H)
     panel_shape("gates", gates, N, H)
     panel_shape("packed", packed, H, H)
-    if row is None:
-        panel_shape("inputs", inputs, N, H)
-    else:
-        panel_shape("inputs", inputs, R, H)
-        extent("row", row.shape[0], N)
-        rows_in_table(row, "row", 0, R)
-        from_row = &row[0]
+    cdef const int64_t *from_row = inputs_of(inputs, row, N, H, 4)
     with nogil:
         kernels.lstm_forward(&h[0, 0], &c[0, 0], &gates[0, 0, 0], &h_prev[0, 0], &c_prev[0, 0], &packed[0, 0, 0],
                              &inputs[0, 0, 0], from_row, begins, &size[0], <size_t> size.shape[0], <size_t> N,

@@ -11,7 +11,7 @@ cdef class Matrix:
     cdef flm_matrix matrix
     cdef object _held
 
-    def __init__(self, weights not None, scale=None, bint transposed=False):
+    def __cinit__(self, weights not None, scale=None, bint transposed=False):
         if scale is not None:
             self._pack(numpy.ascontiguousarray(weights.T if transposed else weights), scale)
         else:

@@ -1,5 +1,7 @@
 # Part of _core.pyx: n-gram tries, built from a text and asked for probabilities.
 
+MAX_ORDER = FLM_NGRAM_LENGTH    # words of the longest n-grams
+
 
 cdef class NGramBuilder:
     """The n-grams of a text, counted and estimated in steps that share their work out to `tasks` calls each.
@@ -19,36 +21,40 @@ cdef class NGramBuilder:
     cdef size_t[::1] begin, cut
     cdef size_t[:, ::1] sizes
     cdef list origin
+    cdef size_t at                          # the level that is being counted, or estimated
+    cdef bytearray done                     # of every task: whether it has done its share
     cdef readonly size_t order, vocab_size, tasks
 
-    def __init__(self, const int32_t[::1] ids not None, const uint8_t[::1] starts not None, int boundary, size_t order,
-                 size_t vocab_size, size_t tasks):
+    def __cinit__(self, const int32_t[::1] ids not None, const uint8_t[::1] starts not None, int boundary, size_t order,
+                  size_t vocab_size, size_t tasks):
         cdef size_t n = <size_t> ids.shape[0]
         extent("starts", starts.shape[0], ids.shape[0])
         if not 1 <= order <= FLM_NGRAM_LENGTH:
             raise ValueError(f"order = {order}; 1 to {FLM_NGRAM_LENGTH} words were expected")
         if not 0 < n < 2**31 or not starts[0]:
             raise ValueError(f"a text of {n} tokens was given; at least 1, the first of a document, was expected")
+        if not 1 <= tasks < 2**31:
+            raise ValueError(f"tasks = {tasks}, expected at least 1")
         check_ids(ids, vocab_size)
         self.id, self.starts, self.order, self.vocab_size, self.tasks = ids, starts, order, vocab_size, tasks
         self.span, self.position = numpy.empty(n, numpy.uint8), numpy.empty(n, numpy.int32)
-        self.begin = numpy.empty(vocab_size + 1, numpy.uintp)
+        self.begin, self.cut = numpy.empty(vocab_size + 1, numpy.uintp), numpy.empty(tasks + 1, numpy.uintp)
         with nogil:
             flm_ngram_spans(&self.span[0], &ids[0], &starts[0], boundary, order, n)
             flm_ngram_group(&self.position[0], &self.begin[0], &ids[0], n, vocab_size)
-        shares = n * numpy.arange(tasks + 1) // tasks
-        cut = numpy.searchsorted(self.begin, shares.astype(numpy.uintp)).astype(numpy.uintp)
-        cut[0], cut[tasks] = 0, vocab_size
-        self.cut = cut
+            flm_ngram_cuts(&self.cut[0], &self.begin[0], vocab_size, tasks)
         self.rank = numpy.empty(n, numpy.int32)
         self.shared, self.reach = numpy.empty(n, numpy.uint8), numpy.empty(n, numpy.uint8)
         self.sizes = numpy.zeros((tasks, order + 1), numpy.uintp)
-        self.origin = []
+        self.node = self.logp = self.p = self.shorter = None        # a view that was never set is not None
+        self.origin, self.at, self.done = [], 0, bytearray(tasks)
 
     def sort(self, size_t task):
         """Sorts the n-grams of the task's first words."""
+        self._task(task)
+        self._turn("sort", self.at == 0)
         cdef size_t first = self.cut[task], last = self.cut[task + 1]
-        cdef size_t most = max(1, int(numpy.diff(self.begin.base[first:last + 1]).max(initial=0)))
+        cdef size_t most = max(1, flm_ngram_largest_group(&self.begin[0], first, last))
         cdef uint64_t[::1] key = numpy.empty(2 * most, numpy.uint64)
         cdef int32_t[::1] spare = numpy.empty(most, numpy.int32)
         with nogil:
@@ -56,22 +62,20 @@ cdef class NGramBuilder:
                            &self.id[0], &self.span[0], &self.begin[0], first, last, most, self.order, self.vocab_size)
             flm_ngram_sizes(&self.sizes[task, 0], &self.shared[0], &self.reach[0], self.begin[first], self.begin[last],
                             self.order)
+        self.done[task] = 1
 
     def lower(self, double memory):
-        """Lowers the order, before `allocate`, until counting takes about `memory` bytes beside the ids, or to 2."""
-        n = self.id.shape[0]
-        ends = numpy.cumsum(numpy.append([0, self.vocab_size], self.sizes.base.sum(0)[2:]))
-        while self.order > 2 and max(24 * n + 16 * ends[self.order], 24 * ends[self.order] + 8 * (
-                ends[self.order - 1] - ends[max(0, <int> self.order - 3)])) > memory:
-            self.order -= 1
+        """Lowers the order, before `allocate`, until counting takes about `memory` bytes, or to 2."""
+        self._turn("lower", self.at == 0 and self._shared())
+        cdef size_t[::1] nodes = self._ends()
+        self.order = flm_ngram_order_within(&nodes[0], <size_t> self.id.shape[0], self.order, memory)
         self.sizes = self.sizes.base[:, :self.order + 1].copy()
 
     def allocate(self):
         """The tables, now that their sizes are known. OverflowError for 2^31 n-grams or more."""
+        self._turn("allocate", self.at == 0 and self._shared())
         cdef size_t n = <size_t> self.id.shape[0], V = self.vocab_size
-        sizes = self.sizes.base.sum(0)
-        sizes[:2] = 0, V
-        ends = numpy.cumsum(sizes)
+        ends = self._ends()
         if ends[self.order] >= 2**31:
             raise OverflowError(f"there are {ends[self.order]} n-grams of up to {self.order} words; fewer than 2^31 "
                                 "were expected")
@@ -82,44 +86,77 @@ cdef class NGramBuilder:
         self.word.base[:V] = numpy.arange(V)
         self.link.base[:V] = -1
         if self.order == 1:
-            predicted = numpy.asarray(self.id)[numpy.asarray(self.starts) == 0]
-            self.counts.base[:] = numpy.bincount(predicted, minlength=V)
+            flm_ngram_count_words(&self.counts[0], &self.id[0], &self.starts[0], n)
+        self.at = 1
+
+    cdef _ends(self):
+        """How many n-grams of up to 0, 1, ... words there are: (order+1,)."""
+        sizes = self.sizes.base.sum(0)
+        sizes[:2] = 0, self.vocab_size
+        return numpy.cumsum(sizes)
+
+    cdef int _turn(self, str step, bint ready) except -1:
+        """Raises ValueError for a step whose turn it is not."""
+        if not ready:
+            raise ValueError(f"{step} was called out of turn; the order of the steps is in the docstring of the class")
+        return 0
+
+    cdef int _task(self, size_t task) except -1:
+        if task >= self.tasks:
+            raise ValueError(f"task = {task}, expected less than {self.tasks}")
+        return 0
+
+    cdef bint _shared(self) except -1:
+        """Whether every task has done its share of the step."""
+        return all(self.done)
 
     def level(self, size_t level):
         """Goes on to the n-grams of `level` words, to be numbered."""
+        self._turn("level", self.node is not None and level == self.at + 1 <= self.order and self._shared())
+        self.at, self.done = level, bytearray(self.tasks)
         self.node, self.above = self.above, self.node
 
     def number(self, size_t task, size_t level):
         """Numbers the n-grams of `level` words, 2 or more, of the task's first words, and counts."""
+        self._task(task)
+        self._turn("number", self.node is not None and level == self.at > 1 and not self.done[task])
         cdef size_t next = self.origin[level - 1] + sum(self.sizes[i, level] for i in range(task))
         with nogil:
             flm_ngram_number(&self.word[0], &self.link[0], &self.child[0], &self.counts[0], &self.node[0],
                              &self.above[0], next, &self.id[0], &self.position[0], &self.rank[0], &self.shared[0],
                              &self.reach[0], &self.begin[0], self.cut[task], self.cut[task + 1], level, self.order)
+        self.done[task] = 1
 
     def counted(self):
         """Frees what only counting needed. Returns the counts (nodes,) int32, and where each level begins and ends."""
+        self._turn("counted", self.node is not None and self.at == self.order and self._shared())
         self.position = self.rank = self.node = self.above = None
         self.shared = self.reach = None
         self.id = self.starts = None
+        self.at = 0
         self.logp = numpy.empty(self.word.shape[0], numpy.float32)
         self.backoff = numpy.zeros(self.child.shape[0] - 1, numpy.float32)
         return self.counts.base, self.origin
 
     def unigrams(self, const double[::1] discount not None):
         """Estimates the single words. discount (4,): 0, D1, D2, D3+."""
-        self.p = numpy.empty(self.vocab_size)
+        self._turn("unigrams", self.logp is not None and self.at == 0)
+        self.p, self.at = numpy.empty(self.vocab_size), 1
         extent("discount", discount.shape[0], 4)
         with nogil:
             flm_ngram_unigrams(&self.logp[0], &self.p[0], &self.counts[0], &discount[0], self.vocab_size)
 
     def longer(self, size_t level):
         """Goes on to the n-grams of `level` words, to be estimated."""
+        self._turn("longer", self.p is not None and level == self.at + 1 <= self.order and self._shared())
+        self.at, self.done = level, bytearray(self.tasks)
         self.shorter = self.p                             # the longest n-grams' are nobody's shorter ones
         self.p = numpy.empty(self.origin[level] - self.origin[level - 1]) if level < self.order else None
 
     def estimate(self, size_t task, size_t level, const double[::1] discount not None):
         """Estimates the n-grams of `level` words, 2 or more, after the task's share of their contexts."""
+        self._task(task)
+        self._turn("estimate", self.shorter is not None and level == self.at and not self.done[task])
         cdef size_t above = self.origin[level - 2], here = self.origin[level - 1]
         cdef size_t first = above + (here - above) * task // self.tasks
         cdef size_t last = above + (here - above) * (task + 1) // self.tasks
@@ -128,9 +165,11 @@ cdef class NGramBuilder:
         with nogil:
             flm_ngram_estimate(&self.logp[0], &self.backoff[0], p, &self.shorter[0], &self.child[0],
                                &self.link[0], &self.counts[0], &discount[0], first, last, here, above)
+        self.done[task] = 1
 
     def tables(self):
         """word, link, child, logp, backoff, as NGrams takes them."""
+        self._turn("tables", self.logp is not None and self.at == self.order and self._shared())
         return self.word.base, self.link.base, self.child.base, self.logp.base, self.backoff.base
 
 
@@ -145,7 +184,7 @@ def count_counts(const int32_t[::1] count not None):
 cdef class NGrams:
     """A trie of n-grams, checked whole when it is made, and read only: any number of threads may ask it.
 
-    word, link (nodes,) int32; child (contexts+1,) int32; logp (nodes,), backoff (contexts,) float32: see csrc/fastlm.h.
+    word, link (nodes,) int32; child (contexts+1,) int32; logp (nodes,), backoff (contexts,) float32: see csrc/ngram.h.
     ValueError where the tables contradict each other, hold n-grams of more than `order` words or probabilities that
     do not sum to one. A state is the number of a context, or -1 where nothing has been read.
     """
@@ -272,12 +311,15 @@ cdef class NGrams:
                              "counted")
 
     cdef int _is_state(self, int32_t node) except -1:
+        if self._tables is None:
+            raise ValueError("these n-grams have no tables, since they were not made by their class")
         if node < -1 or (node >= 0 and (<size_t> node >= self.grams.contexts)):
             raise IndexError(f"state {node} is outside the {self.grams.contexts} contexts")
         return 0
 
     cdef int _are_states(self, const int32_t[::1] node) except -1:
         cdef Py_ssize_t n
+        self._is_state(-1)
         for n in range(node.shape[0]):
             if node[n] < -1 or (node[n] >= 0 and <size_t> node[n] >= self.grams.contexts):
                 self._is_state(node[n])

@@ -5,7 +5,7 @@ cdef class Rate:
     """One step's constants: learning rate, gradient scale, coefficient of l2/2 |p|^2, decoupled decay, and the rest."""
     cdef flm_rate rate
 
-    def __init__(self, *, float lr, float scale=1.0, float l2=0.0, float decay=0.0, float momentum=0.0,
+    def __cinit__(self, *, float lr, float scale=1.0, float l2=0.0, float decay=0.0, float momentum=0.0,
                  double beta1=0.9, double beta2=0.999, float epsilon=1e-8, float correct1=1.0, float correct2=1.0):
         self.rate = flm_rate(lr=lr, scale=scale, l2=l2, decay=decay, momentum=momentum, beta1=beta1, beta2=beta2,
                              epsilon=epsilon, correct1=correct1, correct2=correct2)

@@ -14,7 +14,7 @@ from fastlm.tape import Tape, Variable, empty
 
 Array = np.ndarray
 _SMALL = 512                # ids up to which a text is taken for characters
-_SIZES, _SMALLEST = 16, 3   # as FLM_CACHE_SIZES and FLM_CACHE_SMALL in csrc/counts.h
+_SIZES = _core.CACHE_SIZES
 _FEW = 256                  # tokens of a document that is better read beside others
 _LONGEST = 1 << 20
 
@@ -48,6 +48,11 @@ class Adaptive(PrefixModel):
             raise ValueError(f"{self.model!r} is for {self.model.vocab_size} ids; one for {vocab_size} was expected")
         if not 1 <= self.window <= _LONGEST:
             raise ValueError(f"window = {self.window}; 1 to {_LONGEST} tokens were expected")
+        if not self.memory > 0:
+            raise ValueError(f"memory = {self.memory}; a number of tokens above 0 was expected")
+        if not 0 <= self.lowest <= self.highest < _core.CACHE_ORDERS:
+            raise ValueError(f"contexts of {self.lowest} to {self.highest} tokens were asked for; 0 to "
+                             f"{_core.CACHE_ORDERS - 1}, the lowest first, were expected")
         self._cache = self._made()
         self.width = min(self.window, vocab_size)     # of a row: the tokens that a window can hold
         self.weights = np.full((self.highest + 1, _SIZES), 0.05)
@@ -188,7 +193,8 @@ class Adaptive(PrefixModel):
         return self.around(self.model.quantized())
 
     def _made(self) -> _core.Cache:
-        return _core.Cache(self.vocab_size, self.window, self.memory, self.lowest, self.highest + 1)
+        decay = np.exp(np.arange(self.window) / -self.memory)
+        return _core.Cache(self.vocab_size, decay, self.lowest, self.highest + 1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_cache"}
@@ -203,7 +209,7 @@ class Adaptive(PrefixModel):
 
 def _sizes(total: Array) -> Array:
     """The sizes of S (n, orders), as weights are chosen by."""
-    return np.clip(np.frexp(total)[1] + _SMALLEST, 0, _SIZES - 1)
+    return np.clip(np.frexp(total)[1] + _core.CACHE_SHIFT, 0, _SIZES - 1)
 
 
 def _nats(own: Array, left: Array, said: Array, targets: Array) -> Array:

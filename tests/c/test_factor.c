@@ -38,9 +38,7 @@ static void every_context_is_found(size_t n, size_t V)
         CHECK(context[out[3][g]] == (int64_t)key[out[2][g]] && id[out[2][g]] == out[0][g]);
     }
     CHECK(occurrences == m);
-    size_t slots = 2;
-    while (slots < 2 * contexts)
-        slots *= 2;
+    const size_t slots = flm_factor_slots(contexts);
     int32_t *slot = exactly(slots, sizeof *slot), *node = exactly(n, sizeof *node);
     flm_factor_index(slot, slots, context, contexts);
     const flm_factors one = {factor, letter, 1, 3};        /* keys of one factor, looked up as such */
@@ -62,8 +60,15 @@ static void every_context_is_found(size_t n, size_t V)
         free(out[i]);
 }
 
+static void slots(void)
+{
+    CHECK(flm_factor_slots(0) == 2 && flm_factor_slots(1) == 2 && flm_factor_slots(2) == 4);
+    CHECK(flm_factor_slots(3) == 8 && flm_factor_slots(4) == 8 && flm_factor_slots(5) == 16);
+}
+
 int main(void)
 {
+    slots();
     every_context_is_found(300, 7);
     every_context_is_found(41, 5);
     every_context_is_found(4, 2);

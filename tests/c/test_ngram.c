@@ -43,8 +43,7 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
         node = above, above = swap;
     }
     if (order == 1)
-        for (size_t i = 0; i < n; i++)
-            t.count[id[i]] += !starts[i];
+        flm_ngram_count_words(t.count, id, starts, n);
     flm_ngram_unigrams(logp, p, t.count, discount, V);
     for (size_t k = 2; k <= order; k++) {
         double *const swap = p;
@@ -130,8 +129,48 @@ static void read_and_leave_out(const trie *t, const int32_t *id, const uint8_t *
         free(done[i]);
 }
 
+/* Groups of 5, 0, 1 and 4 positions. */
+static void shares_of_the_work(void)
+{
+    const size_t begin[5] = {0, 5, 5, 6, 10};
+    size_t *cut = exactly(4, sizeof *cut);
+    flm_ngram_cuts(cut, begin, 4, 1);
+    CHECK(cut[0] == 0 && cut[1] == 4);
+    flm_ngram_cuts(cut, begin, 4, 2);                   /* from positions 0 and 5 on */
+    CHECK(cut[0] == 0 && cut[1] == 1 && cut[2] == 4);
+    flm_ngram_cuts(cut, begin, 4, 3);                   /* from 0, 3 and 6 on */
+    CHECK(cut[0] == 0 && cut[1] == 1 && cut[2] == 3 && cut[3] == 4);
+    CHECK(flm_ngram_largest_group(begin, 0, 4) == 5 && flm_ngram_largest_group(begin, 1, 3) == 1);
+    CHECK(flm_ngram_largest_group(begin, 1, 2) == 0 && flm_ngram_largest_group(begin, 2, 2) == 0);
+    free(cut);
+}
+
+/* In bytes: order 5 takes 24 * 200 + 8 * (100 - 20) = 5440, order 4 24 * 100 + 8 * (40 - 10) = 2640, order 3 24 * 40 + 16 *
+ * 40 = 1600. */
+static void orders_that_memory_allows(void)
+{
+    const size_t nodes[6] = {0, 10, 20, 40, 100, 200};
+    CHECK(flm_ngram_order_within(nodes, 40, 5, 5440) == 5 && flm_ngram_order_within(nodes, 40, 5, 5439) == 4);
+    CHECK(flm_ngram_order_within(nodes, 40, 5, 2640) == 4 && flm_ngram_order_within(nodes, 40, 5, 2639) == 3);
+    CHECK(flm_ngram_order_within(nodes, 40, 3, 1600) == 3 && flm_ngram_order_within(nodes, 40, 3, 1599) == 2);
+    CHECK(flm_ngram_order_within(nodes, 40, 5, 0) == 2 && flm_ngram_order_within(nodes, 40, 1, 0) == 1);
+}
+
+static void words_are_counted(void)
+{
+    const int32_t id[] = {2, 0, 2, 2, 1};
+    const uint8_t starts[] = {1, 0, 0, 1, 0};
+    int32_t *count = exactly(3, sizeof *count);
+    flm_ngram_count_words(count, id, starts, 5);
+    CHECK(count[0] == 1 && count[1] == 1 && count[2] == 1);
+    free(count);
+}
+
 int main(void)
 {
+    shares_of_the_work();
+    orders_that_memory_allows();
+    words_are_counted();
     for (unsigned seed = 0; seed < 60; seed++) {
         const size_t n = 1 + 7 * seed + (seed % 10 == 9 ? 2000 : 0), V = (size_t[]){1, 2, 5, 70}[seed % 4];
         const size_t order = (size_t[]){1, 2, 3, 6, 40}[seed % 5];

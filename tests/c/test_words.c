@@ -181,8 +181,15 @@ static void many(void)
     forget(&w);
 }
 
+static void slots(void)
+{
+    CHECK(flm_words_slots(0) == 16 && flm_words_slots(3) == 16 && flm_words_slots(4) == 32);
+    CHECK(flm_words_slots(7) == 32 && flm_words_slots(8) == 64 && flm_words_slots(1000) == 4096);
+}
+
 int main(void)
 {
+    slots();
     by_hand();
     nothing();
     finding();
