@@ -100,8 +100,8 @@ static double shares(double *share, const double *s, const flm_cache *c, const d
             continue;
         frexp(s[m], &exponent);
         exponent += FLM_CACHE_SHIFT;
-        const double w = weight[m * FLM_CACHE_SIZES + (size_t)(exponent < 0 ? 0 : exponent < FLM_CACHE_SIZES ? exponent
-                                                                                           : FLM_CACHE_SIZES - 1)];
+        const int size = exponent < FLM_CACHE_SIZES ? exponent : FLM_CACHE_SIZES - 1;
+        const double w = weight[m * FLM_CACHE_SIZES + (size_t)(size < 0 ? 0 : size)];
         share[m] = left * w / s[m];
         left *= 1 - w;
     }

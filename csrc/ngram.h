@@ -30,8 +30,8 @@ enum { FLM_NGRAM_SOUND, FLM_NGRAM_CHILD, FLM_NGRAM_WORD, FLM_NGRAM_LINK, FLM_NGR
 void flm_ngram_spans(uint8_t *span, const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n);
 /* position (n) = the positions of the text by their token, ascending; those of word v are [begin[v], begin[v+1]). */
 void flm_ngram_group(int32_t *position, size_t *begin, const int32_t *id, size_t n, size_t V);
-/* cut (tasks+1): the words of task t are [cut[t], cut[t+1]), which begin about n / tasks of the n positions: cut[t] is the
- * first v with begin[v] >= n t / tasks. */
+/* cut (tasks+1): the words of task t are [cut[t], cut[t+1]), which begin about n / tasks of the n positions: cut[t] is
+ * the first v with begin[v] >= n t / tasks. */
 void flm_ngram_cuts(size_t *cut, const size_t *begin, size_t V, size_t tasks);
 /* The positions of the word that has most, among the words [first, last): `most` of flm_ngram_sort. */
 size_t flm_ngram_largest_group(const size_t *begin, size_t first, size_t last);
@@ -44,7 +44,7 @@ void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *
 /* size[k] (order+1) = nodes of level k, n-grams of k words, that the ranks [first, last) begin. */
 void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, size_t first, size_t last,
                      size_t order);
-/* The highest order, from 2 to `order`, for which the rest of counting n tokens takes at most `memory` bytes, or the lower
+/* The highest order, from 2 to `order`, for which the rest of counting n tokens takes at most `memory` bytes; the lower
  * of 2 and `order` where none does. nodes[k] (order+1): n-grams of up to k words. With k words, in bytes:
  *     numbering:  24 n (the text and its position, rank, node and above: 4 each; the flags) + 16 nodes[k] (word, link,
  *                 child, count);
@@ -97,8 +97,8 @@ typedef struct flm_ngram_counts {
 
 enum { FLM_NGRAM_NEVER = 128 };
 /* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v,
- * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch (2*V).
- */
+ * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch:
+ * 2*V. */
 size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
                           const int32_t *node, const int32_t *target, size_t N);
 
@@ -106,9 +106,9 @@ size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_n
  * agree(j, t) the tokens before j that equal the last ones up to t, a_m(w) = the sum of decay[t - j] over the positions
  * j <= t of the window with id[j] = w and agree(j, t) >= m, and S_m = the sum of a_m over w:
  *     p_m = (1 - weight_m) p_m-1 + weight_m a_m / S_m,   m = lowest .. orders - 1, p_lowest-1 the model's own,
- * weight_m = weight[m, size of S_m], and 0 where S_m is 0. The size is e + FLM_CACHE_SHIFT with 2^(e-1) <= S_m < 2^e, but
- * at least 0 and less than FLM_CACHE_SIZES. Nothing before the
- * last token with starts != 0 counts (starts may be NULL). Scratch: link (n); last, slot (V), of any content. */
+ * weight_m = weight[m, size of S_m], and 0 where S_m is 0. The size is e + FLM_CACHE_SHIFT with 2^(e-1) <= S_m < 2^e,
+ * but at least 0 and less than FLM_CACHE_SIZES. Nothing before the last token with starts != 0 counts (starts may be
+ * NULL). Scratch: link (n); last, slot (V), of any content. */
 typedef struct flm_cache {
     const double *decay;             /* (window) the weight of an age of 0, 1, ... tokens                             */
     const double *running;           /* (window+1) sums of the first 0, 1, ... of them                                */
@@ -116,8 +116,8 @@ typedef struct flm_cache {
 } flm_cache;
 
 enum { FLM_CACHE_ORDERS = 32, FLM_CACHE_SIZES = 16, FLM_CACHE_SHIFT = 3 };
-/* running[k] (window+1) = the sum of the first k of decay (window), in their order. Returns window, or the first k whose
- * decay[k] is not within [0, 1]. */
+/* running[k] (window+1) = the sum of the first k of decay (window), in their order. Returns window, or the first k
+ * whose decay[k] is not within [0, 1]. */
 size_t flm_cache_running(double *running, const double *decay, size_t window);
 /* For t = first .. n-1: total[t-first,m] = S_m and count[t-first,m] = a_m(target[t-first]) (n-first,orders), 0 below
  * the lowest order; count 0 where the target is -1. Cost: the occurrences of id[t] and of the target in the window. */

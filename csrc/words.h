@@ -18,7 +18,8 @@ typedef struct flm_words {
 
 enum { FLM_WORDS_DONE, FLM_WORDS_IDS_FULL, FLM_WORDS_WORDS_FULL, FLM_WORDS_SLOTS_FULL, FLM_WORDS_BLOB_FULL };
 
-/* How many slots a table of `size` words begins with: a power of two of which they take less than a quarter, at least 16. */
+/* How many slots a table of `size` words begins with: a power of two, at least 16, of which they take less than a
+ * quarter. */
 size_t flm_words_slots(size_t size);
 /* Builds the hash table over the words there are: at the start, and after `slot` was replaced by a larger one.
  * Returns size, or the first id whose word an earlier id has already. */

@@ -20,11 +20,13 @@ INLINE double row_squares(const float *x, size_t V)
 {
     lanes sum = {0};
     size_t i = 0;
+    /* clang-format off */
     for (; i + LANES <= V; i += LANES)
         UNROLL8 for (int h = 0; h < 2 * PARTS; h++) {
             const vd y = widen(x + i + h * (W / 2));
             sum.part[h] = add_square(y, sum.part[h]);
         }
+    /* clang-format on */
     if (i < V)
         UNROLL for (int p = 0; p < PARTS; p++) {
             const size_t from = i + (size_t)(p * W), left = from < V ? V - from : 0;

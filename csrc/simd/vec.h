@@ -87,7 +87,7 @@ INLINE vf max(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
 INLINE vd lower(vf v) { return (vd)_mm_cvtps_pd((__m128)v); }
 INLINE vd upper(vf v) { return (vd)_mm_cvtps_pd(_mm_movehl_ps((__m128)v, (__m128)v)); }
 #else
-INLINE vf max(vf a, vf b) { const vi m = a > b; return (vf)((m & (vi)a) | (~m & (vi)b)); }
+INLINE vf max(vf a, vf b) { return (vf)(((a > b) & (vi)a) | (~(a > b) & (vi)b)); }
 INLINE vd lower(vf v) { return (vd){(double)v[0], (double)v[1]}; }
 INLINE vd upper(vf v) { return (vd){(double)v[2], (double)v[3]}; }
 #endif

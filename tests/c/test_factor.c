@@ -1,4 +1,5 @@
-/* test_factor.c: n-grams over factors of a random text, in arrays with nothing after them: counted, found and checked. */
+/* test_factor.c: n-grams over factors of a random text, in arrays with nothing after them: counted, found and checked.
+ */
 #include "ngram.h"
 
 #include "check.h"

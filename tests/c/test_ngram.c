@@ -145,8 +145,8 @@ static void shares_of_the_work(void)
     free(cut);
 }
 
-/* In bytes: order 5 takes 24 * 200 + 8 * (100 - 20) = 5440, order 4 24 * 100 + 8 * (40 - 10) = 2640, order 3 24 * 40 + 16 *
- * 40 = 1600. */
+/* In bytes: order 5 takes 24 * 200 + 8 * (100 - 20) = 5440, order 4 24 * 100 + 8 * (40 - 10) = 2640, order 3 24 * 40 +
+ * 16 * 40 = 1600. */
 static void orders_that_memory_allows(void)
 {
     const size_t nodes[6] = {0, 10, 20, 40, 100, 200};
