@@ -21,18 +21,18 @@
 
 /* One optimiser step. The gradient used is scale*g + l2*p; decay is decoupled from it (Loshchilov & Hutter 2019). */
 typedef struct flm_rate {
-    float lr, scale, l2, decay;      /* learning rate; clipping factor; coefficient of 1/2 l2 |p|^2; weight decay     */
-    float momentum;                  /* SGD with momentum                                                             */
-    double beta1, beta2;             /* AdamW; in double, so that 1 - beta keeps its digits                           */
-    float epsilon;                   /* AdamW and AdaGrad                                                             */
-    float correct1, correct2;        /* AdamW: 1 - beta1^t and 1 - beta2^t                                            */
+    float lr, scale, l2, decay; /* learning rate; clipping factor; coefficient of 1/2 l2 |p|^2; weight decay */
+    float momentum;             /* SGD with momentum */
+    double beta1, beta2;        /* AdamW; in double, so that 1 - beta keeps its digits */
+    float epsilon;              /* AdamW and AdaGrad */
+    float correct1, correct2;   /* AdamW: 1 - beta1^t and 1 - beta2^t */
 } flm_rate;
 
 /* What rows are multiplied by: float32, or one byte a weight as int8_pack lays it out, weight = scale[n] * byte. */
 typedef struct flm_matrix {
-    const float *dense;              /* (K,N), or (N,K) where transposed; NULL where packed                           */
-    const int8_t *packed;            /* int8_bytes(K, N) bytes, or NULL                                               */
-    const float *scale;              /* (N) of packed                                                                 */
+    const float *dense;   /* (K,N), or (N,K) where transposed; NULL where packed */
+    const int8_t *packed; /* int8_bytes(K, N) bytes, or NULL */
+    const float *scale;   /* (N) of packed */
     size_t K, N;
     int transposed;
 } flm_matrix;
@@ -42,22 +42,22 @@ typedef struct flm_strided {
     const float *at;
     size_t by_row, by_column;
 } flm_strided;
-enum { FLM_ROOM = 1 << 16 };         /* floats that dense_product packs in */
+enum { FLM_ROOM = 1 << 16 }; /* floats that dense_product packs in */
 
 /* Attention of H heads of D over S packed sequences. Sequence s sees the entries of its past and then its own rows,
  * numbered from 0: row n of step t is key length[s] + t. */
 typedef struct flm_attention {
-    const float *qkv;                /* (N,3HD): queries, keys and values, head after head                            */
-    const float *past;               /* (S,L,2HD): keys and values of earlier rows, oldest first                      */
-    const float *slope;              /* (H): what a key loses for each row that lies between it and the query         */
-    const int64_t *length;           /* (S): entries of the past, up to L                                             */
-    const int64_t *first;            /* (N): the first key that a row sees; never falling along a sequence            */
-    const int64_t *offset;           /* (T+1): the first row of every step                                            */
+    const float *qkv;      /* (N,3HD): queries, keys and values, head after head */
+    const float *past;     /* (S,L,2HD): keys and values of earlier rows, oldest first */
+    const float *slope;    /* (H): what a key loses for each row that lies between it and the query */
+    const int64_t *length; /* (S): entries of the past, up to L */
+    const int64_t *first;  /* (N): the first key that a row sees; never falling along a sequence */
+    const int64_t *offset; /* (T+1): the first row of every step */
     size_t T, S, L, H, D;
 } flm_attention;
 
 typedef struct flm_kernels {
-    const char *name;                /* "portable", "avx2" or "avx512"                                                */
+    const char *name; /* "portable", "avx2" or "avx512" */
 
     /* simd/checks.inc ---------------------------------------------------------------------------------------------- */
     /* The first n with id[n] outside [lowest, V), or N where there is none; lowest is 0, or -1 where an id may be
@@ -74,16 +74,16 @@ typedef struct flm_kernels {
     void (*scatter_add)(float *dtable, const float *dout, const int64_t *row, size_t N, size_t D);
     /* Rows of the table of a positional one-hot product: row[n] = p*V + id[n] with p the position of row n in its
      * document, -1 from position P on.  position (S), in and out: tokens already read. */
-    void (*position_rows)(int64_t *row, int64_t *position, const int32_t *id, const uint8_t *starts,
-                          const size_t *size, size_t T, size_t P, size_t V);
+    void (*position_rows)(int64_t *row, int64_t *position, const int32_t *id, const uint8_t *starts, const size_t *size,
+                          size_t T, size_t P, size_t V);
     /* Running sums: carry[s,:] += table[row[n],:]; out[n,:] = bias + carry[s,:].  The one-hot matrix is never built.
      * carry (S,V) in and out; bias (V) or NULL; row -1 adds nothing.  Cost N*V. */
     void (*prefix_sum)(float *out, float *carry, const float *table, const float *bias, const int64_t *row,
                        const uint8_t *starts, const size_t *size, size_t T, size_t V);
     /* Its gradient, running from the other end: running[s,:] += dout[n,:]; dtable[row[n],:] += running[s,:]; forgotten
      * at the start of a document.  running (S,V) is zero on entry, scratch on exit. */
-    void (*suffix_sum)(float *dtable, float *running, const float *dout, const int64_t *row,
-                       const uint8_t *starts, const size_t *size, size_t T, size_t V);
+    void (*suffix_sum)(float *dtable, float *running, const float *dout, const int64_t *row, const uint8_t *starts,
+                       const size_t *size, size_t T, size_t V);
     /* Decayed sums at K rates: carry[s,k,:] = rate[k]*carry[s,k,:] + x[n,:]; out[n,k,:] = carry[s,k,:].
      * x (N,D), out (N,K,D), carry (S,K,D) in and out.  FOFE, Zhang et al. 2015. */
     void (*decayed_sum)(float *out, float *carry, const float *x, const float *rate, const uint8_t *starts,
@@ -94,8 +94,8 @@ typedef struct flm_kernels {
                              const size_t *size, size_t T, size_t K, size_t D);
     /* The last L ids of every prefix, newest first, -1 before the document's start.
      * out (N,L); carry (S,L-1) in and out: the ids before the first row, newest first. */
-    void (*last_ids)(int64_t *out, int64_t *carry, const int32_t *id, const uint8_t *starts,
-                     const size_t *size, size_t T, size_t L);
+    void (*last_ids)(int64_t *out, int64_t *carry, const int32_t *id, const uint8_t *starts, const size_t *size,
+                     size_t T, size_t L);
     /* out[n,:] += unit * sum_k scale[n,k] * table[k,row[n],:].  out (N,V), scale (N,K), table (K,R,V), row (N) */
     void (*add_bytes)(float *out, const float *scale, const uint8_t *table, const int64_t *row, float unit, size_t N,
                       size_t K, size_t R, size_t V);
@@ -117,19 +117,19 @@ typedef struct flm_kernels {
     void (*softmax_squared)(float *x, double *loss, const int32_t *target, float scale, size_t N, size_t V);
 
     /* simd/activation.inc ------------------------------------------------------------------------------------------ */
-    void (*add)(float *out, const float *x, size_t n);                                     /* out += x             */
-    void (*add_bias)(float *x, const float *bias, size_t N, size_t D);                     /* x[n,:] += bias       */
-    void (*sum_rows)(float *dbias, const float *dx, size_t N, size_t D);                   /* dbias += sum_n dx    */
-    void (*multiply)(float *out, const float *a, const float *b, size_t n);                /* out = a*b; may alias */
-    void (*multiply_add)(float *out, const float *a, const float *b, size_t n);            /* out += a*b           */
-    void (*tanh)(float *out, const float *x, size_t n);                                    /* out may be x         */
-    void (*tanh_back)(float *dx, const float *dout, const float *out, size_t n);           /* dx += dout*(1-out^2) */
+    void (*add)(float *out, const float *x, size_t n);                           /* out += x */
+    void (*add_bias)(float *x, const float *bias, size_t N, size_t D);           /* x[n,:] += bias */
+    void (*sum_rows)(float *dbias, const float *dx, size_t N, size_t D);         /* dbias += sum_n dx */
+    void (*multiply)(float *out, const float *a, const float *b, size_t n);      /* out = a*b; may alias */
+    void (*multiply_add)(float *out, const float *a, const float *b, size_t n);  /* out += a*b */
+    void (*tanh)(float *out, const float *x, size_t n);                          /* out may be x */
+    void (*tanh_back)(float *dx, const float *dout, const float *out, size_t n); /* dx += dout*(1-out^2) */
     void (*sigmoid)(float *out, const float *x, size_t n);
-    void (*sigmoid_back)(float *dx, const float *dout, const float *out, size_t n);        /* += dout*out*(1-out)  */
+    void (*sigmoid_back)(float *dx, const float *dout, const float *out, size_t n); /* += dout*out*(1-out) */
     void (*relu)(float *out, const float *x, size_t n);
-    void (*relu_back)(float *dx, const float *dout, const float *out, size_t n);           /* += dout where out>0  */
-    void (*relu_squared)(float *out, const float *x, size_t n);                            /* max(x,0)^2           */
-    void (*relu_squared_back)(float *dx, const float *dout, const float *x, size_t n);     /* dx += dout*2*max(x,0) */
+    void (*relu_back)(float *dx, const float *dout, const float *out, size_t n);       /* += dout where out>0 */
+    void (*relu_squared)(float *out, const float *x, size_t n);                        /* max(x,0)^2 */
+    void (*relu_squared_back)(float *dx, const float *dout, const float *x, size_t n); /* dx += dout*2*max(x,0) */
     /* out[i] = x[i]/keep or 0, kept with probability keep, drawn from (seed, i) alone, so that the way back calls it
      * again with add = 1: out[i] += ... .  keep in (0,1]; out may be x when add = 0 */
     void (*dropout)(float *out, const float *x, float keep, uint64_t seed, int add, size_t n);
@@ -170,8 +170,8 @@ typedef struct flm_kernels {
     /* simd/lstm.inc: gates in the order i f g o, as PyTorch's (Hochreiter & Schmidhuber 1997, Gers et al. 2000) ---- */
     /* gates (B,4H) += recurrent (B,4H) (skipped when NULL), then i f o through the sigmoid, g through tanh, in place;
      * c = f*c_prev + i*g; h = o*tanh(c).  c_prev (B,H) or NULL for zeros; c may be c_prev */
-    void (*lstm_gates)(float *h, float *c, float *gates, const float *recurrent, const float *c_prev,
-                       size_t B, size_t H);
+    void (*lstm_gates)(float *h, float *c, float *gates, const float *recurrent, const float *c_prev, size_t B,
+                       size_t H);
     /* A layer along packed sequences of N rows. gates: panels, assigned; inputs: panels of R rows, bias included, of
      * which row n reads row[n], or its own where row is NULL (R = N; gates may be inputs then). h, c (N,H), assigned.
      * h_prev, c_prev (N,H): the same before each row; their first size[0] rows are given. packed: the recurrent matrix
@@ -232,14 +232,14 @@ typedef struct flm_kernels {
     void (*gelu)(float *out, float *slope, const float *x, const float *bias, size_t N, size_t D);
     /* dx (N,D) *= slope (N,D); dbias (D) += the sum of its rows */
     void (*multiply_sum)(float *dx, float *dbias, const float *slope, size_t N, size_t D);
-    void (*residual)(float *out, const float *x, const float *bias, size_t N, size_t D);   /* out += x + bias (D)  */
+    void (*residual)(float *out, const float *x, const float *bias, size_t N, size_t D); /* out += x + bias (D) */
 
     /* simd/attention.inc: Vaswani et al. 2017; penalties on distance: ALiBi, Press et al. 2022 --------------------- */
     /* first (N) as attention asks for it, with documents forgotten where they start and `window` keys at most (0: all);
      * kept (S): how many entries of a sequence what follows it may see, its past included.  length (S) */
     void (*attention_spans)(int64_t *first, int64_t *kept, const int64_t *length, const uint8_t *starts,
                             const size_t *size, size_t T, size_t S, size_t window);
-    size_t (*attention_scratch)(const flm_attention *a);                                   /* floats of scratch    */
+    size_t (*attention_scratch)(const flm_attention *a); /* floats of scratch */
     /* out (N,HD) = the values of the keys seen, weighted by the softmax of q.k / sqrt(D) - slope * distance;
      * log_sum (N,H): the log of the exponentials' sum.  Cost 4 H D a pair of row and key */
     void (*attention_forward)(float *out, float *log_sum, float *scratch, const flm_attention *a);
@@ -260,11 +260,11 @@ typedef struct flm_kernels {
 
     /* simd/optimizer.inc: p moves, the state moves, g is zeroed ---------------------------------------------------- */
     void (*sgd)(float *p, float *g, size_t n, const flm_rate *r);
-    void (*momentum)(float *p, float *v, float *g, size_t n, const flm_rate *r);           /* v = mu*v + g; p -= lr*v */
-    void (*adagrad)(float *p, float *a, float *g, size_t n, const flm_rate *r);            /* Duchi et al. 2011    */
-    void (*adamw)(float *p, float *m, float *v, float *g, size_t n, const flm_rate *r);    /* Loshchilov & Hutter  */
+    void (*momentum)(float *p, float *v, float *g, size_t n, const flm_rate *r);        /* v = mu*v + g; p -= lr*v */
+    void (*adagrad)(float *p, float *a, float *g, size_t n, const flm_rate *r);         /* Duchi et al. 2011 */
+    void (*adamw)(float *p, float *m, float *v, float *g, size_t n, const flm_rate *r); /* Loshchilov & Hutter */
     double (*sum_squares)(const float *x, size_t n);
-    double (*add_sum_squares)(float *out, const float *x, size_t n);                /* out += x; sum_squares(out)  */
+    double (*add_sum_squares)(float *out, const float *x, size_t n); /* out += x; sum_squares(out) */
 } flm_kernels;
 
 /* The table for an instruction set, or NULL where this build or this processor lacks it: "portable" is always there;

@@ -12,10 +12,10 @@
  * children of node h are [child[h], child[h+1]) in the order of their words. link[c] is the n-gram without its oldest
  * word, -1 for a single word. Only the first `contexts` nodes have children, a backoff and a child[]. */
 typedef struct flm_ngrams {
-    const int32_t *word, *link;      /* (nodes)                                                                       */
-    const int32_t *child;            /* (contexts+1)                                                                  */
-    const float *logp;               /* (nodes) log p(word | the words before it in the n-gram)                       */
-    const float *backoff;            /* (contexts) log of the factor of p(w | a word less) where hw is no node        */
+    const int32_t *word, *link; /* (nodes) */
+    const int32_t *child;       /* (contexts+1) */
+    const float *logp;          /* (nodes) log p(word | the words before it in the n-gram) */
+    const float *backoff;       /* (contexts) log of the factor of p(w | a word less) where hw is no node */
     size_t nodes, contexts, V, order;
 } flm_ngrams;
 
@@ -56,10 +56,10 @@ void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *sta
 /* Numbers the nodes of level k >= 2 from `next` on: word, link, child of the level above, node[r] of every rank, and
  * count (zero at first): how often an n-gram of level `order` occurs, of how many n-grams one longer a shorter one is
  * the suffix, plus how often it begins. above: node[] of level k-1 (unused for k = 2). Adds to count atomically. */
-void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node,
-                      const int32_t *above, size_t next, const int32_t *id, const int32_t *position,
-                      const int32_t *rank, const uint8_t *shared, const uint8_t *reach, const size_t *begin,
-                      size_t first, size_t last, size_t k, size_t order);
+void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node, const int32_t *above,
+                      size_t next, const int32_t *id, const int32_t *position, const int32_t *rank,
+                      const uint8_t *shared, const uint8_t *reach, const size_t *begin, size_t first, size_t last,
+                      size_t k, size_t order);
 /* times[k] (5) = how many of count (n) are k, for k = 1..4. */
 void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n);
 /* p(w) = (a(w) - D(a(w)) + sum_v D(a(v)) / V) / sum_v a(v), 1/V without any count; logp of nodes [0, V). discount (4):
@@ -90,9 +90,9 @@ void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t 
 /* ngram/left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
  * n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less; and so on. */
 typedef struct flm_ngram_counts {
-    const int32_t *count;            /* (nodes) a                                                                     */
-    const double *discount;          /* (order,4)                                                                     */
-    const double *total, *mass;      /* (contexts+1) S(h), and the sum of D(a(hw)) over w; last of no context at all  */
+    const int32_t *count;       /* (nodes) a */
+    const double *discount;     /* (order,4) */
+    const double *total, *mass; /* (contexts+1) S(h), and the sum of D(a(hw)) over w; last of no context at all */
 } flm_ngram_counts;
 
 enum { FLM_NGRAM_NEVER = 128 };
@@ -110,8 +110,8 @@ size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_n
  * but at least 0 and less than FLM_CACHE_SIZES. Nothing before the last token with starts != 0 counts (starts may be
  * NULL). Scratch: link (n); last, slot (V), of any content. */
 typedef struct flm_cache {
-    const double *decay;             /* (window) the weight of an age of 0, 1, ... tokens                             */
-    const double *running;           /* (window+1) sums of the first 0, 1, ... of them                                */
+    const double *decay;   /* (window) the weight of an age of 0, 1, ... tokens */
+    const double *running; /* (window+1) sums of the first 0, 1, ... of them */
     size_t window, lowest, orders;
 } flm_cache;
 
@@ -138,9 +138,9 @@ void flm_cache_rows(int32_t *word, float *mass, float *left, size_t width, const
  * n-grams are numbered apart: the children of context h are n-grams [child[h], child[h+1]), the n-grams before V being
  * single tokens, link[h] is the context without its last factor, -1 for none, and nothing is linked but contexts. */
 typedef struct flm_factors {
-    const int32_t *factor;           /* (levels)                                                                      */
-    const int32_t *letter;           /* (V) or NULL                                                                   */
-    size_t levels, reach;            /* reach: the largest factor, 0 or more                                          */
+    const int32_t *factor; /* (levels) */
+    const int32_t *letter; /* (V) or NULL */
+    size_t levels, reach;  /* reach: the largest factor, 0 or more */
 } flm_factors;
 
 enum { FLM_SPELT = 3 };
@@ -165,8 +165,8 @@ size_t flm_factor_slots(size_t contexts);
 void flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts);
 /* node[n] = the longest context known after row n's token, -1 for none; states of the sequences in and out. */
 void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *slot,
-                     size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts,
-                     const size_t *size, size_t T);
+                     size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts, const size_t *size,
+                     size_t T);
 /* As flm_ngram_check, for such tables. */
 int flm_factor_check(const struct flm_ngrams *g, size_t *where);
 /* ngram/top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the

@@ -5,10 +5,7 @@
 #include <math.h>
 
 /* Whether id a comes before id b: the larger x, ties to the lower id. */
-static int before(const float *x, int32_t a, int32_t b)
-{
-    return x[a] > x[b] || (x[a] == x[b] && a < b);
-}
+static int before(const float *x, int32_t a, int32_t b) { return x[a] > x[b] || (x[a] == x[b] && a < b); }
 
 /* Restores the heap order[0..n) below root; the id that comes last is on top. */
 static void sift(int32_t *order, const float *x, size_t root, size_t n)
@@ -45,7 +42,7 @@ void flm_top_k(int32_t *order, const float *x, size_t k, size_t V)
             continue;
         }
         for (const size_t end = i + 16 < V ? i + 16 : V; i < end; i++)
-            if (x[i] > x[order[0]]) {                            /* a tie goes to the lower id, which is in the heap */
+            if (x[i] > x[order[0]]) { /* a tie goes to the lower id, which is in the heap */
                 order[0] = (int32_t)i;
                 sift(order, x, 0, k);
             }

@@ -9,11 +9,11 @@
  * Whoever owns the table fills it in, sets offset[0] = 0 and calls flm_words_index; any number of threads may then
  * find in one table, one may learn. */
 typedef struct flm_words {
-    uint8_t *blob;                   /* (bytes) the words, one after another                                          */
-    size_t *offset;                  /* (capacity+1) word i is blob[offset[i] : offset[i+1]]; empty: id i has no word */
-    uint64_t *slot;                  /* (slots) the hash table, all of it flm_words_index's affair                    */
-    size_t size, capacity, bytes;    /* words there are, and room for; capacity < 2^31                                */
-    size_t slots;                    /* a power of two, at least 2 and at least 2*size                                */
+    uint8_t *blob;                /* (bytes) the words, one after another */
+    size_t *offset;               /* (capacity+1) word i is blob[offset[i] : offset[i+1]]; empty: id i has no word */
+    uint64_t *slot;               /* (slots) the hash table, all of it flm_words_index's affair */
+    size_t size, capacity, bytes; /* words there are, and room for; capacity < 2^31 */
+    size_t slots;                 /* a power of two, at least 2 and at least 2*size */
 } flm_words;
 
 enum { FLM_WORDS_DONE, FLM_WORDS_IDS_FULL, FLM_WORDS_WORDS_FULL, FLM_WORDS_SLOTS_FULL, FLM_WORDS_BLOB_FULL };

@@ -10,8 +10,7 @@ void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, 
 {
     memset(size, 0, (order + 1) * sizeof *size);
     for (size_t r = first; r < last; r++)
-        for (size_t k = shared[r] + 1u; k <= (reach[r] & FLM_NGRAM_LENGTH); k++)
-            size[k]++;
+        for (size_t k = shared[r] + 1u; k <= (reach[r] & FLM_NGRAM_LENGTH); k++) size[k]++;
 }
 
 /* Bytes that numbering and estimating take at most; see ngram.h. */
@@ -24,29 +23,25 @@ static double bytes_of(const size_t *nodes, size_t n, size_t order)
 
 size_t flm_ngram_order_within(const size_t *nodes, size_t n, size_t order, double memory)
 {
-    while (order > 2 && bytes_of(nodes, n, order) > memory)
-        order--;
+    while (order > 2 && bytes_of(nodes, n, order) > memory) order--;
     return order;
 }
 
 void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *starts, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        count[id[i]] += !starts[i];
+    for (size_t i = 0; i < n; i++) count[id[i]] += !starts[i];
 }
 
-void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node,
-                      const int32_t *above, size_t next, const int32_t *id, const int32_t *position,
-                      const int32_t *rank, const uint8_t *shared, const uint8_t *reach, const size_t *begin,
-                      size_t first, size_t last, size_t k, size_t order)
+void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node, const int32_t *above,
+                      size_t next, const int32_t *id, const int32_t *position, const int32_t *rank,
+                      const uint8_t *shared, const uint8_t *reach, const size_t *begin, size_t first, size_t last,
+                      size_t k, size_t order)
 {
     for (size_t v = first; v < last; v++) {
-        if (k == 2)
-            child[v] = (int32_t)next;
+        if (k == 2) child[v] = (int32_t)next;
         for (size_t r = begin[v]; r < begin[v + 1]; r++) {
             const size_t length = reach[r] & FLM_NGRAM_LENGTH, same = shared[r], at = (size_t)position[r];
-            if (k > 2 && same < k - 1 && length >= k - 1)
-                child[above[r]] = (int32_t)next;
+            if (k > 2 && same < k - 1 && length >= k - 1) child[above[r]] = (int32_t)next;
             if (length < k) {
                 node[r] = -1;
                 continue;
@@ -59,8 +54,7 @@ void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *cou
                 next++;
             }
             node[r] = (int32_t)(next - 1);
-            if (k == order || (reach[r] & FLM_NGRAM_BEGINS))
-                __atomic_fetch_add(&count[next - 1], 1, __ATOMIC_RELAXED);
+            if (k == order || (reach[r] & FLM_NGRAM_BEGINS)) __atomic_fetch_add(&count[next - 1], 1, __ATOMIC_RELAXED);
         }
     }
 }
@@ -69,8 +63,7 @@ void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n)
 {
     memset(times, 0, 5 * sizeof *times);
     for (size_t i = 0; i < n; i++)
-        if (count[i] > 0 && count[i] < 5)
-            times[count[i]]++;
+        if (count[i] > 0 && count[i] < 5) times[count[i]]++;
 }
 
 void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *shorter, const int32_t *child,
@@ -86,7 +79,7 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
             mass += discount[count[c] < 3 ? count[c] : 3];
         }
         const double gamma = to == from ? 1 : mass / total;
-        if (gamma != last_gamma) {      /* most contexts have one successor, seen once */
+        if (gamma != last_gamma) { /* most contexts have one successor, seen once */
             last_gamma = gamma;
             log_gamma = log_of(gamma);
         }
@@ -94,8 +87,7 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
         for (size_t c = from; c < to; c++) {
             const double own = (count[c] - discount[count[c] < 3 ? count[c] : 3]) / total;
             const double q = own + gamma * shorter[(size_t)link[c] - origin_shorter];
-            if (p)
-                p[c - origin] = q;
+            if (p) p[c - origin] = q;
             logp[c] = q < 1 ? (float)log_of(q) : 0;
         }
     }
@@ -109,8 +101,8 @@ void flm_ngram_unigrams(float *logp, double *p, const int32_t *count, const doub
         mass += discount[count[v] < 3 ? count[v] : 3];
     }
     for (size_t v = 0; v < V; v++) {
-        const double own = total > 0 ? (count[v] - discount[count[v] < 3 ? count[v] : 3] + mass / (double)V) / total
-                                     : 1 / (double)V;
+        const double own =
+            total > 0 ? (count[v] - discount[count[v] < 3 ? count[v] : 3] + mass / (double)V) / total : 1 / (double)V;
         p[v] = own;
         logp[v] = own < 1 ? (float)log_of(own) : 0;
     }

@@ -16,20 +16,16 @@ static inline uint64_t lengthen(uint64_t key, const flm_factors *f, const int32_
 
 static inline void forget(const flm_factors *f, int32_t *last, int64_t *spelt)
 {
-    for (size_t k = 0; k < f->reach; k++)
-        last[k] = -1;
+    for (size_t k = 0; k < f->reach; k++) last[k] = -1;
     memset(spelt, 0, FLM_SPELT * sizeof *spelt);
 }
 
 static inline void read_on(const flm_factors *f, int32_t *last, int64_t *spelt, int32_t token)
 {
-    for (size_t k = f->reach; k-- > 1;)
-        last[k] = last[k - 1];
-    if (f->reach)
-        last[0] = token;
+    for (size_t k = f->reach; k-- > 1;) last[k] = last[k - 1];
+    if (f->reach) last[0] = token;
     const int32_t letter = f->letter ? f->letter[token] : 0;
-    if (letter > 0)
-        spelt[0] = (int64_t)mix64((uint64_t)spelt[0] + (uint64_t)letter * GOLDEN_GAMMA);
+    if (letter > 0) spelt[0] = (int64_t)mix64((uint64_t)spelt[0] + (uint64_t)letter * GOLDEN_GAMMA);
     else if (spelt[0] != 0) {
         memmove(spelt + 1, spelt, (FLM_SPELT - 1) * sizeof *spelt);
         spelt[0] = 0;
@@ -40,11 +36,9 @@ void flm_factor_keys(uint64_t *key, int32_t *last, int64_t *spelt, const flm_fac
                      const uint8_t *starts, size_t level, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (starts[i])
-            forget(f, last, spelt);
+        if (starts[i]) forget(f, last, spelt);
         key[i] = 0;
-        for (size_t k = 0; k < level; k++)
-            key[i] = lengthen(key[i], f, last, spelt, k);
+        for (size_t k = 0; k < level; k++) key[i] = lengthen(key[i], f, last, spelt, k);
         read_on(f, last, spelt, id[i]);
     }
 }
@@ -53,14 +47,10 @@ void flm_factor_sort(int32_t *item, uint64_t *sorted, int32_t *spare, uint64_t *
                      const uint64_t *key, const int32_t *position, const int32_t *id, size_t m, size_t V)
 {
     memset(begin, 0, (V + 1) * sizeof *begin);
-    for (size_t i = 0; i < m; i++)
-        begin[(size_t)id[position[i]] + 1]++;
-    for (size_t v = 0; v < V; v++)
-        begin[v + 1] += begin[v];
-    for (size_t i = 0; i < m; i++)
-        item[begin[id[position[i]]]++] = (int32_t)i;
-    for (size_t r = 0; r < m; r++)
-        sorted[r] = key[position[item[r]]];
+    for (size_t i = 0; i < m; i++) begin[(size_t)id[position[i]] + 1]++;
+    for (size_t v = 0; v < V; v++) begin[v + 1] += begin[v];
+    for (size_t i = 0; i < m; i++) item[begin[id[position[i]]]++] = (int32_t)i;
+    for (size_t r = 0; r < m; r++) sorted[r] = key[position[item[r]]];
     flm_sort_keys(sorted, item, spare_key, spare, m, 8);
 }
 
@@ -85,8 +75,7 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
         }
         count[grams - 1]++;
         shorter[item[r]] = (int32_t)(grams - 1);
-        if (above)
-            link[above[item[r]]] = (int32_t)(c - 1);
+        if (above) link[above[item[r]]] = (int32_t)(c - 1);
     }
     *contexts = c;
     return grams;
@@ -95,44 +84,38 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
 size_t flm_factor_slots(size_t contexts)
 {
     size_t slots = 2;
-    while (slots < 2 * contexts)
-        slots *= 2;
+    while (slots < 2 * contexts) slots *= 2;
     return slots;
 }
 
 void flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts)
 {
-    for (size_t s = 0; s < slots; s++)
-        slot[s] = -1;
+    for (size_t s = 0; s < slots; s++) slot[s] = -1;
     for (size_t c = 0; c < contexts; c++) {
         size_t s = (size_t)context[c] & (slots - 1);
-        while (slot[s] >= 0)
-            s = (s + 1) & (slots - 1);
+        while (slot[s] >= 0) s = (s + 1) & (slots - 1);
         slot[s] = (int32_t)c;
     }
 }
 
 void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *slot,
-                     size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts,
-                     const size_t *size, size_t T)
+                     size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts, const size_t *size,
+                     size_t T)
 {
     size_t n = 0;
     for (size_t t = 0; t < T; t++)
         for (size_t s = 0; s < size[t]; s++, n++) {
             int32_t *const tokens = last + s * f->reach;
             int64_t *const words = spelt + s * FLM_SPELT;
-            if (starts && starts[n])
-                forget(f, tokens, words);
+            if (starts && starts[n]) forget(f, tokens, words);
             read_on(f, tokens, words, id[n]);
             uint64_t key = 0;
             node[n] = -1;
             for (size_t k = 0; k < f->levels; k++) {
                 key = lengthen(key, f, tokens, words, k);
                 size_t at = (size_t)key & (slots - 1);
-                while (slot[at] >= 0 && context[slot[at]] != (int64_t)key)
-                    at = (at + 1) & (slots - 1);
-                if (slot[at] < 0)
-                    break;
+                while (slot[at] >= 0 && context[slot[at]] != (int64_t)key) at = (at + 1) & (slots - 1);
+                if (slot[at] < 0) break;
                 node[n] = slot[at];
             }
         }

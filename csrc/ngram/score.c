@@ -10,8 +10,7 @@ static inline int32_t find(const flm_ngrams *g, size_t h, int32_t w)
 {
     const int32_t *at = g->word + g->child[h];
     size_t n = (size_t)(g->child[h + 1] - g->child[h]);
-    if (n == 0)
-        return -1;
+    if (n == 0) return -1;
     while (n > 1) {
         const size_t half = n / 2;
         at = at[half] <= w ? at + half : at;
@@ -25,8 +24,7 @@ static inline int32_t seek(const flm_ngrams *g, int32_t h, int32_t w, double *na
 {
     for (; h >= 0; h = g->link[h]) {
         const int32_t c = find(g, (size_t)h, w);
-        if (c >= 0)
-            return c;
+        if (c >= 0) return c;
         *nats -= (double)g->backoff[h];
     }
     return w;
@@ -35,8 +33,7 @@ static inline int32_t seek(const flm_ngrams *g, int32_t h, int32_t w, double *na
 /* The longest suffix of an n-gram that something has followed. */
 static inline int32_t settle(const flm_ngrams *g, int32_t c)
 {
-    while (c >= 0 && ((size_t)c >= g->contexts || g->child[c] == g->child[c + 1]))
-        c = g->link[c];
+    while (c >= 0 && ((size_t)c >= g->contexts || g->child[c] == g->child[c + 1])) c = g->link[c];
     return c;
 }
 
@@ -45,15 +42,14 @@ static inline int32_t settle(const flm_ngrams *g, int32_t c)
 typedef struct reader {
     const int32_t *id, *end;
     double *nats, cost;
-    int32_t h;                      /* where to look for id[0]: a node, perhaps without children, or -1               */
-    const int32_t *from;            /* the words of its children, or NULL: not yet known                              */
+    int32_t h;           /* where to look for id[0]: a node, perhaps without children, or -1 */
+    const int32_t *from; /* the words of its children, or NULL: not yet known */
     size_t n;
 } reader;
 
 static inline void expect(const flm_ngrams *g, int32_t h)
 {
-    if (h < 0)
-        return;
+    if (h < 0) return;
     __builtin_prefetch(g->link + h);
     if ((size_t)h < g->contexts) {
         __builtin_prefetch(g->child + h);
@@ -95,8 +91,8 @@ static inline void take_turn(reader *l, const flm_ngrams *g)
     expect(g, l->h = c);
 }
 
-#define READERS 8u                  /* parts of a text that are read in turns: as many waits for memory overlap */
-#define SHORT 1000u                 /* tokens that are not worth cutting up */
+#define READERS 8u  /* parts of a text that are read in turns: as many waits for memory overlap */
+#define SHORT 1000u /* tokens that are not worth cutting up */
 
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n)
 {
@@ -105,9 +101,8 @@ void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const in
     for (size_t p = 0; p < parts; p++) {
         const size_t first = n * p / parts;
         double unused = 0;
-        int32_t h = p ? -1 : *state;        /* no context is longer than the order - 1 tokens before it */
-        for (size_t i = p ? first - (g->order - 1) : first; i < first; i++)
-            h = settle(g, seek(g, h, id[i], &unused));
+        int32_t h = p ? -1 : *state; /* no context is longer than the order - 1 tokens before it */
+        for (size_t i = p ? first - (g->order - 1) : first; i < first; i++) h = settle(g, seek(g, h, id[i], &unused));
         readers[p] = (reader){.id = id + first, .end = id + n * (p + 1) / parts, .nats = nats + first, .h = h};
     }
     size_t live = n ? parts : 0;
@@ -115,8 +110,7 @@ void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const in
         for (size_t p = 0; p < live; p++) {
             take_turn(&readers[p], g);
             if (readers[p].id == readers[p].end) {
-                if (readers[p].end == id + n)
-                    *state = settle(g, readers[p].h);
+                if (readers[p].end == id + n) *state = settle(g, readers[p].h);
                 readers[p--] = readers[--live];
             }
         }
@@ -144,10 +138,8 @@ void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, cons
 /* Shortest context first: longer ones write over it. */
 static void overwrite(float *out, const flm_ngrams *g, int32_t h, float weight)
 {
-    if (g->link[h] >= 0)
-        overwrite(out, g, g->link[h], weight + g->backoff[h]);
-    for (int32_t c = g->child[h]; c < g->child[h + 1]; c++)
-        out[g->word[c]] = g->logp[c] + weight;
+    if (g->link[h] >= 0) overwrite(out, g, g->link[h], weight + g->backoff[h]);
+    for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) out[g->word[c]] = g->logp[c] + weight;
 }
 
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N)
@@ -155,12 +147,9 @@ void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t 
     const size_t V = g->V;
     for (size_t n = 0; n < N; n++, out += V) {
         float weight = 0;
-        for (int32_t h = node[n]; h >= 0; h = g->link[h])
-            weight += g->backoff[h];
-        for (size_t v = 0; v < V; v++)
-            out[v] = g->logp[v] + weight;
-        if (node[n] >= 0)
-            overwrite(out, g, node[n], 0);
+        for (int32_t h = node[n]; h >= 0; h = g->link[h]) weight += g->backoff[h];
+        for (size_t v = 0; v < V; v++) out[v] = g->logp[v] + weight;
+        if (node[n] >= 0) overwrite(out, g, node[n], 0);
     }
 }
 
@@ -170,36 +159,30 @@ static int is_ordered(const flm_ngrams *g)
         (size_t)g->child[g->contexts] != g->nodes)
         return 0;
     for (size_t h = 0; h < g->contexts; h++)
-        if (g->child[h + 1] < g->child[h] || (g->child[h + 1] > g->child[h] && (size_t)g->child[h] <= h))
-            return 0;
+        if (g->child[h + 1] < g->child[h] || (g->child[h + 1] > g->child[h] && (size_t)g->child[h] <= h)) return 0;
     return 1;
 }
 
 int flm_ngram_check(const flm_ngrams *g, size_t *where)
 {
     *where = 0;
-    if (!is_ordered(g))
-        return FLM_NGRAM_CHILD;
+    if (!is_ordered(g)) return FLM_NGRAM_CHILD;
     double sum = 0;
     for (size_t v = 0; v < g->V; v++) {
         *where = v;
-        if (g->word[v] != (int32_t)v)
-            return FLM_NGRAM_WORD;
-        if (g->link[v] != -1)
-            return FLM_NGRAM_LINK;
+        if (g->word[v] != (int32_t)v) return FLM_NGRAM_WORD;
+        if (g->link[v] != -1) return FLM_NGRAM_LINK;
         sum += exp((double)g->logp[v]);
     }
     *where = g->nodes;
-    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS))
-        return FLM_NGRAM_SUM;
+    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
     for (size_t h = 0; h < g->contexts; h++) {
         const int32_t shorter = g->link[h];
         double seen = 0, unseen = 1;
         for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
             const int32_t w = g->word[c], suffix = g->link[c];
             *where = (size_t)c;
-            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1]))
-                return FLM_NGRAM_WORD;
+            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1])) return FLM_NGRAM_WORD;
             if (shorter < 0 ? suffix != w
                             : suffix < g->child[shorter] || suffix >= g->child[shorter + 1] || g->word[suffix] != w)
                 return FLM_NGRAM_LINK;
@@ -207,8 +190,7 @@ int flm_ngram_check(const flm_ngrams *g, size_t *where)
             unseen -= exp((double)g->logp[suffix]);
         }
         *where = h;
-        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS))
-            return FLM_NGRAM_SUM;
+        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
     }
     return FLM_NGRAM_SOUND;
 }
@@ -220,31 +202,25 @@ int flm_factor_check(const flm_ngrams *g, size_t *where)
     if (g->nodes < g->V || (size_t)g->child[0] != g->V || (size_t)g->child[g->contexts] != g->nodes)
         return FLM_NGRAM_CHILD;
     for (size_t h = 0; h < g->contexts; h++)
-        if (g->child[h + 1] < g->child[h])
-            return FLM_NGRAM_CHILD;
-    for (size_t v = 0; v < g->V; v++)
-        sum += exp((double)g->logp[v]);
+        if (g->child[h + 1] < g->child[h]) return FLM_NGRAM_CHILD;
+    for (size_t v = 0; v < g->V; v++) sum += exp((double)g->logp[v]);
     *where = g->nodes;
-    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS))
-        return FLM_NGRAM_SUM;
+    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
     for (size_t h = 0; h < g->contexts; h++) {
         double seen = 0, unseen = 1;
         *where = h;
-        if (g->link[h] < -1 || g->link[h] >= (int32_t)h)
-            return FLM_NGRAM_LINK;
+        if (g->link[h] < -1 || g->link[h] >= (int32_t)h) return FLM_NGRAM_LINK;
         for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
             const int32_t w = g->word[c];
             *where = (size_t)c;
-            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1]))
-                return FLM_NGRAM_WORD;
+            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1])) return FLM_NGRAM_WORD;
             double cost = 0;
             const int32_t shorter = seek(g, g->link[h], w, &cost);
             seen += exp((double)g->logp[c]);
             unseen -= exp((double)g->logp[shorter] - cost);
         }
         *where = h;
-        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS))
-            return FLM_NGRAM_SUM;
+        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
     }
     return FLM_NGRAM_SOUND;
 }

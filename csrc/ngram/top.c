@@ -13,11 +13,9 @@ static inline void offer(best *b, int32_t w, float logp)
 {
     size_t at = b->n;
     if (at == b->k) {
-        if (logp < b->logp[at - 1] || (logp == b->logp[at - 1] && w > b->word[at - 1]))
-            return;
+        if (logp < b->logp[at - 1] || (logp == b->logp[at - 1] && w > b->word[at - 1])) return;
         at--;
-    } else
-        b->n++;
+    } else b->n++;
     for (; at > 0 && (logp > b->logp[at - 1] || (logp == b->logp[at - 1] && w < b->word[at - 1])); at--) {
         b->word[at] = b->word[at - 1];
         b->logp[at] = b->logp[at - 1];
@@ -29,13 +27,12 @@ static inline void offer(best *b, int32_t w, float logp)
 void flm_ngram_top(int32_t *word, float *logp, uint32_t *seen, const struct flm_ngrams *g, const int32_t *falling,
                    const int32_t *node, size_t k, size_t N)
 {
-    for (size_t v = 0; v < g->V; v++)
-        seen[v] = 0;
+    for (size_t v = 0; v < g->V; v++) seen[v] = 0;
     for (size_t n = 0; n < N; n++) {
         best b = {word + n * k, logp + n * k, 0, k};
         const uint32_t now = (uint32_t)n + 1;
         float weight = 0;
-        for (int32_t h = node[n]; h >= 0; h = g->link[h]) {     /* the longest context that knows a word has the say */
+        for (int32_t h = node[n]; h >= 0; h = g->link[h]) { /* the longest context that knows a word has the say */
             for (int32_t c = g->child[h]; c < g->child[h + 1]; c++)
                 if (seen[g->word[c]] != now) {
                     seen[g->word[c]] = now;

@@ -9,9 +9,9 @@
 
 #include "simd/vec.h"
 
-#define PANEL 4                                          /* vectors of LANES columns in a panel, at most */
+#define PANEL 4 /* vectors of LANES columns in a panel, at most */
 #define WIDTH (PANEL * LANES)
-#define TILE_ROWS (W == 16 ? 6 : 3)                      /* 6 * 4 sums of 32 registers, or 3 * 4 of 16 */
+#define TILE_ROWS (W == 16 ? 6 : 3) /* 6 * 4 sums of 32 registers, or 3 * 4 of 16 */
 
 #if defined FLM_AVX512
 INLINE vf multiplied_add(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }

@@ -24,14 +24,14 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 4")
 #define UNROLL8 _Pragma("GCC unroll 8")
-#define GROUP 4                                          /* vectors worked on side by side where that is faster */
+#define GROUP 4 /* vectors worked on side by side where that is faster */
 
 INLINE size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
 typedef uint32_t vu __attribute__((vector_size(W * 4)));
-typedef double vd __attribute__((vector_size(W * 4)));                          /* W / 2 doubles */
+typedef double vd __attribute__((vector_size(W * 4))); /* W / 2 doubles */
 typedef float vf_unaligned __attribute__((vector_size(W * 4), aligned(4), may_alias));
 
 INLINE vf load(const float *x) { return *(const vf_unaligned *)x; }
@@ -168,7 +168,9 @@ INLINE float vector_max(vf v)
 }
 
 /* Sixteen running sums in double. */
-typedef struct lanes { vd part[2 * PARTS]; } lanes;
+typedef struct lanes {
+    vd part[2 * PARTS];
+} lanes;
 
 INLINE void lanes_add(lanes *sum, int part, vf v)
 {

@@ -12,11 +12,9 @@ static void rows_are_counts(size_t n, size_t first, size_t V, size_t window, siz
         id[i] = (int32_t)((draws[i] + 3) / 6 * (float)V);
         starts[i] = i == n / 3;
     }
-    for (size_t i = first; i < n; i++)
-        target[i - first] = i + 1 < n ? id[i + 1] : -1;
+    for (size_t i = first; i < n; i++) target[i - first] = i + 1 < n ? id[i + 1] : -1;
     double *decay = exactly(window, sizeof *decay), *running = exactly(window + 1, sizeof *running);
-    for (size_t i = 0; i < window; i++)
-        decay[i] = 1 / (double)(i + 1);
+    for (size_t i = 0; i < window; i++) decay[i] = 1 / (double)(i + 1);
     CHECK(flm_cache_running(running, decay, window) == window);
     const flm_cache c = {decay, running, window, lowest, orders};
     const size_t rows = n - first, width = window < V ? window : V;
@@ -25,8 +23,7 @@ static void rows_are_counts(size_t n, size_t first, size_t V, size_t window, siz
     int32_t *link = exactly(n, sizeof *link), *last = exactly(V, sizeof *last), *slot = exactly(V, sizeof *slot);
     int32_t *word = exactly(rows * width, sizeof *word);
     float *mass = exactly(rows * width, sizeof *mass), *left = exactly(rows, sizeof *left);
-    for (size_t i = 0; i < orders * FLM_CACHE_SIZES; i++)
-        weight[i] = 0.5;
+    for (size_t i = 0; i < orders * FLM_CACHE_SIZES; i++) weight[i] = 0.5;
     flm_cache_counts(total, count, &c, id, starts, target, link, last, first, n);
     flm_cache_rows(word, mass, left, width, &c, weight, id, starts, link, last, slot, scratch, first, n);
     for (size_t r = 0; r < rows; r++) {
@@ -38,8 +35,7 @@ static void rows_are_counts(size_t n, size_t first, size_t V, size_t window, siz
             }
         for (size_t k = 0; k < width; k++) {
             sum += (double)mass[r * width + k];
-            if (target[r] >= 0 && word[r * width + k] == target[r])
-                row += (double)mass[r * width + k];
+            if (target[r] >= 0 && word[r * width + k] == target[r]) row += (double)mass[r * width + k];
         }
         CLOSE(rest, left[r], 1e-6);
         CLOSE(said, row, 1e-6);
