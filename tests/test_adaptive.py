@@ -175,26 +175,36 @@ def test_files_are_checked(tmp_path) -> None:
 
 
 IDS = np.zeros(3, np.int32)
+CACHE = _core.Cache(4, np.exp(-np.arange(5.0)), 0, 1)
 MESSAGES = {
     "<KneserNey(vocab_size=4, order=5, boundary=None), 4 n-grams> is for 4 ids; one for 7 was expected":
         lambda: CacheModel(7, UNIFORM),
     "window = 0; 1 to 1048576 tokens were expected": lambda: CacheModel(4, UNIFORM, window=0),
-    "a cache of 1024 tokens, memory 0.0 and contexts of 0 to less than 3 tokens was asked for; at least 1 token, a "
-    "memory above 0 and contexts of less than 32 were expected": lambda: CacheModel(4, UNIFORM, decay=0.0),
-    "a cache of 1024 tokens, memory 150.0 and contexts of 9 to less than 3 tokens was asked for; at least 1 token, a "
-    "memory above 0 and contexts of less than 32 were expected": lambda: CacheModel(4, UNIFORM, lowest=9),
+    "decay = 0.0; a number of tokens above 0 was expected": lambda: CacheModel(4, UNIFORM, decay=0.0),
+    "decay = nan; a number of tokens above 0 was expected": lambda: CacheModel(4, UNIFORM, decay=np.nan),
+    "contexts of 9 to 2 tokens were asked for; 0 to 31, the lowest first, were expected":
+        lambda: CacheModel(4, UNIFORM, lowest=9),
+    "contexts of -1 to 2 tokens were asked for; 0 to 31, the lowest first, were expected":
+        lambda: CacheModel(4, UNIFORM, lowest=-1),
+    "contexts of 0 to 32 tokens were asked for; 0 to 31, the lowest first, were expected":
+        lambda: CacheModel(4, UNIFORM, highest=32),
+    "orders = 33, expected 1 to 32": lambda: _core.Cache(4, np.ones(5), 0, 33),
+    "orders = 2, expected 3 to 32": lambda: _core.Cache(4, np.ones(5), 2, 2),
+    "decay has 0 elements, expected 1 to 2^31 - 1": lambda: _core.Cache(4, np.ones(0), 0, 1),
+    "decay[2] = 1.5, expected 0 to 1": lambda: _core.Cache(4, np.array([1, 0, 1.5, -1]), 0, 1),
+    "decay[1] = -0.5, expected 0 to 1": lambda: _core.Cache(4, np.array([1, -0.5]), 0, 1),
+    "decay[0] = nan, expected 0 to 1": lambda: _core.Cache(4, np.array([np.nan]), 0, 1),
     "a CacheModel is not trained by itself; train the model in it, then fit its weights":
         lambda: fastlm.Trainer(of(0, 0)).fit([[1, 2, 3]], epochs=1),
     "first = 4 is beyond the 3 tokens":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((0, 1)), np.zeros((0, 1)), IDS, None, IDS[:0], 4),
+        lambda: CACHE.counts(np.zeros((0, 1)), np.zeros((0, 1)), IDS, None, IDS[:0], 4),
     "total has shape (2, 1), expected (3, 1)":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((2, 1)), np.zeros((3, 1)), IDS, None, IDS, 0),
+        lambda: CACHE.counts(np.zeros((2, 1)), np.zeros((3, 1)), IDS, None, IDS, 0),
     "word has shape (3, 5), expected (3, 4)":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).rows(np.zeros((3, 5), np.int32), np.zeros((3, 4), np.float32),
-                                                  np.zeros(3, np.float32), np.zeros((1, 16)), IDS, None, 0),
+        lambda: CACHE.rows(np.zeros((3, 5), np.int32), np.zeros((3, 4), np.float32), np.zeros(3, np.float32),
+                           np.zeros((1, 16)), IDS, None, 0),
     "starts has 2 elements, expected 3":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((3, 1)), np.zeros((3, 1)), IDS, np.zeros(2, np.uint8),
-                                                    IDS, 0),
+        lambda: CACHE.counts(np.zeros((3, 1)), np.zeros((3, 1)), IDS, np.zeros(2, np.uint8), IDS, 0),
 }
 
 

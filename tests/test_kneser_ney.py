@@ -357,3 +357,52 @@ def test_no_damage_to_the_tables_crashes() -> None:
             continue
         assert np.isfinite(twin.log_probabilities(rng.integers(0, 6, 30))).all()
     assert refused > 590
+
+
+STEPS = ["sort", "sort", "allocate", "level", "number", "number", "counted", "unigrams", "longer", "estimate",
+         "estimate", "tables"]
+
+
+def builder(steps: int) -> _core.NGramBuilder:
+    """Bigrams of a text in two tasks, after so many of the steps."""
+    ids = np.array([0, 1, 2, 1, 0, 2], np.int32)
+    out = _core.NGramBuilder(ids, np.array([1, 0, 0, 0, 0, 0], np.uint8), -1, 2, 3, 2)
+    for at in range(steps):
+        step(out, STEPS[at], STEPS[:at].count(STEPS[at]))
+    return out
+
+
+def step(out: _core.NGramBuilder, name: str, task: int) -> None:
+    discount = np.array([0, 0.5, 1, 1.5])
+    arguments = {"sort": (task,), "allocate": (), "level": (2,), "number": (task, 2), "counted": (),
+                 "unigrams": (discount,), "longer": (2,), "estimate": (task, 2, discount), "tables": ()}
+    getattr(out, name)(*arguments[name])
+
+
+def test_steps_of_counting_are_refused_out_of_turn() -> None:
+    """Before its turn a step would read arrays that nothing has filled."""
+    for done in range(len(STEPS)):
+        for name in STEPS[done + 1:]:
+            if name not in STEPS[:done + 1]:
+                with pytest.raises(ValueError) as caught:
+                    step(builder(done), name, 0)
+                assert str(caught.value) == (f"{name} was called out of turn; the order of the steps is in the "
+                                             "docstring of the class")
+    for name in ("sort", "allocate", "number", "counted"):
+        with pytest.raises(ValueError, match=f"^{name} was called out of turn"):
+            step(builder(len(STEPS)), name, 0)
+    with pytest.raises(ValueError, match="^lower was called out of turn"):
+        builder(1).lower(1e9)
+    with pytest.raises(ValueError, match="^level was called out of turn"):
+        builder(3).level(3)
+    with pytest.raises(ValueError, match="^number was called out of turn"):
+        step(builder(5), "number", 0)
+    assert len(builder(len(STEPS)).tables()[0]) == 3 + 5
+
+
+def test_tasks_that_there_are_not_are_refused() -> None:
+    for done, name in ((0, "sort"), (4, "number"), (9, "estimate")):
+        with pytest.raises(ValueError, match="^task = 2, expected less than 2$"):
+            step(builder(done), name, 2)
+    with pytest.raises(ValueError, match="^tasks = 0, expected at least 1$"):
+        _core.NGramBuilder(np.zeros(1, np.int32), np.ones(1, np.uint8), -1, 2, 3, 0)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from fastlm import attention, autodiff, recurrence
-from fastlm.autodiff import ops
 from fastlm.autodiff import Parameter, Tape, Variable, ops
 from fastlm.batch import Batch
 from tests import oracle

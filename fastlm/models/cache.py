@@ -15,7 +15,7 @@ from fastlm.models.base import PrefixModel
 from fastlm.models.initial import reserve
 
 Array = np.ndarray
-_SIZES, _SMALLEST = 16, 3   # as FLM_CACHE_SIZES and FLM_CACHE_SMALL in csrc/counts.h
+_SIZES = _core.CACHE_SIZES
 _FEW = 256                  # tokens of a document that is better read beside others
 _LONGEST = 1 << 20
 # What suits a unit: tokens of the window, the age in tokens at which one weighs 1/e, contexts from `lowest` tokens to
@@ -54,6 +54,11 @@ class CacheModel(PrefixModel):
         if not 1 <= self.window <= _LONGEST:
             raise ValueError(f"window = {self.window}; 1 to {_LONGEST} tokens were expected")
         reserve(16 * self.window, f"a cache of {self.window} tokens")
+        if not self.decay > 0:
+            raise ValueError(f"decay = {self.decay}; a number of tokens above 0 was expected")
+        if not 0 <= self.lowest <= self.highest < _core.CACHE_ORDERS:
+            raise ValueError(f"contexts of {self.lowest} to {self.highest} tokens were asked for; 0 to "
+                             f"{_core.CACHE_ORDERS - 1}, the lowest first, were expected")
         self._cache = self._made()
         self.width = min(self.window, vocab_size)     # of a row: the tokens that a window can hold
         self.weights = np.full((self.highest + 1, _SIZES), 0.05)
@@ -199,7 +204,8 @@ class CacheModel(PrefixModel):
         return self.around(self.model.quantized())
 
     def _made(self) -> _core.Cache:
-        return _core.Cache(self.vocab_size, self.window, self.decay, self.lowest, self.highest + 1)
+        decay = np.exp(np.arange(self.window) / -self.decay)
+        return _core.Cache(self.vocab_size, decay, self.lowest, self.highest + 1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_cache"}
@@ -214,7 +220,7 @@ class CacheModel(PrefixModel):
 
 def _sizes(total: Array) -> Array:
     """The sizes of S (n, orders), as weights are chosen by."""
-    return np.clip(np.frexp(total)[1] + _SMALLEST, 0, _SIZES - 1)
+    return np.clip(np.frexp(total)[1] + _core.CACHE_SHIFT, 0, _SIZES - 1)
 
 
 def _nats(own: Array, left: Array, said: Array, targets: Array) -> Array:

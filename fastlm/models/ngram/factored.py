@@ -19,7 +19,7 @@ from fastlm.workers import Workers
 
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff", "key")
-SPELT = {"word": 0, "word-1": -1, "word-2": -2}
+SPELT = {f"word-{back}" if back else "word": -back for back in range(_core.SPELT_WORDS)}
 WORDS: list[list[int | str]] = [[2, 3, 4], [1, 3, 4]]
 CHARACTERS: list[list[int | str]] = [[1, 2, 3, "word", "word-1", "word-2"], [1, "word", "word-2"]]
 _TASKS = 16      # shares of the work, whatever the number of threads

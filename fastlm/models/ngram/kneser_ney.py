@@ -47,8 +47,8 @@ class KneserNey(PrefixModel):
 
     def __init__(self, vocab_size: int, order: int = 5, boundary: int | None = None) -> None:
         super().__init__(vocab_size, order=order, boundary=boundary)
-        if not isinstance(order, int | np.integer) or not 1 <= order <= 127:
-            raise ValueError(f"order = {order!r}; a whole number of 1 to 127 tokens was expected")
+        if not isinstance(order, int | np.integer) or not 1 <= order <= _core.MAX_ORDER:
+            raise ValueError(f"order = {order!r}; a whole number of 1 to {_core.MAX_ORDER} tokens was expected")
         if boundary is not None and not (isinstance(boundary, int | np.integer) and 0 <= boundary < vocab_size):
             raise ValueError(f"boundary = {boundary!r}; an id below {vocab_size} was expected, or None")
         self.order, self.boundary = int(order), boundary
