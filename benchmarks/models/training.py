@@ -126,7 +126,7 @@ def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer
                      limit: float = 60.0) -> tuple[list[float], list[float], list[float], list[float], float]:
     """Of each step within `limit` seconds, five at least: our losses a token, PyTorch's, our seconds, PyTorch's; and
     the median of the pages that a step of ours takes from the system."""
-    from benchmarks.torch_models import TorchTrainer, from_fastlm
+    from benchmarks.rivals.torch_models import TorchTrainer, from_fastlm
     model = case.build()
     words = np.minimum(np.random.default_rng(3).zipf(1.2, LANES * case.chunk * steps) - 1, model.vocab_size - 1)
     corpus = Corpus.from_ids([words.astype(np.int32)])

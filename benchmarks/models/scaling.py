@@ -21,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Table, duration, times, verdict
-from benchmarks.training import CASES, LANES, RATE, Case
+from benchmarks.models.training import CASES, LANES, RATE, Case
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
 from fastlm.training.batches import LaneBatches

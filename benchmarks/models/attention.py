@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Table, times, torch_or_skip, verdict
-from benchmarks.training import CLIP, RATE, SETTLE, sgemm_peak
+from benchmarks.models.training import CLIP, RATE, SETTLE, sgemm_peak
 from fastlm.batch import Batch
 from fastlm.models import Transformer
 from fastlm.training import Plan
@@ -95,7 +95,7 @@ def run(options: Options) -> None:
 
 def in_turn(torch: Any, stream: np.ndarray, threads: int) -> tuple[list[float], list[float], list[float], list[float]]:
     """Losses a token and seconds of each step: ours, PyTorch's, ours, PyTorch's."""
-    from benchmarks.torch_models import WEIGHT_DECAY, TorchTrainer, from_fastlm
+    from benchmarks.rivals.torch_models import WEIGHT_DECAY, TorchTrainer, from_fastlm
     model, batches = build(), OneBatch(stream)
     torch.set_num_threads(threads)
     rival = TorchTrainer(from_fastlm(model), "adamw", CLIP)

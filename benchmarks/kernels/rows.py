@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 from scipy.sparse import csr_array
 
 from benchmarks.harness import Options, Rival, Table, one_thread, torch_or_none
-from benchmarks.kernel_table import KERNEL_HEADERS, Work, kernel_row
+from benchmarks.kernels.table import KERNEL_HEADERS, Work, kernel_row
 from fastlm import _core
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Options, Rival, Table, interleave, one_thread, times, torch_or_none, validate, verdict
-from benchmarks.kernel_table import sgemm_peak
+from benchmarks.kernels.table import sgemm_peak
 from fastlm import _core
 from fastlm.memory import aligned
 from fastlm.product import OURS

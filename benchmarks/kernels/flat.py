@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from benchmarks.harness import Disagreement, Rival, Table
-from benchmarks.kernel_table import Work, kernel_row
+from benchmarks.kernels.table import Work, kernel_row
 from fastlm import _core
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from benchmarks.flat_kernels import activation, adagrad, adamw, biases, dropout, squares
 from benchmarks.harness import Options, Rival, Table, one_thread, torch_or_none
-from benchmarks.kernel_table import KERNEL_HEADERS, Work, kernel_row, sgemm_peak
+from benchmarks.kernels.flat import activation, adagrad, adamw, biases, dropout, squares
+from benchmarks.kernels.table import KERNEL_HEADERS, Work, kernel_row, sgemm_peak
 from fastlm import _core
 
 _EXPONENTIAL = 21   # operations of an exponential of a shifted logit, its sum and its scaling

@@ -18,7 +18,7 @@ import numpy as np
 
 import fastlm
 from benchmarks.harness import Options, Skipped, Table, verdict
-from benchmarks.quality import Task, tasks
+from benchmarks.quality.quality import Task, tasks
 
 
 def run(options: Options) -> None:

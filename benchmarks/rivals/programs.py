@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality import THREADS, Recipe, Task, by_torch
+from benchmarks.quality.quality import THREADS, Recipe, Task, by_torch
 from fastlm import planner
 from fastlm.language_model import boundary_of
 from fastlm.models import LSTM

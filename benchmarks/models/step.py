@@ -149,7 +149,7 @@ def _by_step(model: PrefixModel, ids: np.ndarray) -> np.ndarray:
 
 
 def _torch_cell(torch: Any, model: LSTM) -> tuple[Any, Any, Any]:
-    from benchmarks.torch_models import TorchLSTM
+    from benchmarks.rivals.torch_models import TorchLSTM
     module = TorchLSTM(model).eval()
     cell = torch.nn.LSTMCell(module.lstm.input_size, HIDDEN)
     cell.load_state_dict({name: module.lstm.state_dict()[f"{name}_l0"]
@@ -159,7 +159,7 @@ def _torch_cell(torch: Any, model: LSTM) -> tuple[Any, Any, Any]:
 
 def _torch_rivals(torch: Any, model: LSTM, ids: np.ndarray) -> dict[str, Rival]:
     """ids (T, S) -> logits (T, S, V), step by step: by nn.LSTM and by nn.LSTMCell."""
-    from benchmarks.torch_models import TorchLSTM
+    from benchmarks.rivals.torch_models import TorchLSTM
     module = TorchLSTM(model).eval()
     embedding, cell, output = _torch_cell(torch, model)
 

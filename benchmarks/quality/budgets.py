@@ -7,8 +7,8 @@ Claim, with --full (five budgets, three seeds each, hours): Penn Treebank words,
 Treebank its validation text is given as --valid, of tiny-shakespeare the command sees the first 90 % alone. Static: the
 model is not changed by the text it is tested on; "adapting" is the same model by `eval --adapt`. --budget gives one
 budget, --only "Penn Treebank words 30 s" such a row; without --full it is one seed, and 2 s and 10 s are tried.
-PyTorch is given the same seconds from 30 s to 5 min, its import and reading not counted: see `rivals`. KenLM is
-looked for as in `ngram`, nanoGPT in FASTLM_NANOGPT, which names a clone of it.
+PyTorch is given the same seconds from 30 s to 5 min, its import and reading not counted; `benchmarks.rivals.programs`
+runs the rivals. KenLM is looked for as in `ngram`, nanoGPT in FASTLM_NANOGPT, which names a clone of it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 import fastlm
-from benchmarks import rivals
 from benchmarks.harness import Options, Skipped, Table, torch_or_none, verdict
-from benchmarks.quality import Task, tasks
+from benchmarks.quality.quality import Task, tasks
+from benchmarks.rivals import programs
 
 GOALS = {"word": {2: 138.0, 30: 112.0, 60: 105.0, 300: 92.0, 1800: 80.0},
          "char": {2: 1.51, 30: 1.44, 60: 1.41, 300: 1.36, 1800: 1.33}}
@@ -62,9 +62,9 @@ def run(options: Options) -> None:
                                           for seed in range(3 if options.full else 1)])
                 print("\r", end="", file=sys.stderr)
                 if torch is not None and budget in RIVALLED:
-                    add_rival(table, task, f"{budget:g} s", rivals.torch_lstm(torch, task, budget))
+                    add_rival(table, task, f"{budget:g} s", programs.torch_lstm(torch, task, budget))
             if options.only in task.name:
-                for rival in (rivals.kenlm, rivals.nanogpt):
+                for rival in (programs.kenlm, programs.nanogpt):
                     try:
                         result = rival(task, folder)
                     except subprocess.CalledProcessError as error:   # a KenLM built for shorter n-grams, say
@@ -88,7 +88,7 @@ def add(table: Table, task: Task, budget: float, runs: list[Trained]) -> None:
               f"{max(run.seconds for run in runs):.2f}", runs[0].chosen)
 
 
-def add_rival(table: Table, task: Task, budget: str, result: rivals.Result) -> None:
+def add_rival(table: Table, task: Task, budget: str, result: programs.Result) -> None:
     """A row of a rival."""
     table.add(task.name, budget, f"{result.figure:.5g}", "", "", "", f"{result.seconds:.2f}", result.what)
 

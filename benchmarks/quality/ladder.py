@@ -14,7 +14,7 @@ import numpy as np
 
 import fastlm
 from benchmarks.harness import Options, Skipped, Table
-from benchmarks.quality import SHAKESPEARE_TRAIN
+from benchmarks.quality.quality import SHAKESPEARE_TRAIN
 from fastlm.batch import Batch
 from fastlm.models import Mixture, gate
 from fastlm.text.corpus import Corpus

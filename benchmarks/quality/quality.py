@@ -138,7 +138,7 @@ def by_command(task: Task, seconds: float, folder: Path) -> tuple[fastlm.Languag
 
 def by_torch(torch: Any, task: Task, recipe: Recipe, seconds: float) -> tuple[float, int, int, float]:
     """Nats a token on the test text, steps, tokens read, and seconds of training, of the same model in PyTorch."""
-    from benchmarks.torch_models import TorchTrainer, from_fastlm
+    from benchmarks.rivals.torch_models import TorchTrainer, from_fastlm
     torch.set_num_threads(THREADS)
     text, held_out = (replace(Corpus.read(str(path), recipe.vocabulary), boundary=recipe.boundary)
                       for path in (task.train, task.test))
