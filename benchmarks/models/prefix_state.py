@@ -1,13 +1,12 @@
-"""What carrying a state saves: the next-token logits after every prefix of one document of T tokens, for
-every model.
+"""Measure what carrying a state saves: the logits after every prefix of one document of T tokens, for every model.
 
-Claim: time linear in T, and one pass at least 100 times as fast as `forward` on every prefix anew at T =
-1024. Four ways to the same T rows, which must agree: one forward pass; T calls of `step`; `forward` on every
-prefix anew, f(x[1:j]) as it is written; and anew in closed form, which rebuilds the state of the prefix in
-closed form where the model has one (a sum of rows, a matrix product with powers of the rates, the last n ids)
-and takes one step: an LSTM has none, and it need not be faster. The recomputing ways are timed on every
-prefix up to T = 64, beyond it on 64 prefixes spread evenly and scaled up, unless --full. One thread. The
-exponent is the slope of a straight line through log time against log T, from T = 64 on.
+Goal: time linear in T, and one pass at least 100 times as fast as `forward` on every prefix anew at T = 1024. Four ways
+to the same T rows, which must agree: one forward pass; T calls of `step`; `forward` on every prefix anew, f(x[1:j]) as
+it is written; and anew in closed form, which rebuilds the state of the prefix in closed form where the model has one (a
+sum of rows, a matrix product with powers of the rates, the last n ids) and takes one step: an LSTM has none, and it
+need not be faster. The recomputing ways are timed on every prefix up to T = 64, beyond it on 64 prefixes spread evenly
+and scaled up, unless --full. One thread. The exponent is the slope of a straight line through log time against log T,
+from T = 64 on.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Times = dict[str, dict[int, float]]
 
 
 def run(options: Options) -> None:
-    """Prints the table and writes docs/prefix_state.png."""
+    """Print the table and write docs/prefix_state.png."""
     table = Table("model", "T", "one pass", "T steps", "anew", "anew, closed form", "anew / one pass", "anew / steps",
                   "closed form / one pass", "exponent, one pass", "exponent, anew", "goal")
     found: dict[str, Times] = {}
@@ -51,7 +50,7 @@ def run(options: Options) -> None:
 
 
 def models() -> list[tuple[str, PrefixModel, Callable[[np.ndarray], State] | None]]:
-    """Every built-in model, and what rebuilds the state of a prefix without reading it token by token."""
+    """Return every built-in model, and what rebuilds the state of a prefix without reading it token by token."""
     linear = PositionalOneHot(VOCAB_SIZE, max_length=LENGTHS[-1])
     linear.table.value[:] = np.random.default_rng(1).standard_normal(linear.table.value.shape)
     bag, window = DecayedBag(VOCAB_SIZE, seed=1), FeedForward(VOCAB_SIZE, context=10, width=32, seed=1)
@@ -74,12 +73,12 @@ def models() -> list[tuple[str, PrefixModel, Callable[[np.ndarray], State] | Non
 
 
 def one_pass(model: PrefixModel, ids: np.ndarray) -> np.ndarray:
-    """Logits (T, V) after every prefix."""
-    return model.forward(Batch.one(ids))[0].value
+    """Return the logits (T, V) after every prefix."""
+    return model.logits(Batch.one(ids))[0].value
 
 
 def by_steps(model: PrefixModel, ids: np.ndarray) -> np.ndarray:
-    """The same, a token at a time."""
+    """Return the same, computed a token at a time."""
     state, rows = model.start(1), []
     for token in ids.tolist():
         logits, state = model.step(state, token)
@@ -88,7 +87,7 @@ def by_steps(model: PrefixModel, ids: np.ndarray) -> np.ndarray:
 
 
 def measure(model: PrefixModel, state_of: Callable[[np.ndarray], State] | None, full: bool) -> Times:
-    """Seconds for all T prefixes, by way and by T, once the ways have been seen to agree."""
+    """Return the seconds for all T prefixes, by way and by T, after checking that the ways agree."""
     def shortest(ids: np.ndarray) -> np.ndarray:
         assert state_of is not None
         return model.step(state_of(ids[:-1]), int(ids[-1]))[0][-1]
@@ -126,13 +125,13 @@ def measure(model: PrefixModel, state_of: Callable[[np.ndarray], State] | None, 
 
 
 def exponent(seconds: dict[int, float]) -> float:
-    """The p of time ~ T^p, from T = 64 on."""
+    """Return the p of time ~ T^p, from T = 64 on."""
     lengths = [length for length in seconds if length >= 64]
     return float(np.polyfit(np.log(lengths), np.log([seconds[length] for length in lengths]), 1)[0])
 
 
 def picture(found: dict[str, Times]) -> str:
-    """Writes docs/prefix_state.png and says so, or why not."""
+    """Write docs/prefix_state.png; return a sentence that says so, or why not."""
     try:
         import matplotlib
         matplotlib.use("Agg")

@@ -1,8 +1,8 @@
-"""The table of kernels: each beside its rivals, and beside what the machine can do.
+"""Make the rows of the kernels' tables: each kernel beside its rivals, and beside what the machine can do.
 
-The bytes a call moves are counted once read and once written, and compared with a copy of arrays that take as much
-room as the kernel's, timed in turn with it: so they lie in the same cache, or in memory. Operations count each
-addition, multiplication, division and square root as one, and are compared with the sgemm peak.
+The bytes that a call moves are counted once read and once written. They are compared with a copy of arrays that take as
+much room as the kernel's, timed in turn with it, so that both lie in the same cache, or in memory. Operations count
+each addition, multiplication, division and square root as one, and are compared with the sgemm peak.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Work:
 
 @functools.cache
 def sgemm_peak() -> float:
-    """Operations a second of a product of two (1024, 1024) matrices on one thread: NumPy's or ours, the faster."""
+    """Return the operations a second of a (1024, 1024) matrix product on one thread, NumPy's or ours, the faster."""
     a, b, out = (np.ones((1024, 1024), np.float32) for _ in range(3))
     return 2 * 1024**3 / min(interleave({"NumPy": Rival(lambda: np.matmul(a, b, out=out)),
                                          "fastlm": Rival(lambda: product(out, a, b))}, 0.6).values())
@@ -40,8 +40,8 @@ def sgemm_peak() -> float:
 
 def kernel_row(table: Table, name: str, sizes: str, rivals: dict[str, Rival], tolerance: float = 2e-5,
                goals: dict[str, float] | None = None, seconds: float = 0.4, work: Work | None = None) -> None:
-    """Validates and times one kernel; a row of a table with KERNEL_HEADERS. A rival may have a second entry, such as
-    "PyTorch by hand": the fastest of those that begin with the same word is the one shown.
+    """Validate and time one kernel, and add its row to a table with KERNEL_HEADERS. A rival may have a second entry,
+    such as "PyTorch by hand": the fastest of those that begin with the same word is the one shown.
     """
     validate(f"{name} {sizes}", rivals, tolerance)
     timed = dict(rivals)

@@ -1,11 +1,11 @@
-"""What it costs to have fastlm: the time of its imports beside `import numpy`, and its size on disk.
+"""Measure what it costs to have fastlm: the time of its imports beside `import numpy`, and its size on disk.
 
-Claim: at most 1.3 times `import numpy`, NumPy's own import included. `import fastlm` imports names when they are first
+Goal: at most 1.3 times `import numpy`, NumPy's own import included. `import fastlm` imports names when they are first
 used, so what is compared is `from fastlm import load`, all that predicting with a saved model needs; with `*` come
 training, ARPA files and every other public name. Fresh interpreters, turn by turn; the import statement alone is timed
-inside each, so that the interpreter's own start does not flatter the ratio; medians of both are shown. fastlm
-is a copy laid out as pip lays it out, bytecode included: in a checkout under PYTHONDONTWRITEBYTECODE every
-import would compile fastlm's sources anew while NumPy's are ready.
+inside each, so that the interpreter's own start does not flatter the ratio; medians of both are shown. fastlm is a copy
+laid out as pip lays it out, bytecode included: in a checkout under PYTHONDONTWRITEBYTECODE every import would compile
+fastlm's sources anew while NumPy's are ready.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CHILD = "import time; begin = time.perf_counter(); {}; print(time.perf_counter(
 
 
 def run(options: Options) -> None:
-    """Prints both tables."""
+    """Print both tables."""
     inside: dict[str, list[float]] = {statement: [] for statement in _STATEMENTS}
     whole: dict[str, list[float]] = {statement: [] for statement in _STATEMENTS}
     with tempfile.TemporaryDirectory() as elsewhere:

@@ -1,6 +1,6 @@
-"""100 MB of generated text, counted by the command line: wall-clock, peak memory, what was counted of it.
+"""Measure 100 MB of generated text counted by the command line: wall-clock, peak memory, what was counted of it.
 
-Claim: at most 2 GB in all. The text is drawn word by word: three words in eight are one of four that follow the last
+Goal: at most 2 GB in all. The text is drawn word by word: three words in eight are one of four that follow the last
 one, the others are drawn from 200,000 words by Zipf's law. Where it does not fit, fewer tokens are counted or shorter
 n-grams, and the model says so.
 """
@@ -25,7 +25,7 @@ LIMIT = 2e9
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     table = Table("unit", "text", "wall-clock", "peak memory", "what it says", "n-grams", "disk", "goal")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "text"
@@ -42,7 +42,7 @@ def run(options: Options) -> None:
 
 
 def measure(command: list[str]) -> tuple[float, int]:
-    """Wall-clock seconds and peak resident bytes of a command, looked at every 10 ms."""
+    """Return the wall-clock seconds and peak resident bytes of a command, looked at every 10 ms."""
     begin, peak = time.perf_counter(), 0
     child = subprocess.Popen(command)
     while child.poll() is None:
@@ -55,7 +55,7 @@ def measure(command: list[str]) -> tuple[float, int]:
 
 
 def generate(size: int) -> bytes:
-    """About `size` bytes of lines of twenty words."""
+    """Return about `size` bytes of lines of twenty words."""
     rng = np.random.default_rng(0)
     count = size // 7
     letters = rng.integers(97, 123, (WORDS, 12)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Flat arrays and rows added up, for the table of `kernels`: activations, dropout, optimisers, sums."""
+"""Measure flat arrays and sums of rows, for the table of `kernels`: activations, dropout, optimisers, sums."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from scipy import special
 
 from benchmarks.harness import Disagreement, Rival, Table
-from benchmarks.kernel_table import Work, kernel_row
+from benchmarks.kernels.table import Work, kernel_row
 from fastlm import _core
 
 
 def activation(table: Table, torch: Any, name: str, size: int) -> None:
-    """tanh or sigmoid of a flat array."""
+    """Measure tanh or sigmoid of a flat array."""
     x = 3 * np.random.default_rng(3).standard_normal(size, np.float32)
     out, other = np.empty_like(x), np.empty_like(x)
     kernel = getattr(_core, name)
@@ -38,7 +38,7 @@ def activation(table: Table, torch: Any, name: str, size: int) -> None:
 
 
 def dropout(table: Table, torch: Any, size: int, keep: float = 0.8) -> None:
-    """Each draws its own numbers: only how many are kept can be compared. PyTorch's has to allocate its result."""
+    """Measure dropout. Each rival draws its own numbers, so only how many are kept is compared."""
     x, out, other = (np.ones(size, np.float32) for _ in range(3))
     random, rng = np.empty(size, np.float32), np.random.default_rng(9)
 
@@ -62,7 +62,7 @@ def dropout(table: Table, torch: Any, size: int, keep: float = 0.8) -> None:
 
 
 def adamw(table: Table, torch: Any, size: int) -> None:
-    """One step of AdamW on a flat array; only ours also zeroes the gradient."""
+    """Measure one step of AdamW on a flat array; only ours also zeroes the gradient."""
     rng = np.random.default_rng(5)
     first, gradient = (rng.standard_normal(size, np.float32) for _ in range(2))
     p, m, v, g = first.copy(), np.zeros_like(first), np.zeros_like(first), gradient.copy()
@@ -110,7 +110,7 @@ def adamw(table: Table, torch: Any, size: int) -> None:
 
 
 def adagrad(table: Table, torch: Any, size: int) -> None:
-    """One step of AdaGrad on a flat array; only ours also zeroes the gradient."""
+    """Measure one step of AdaGrad on a flat array; only ours also zeroes the gradient."""
     rng = np.random.default_rng(10)
     first, gradient = (rng.standard_normal(size, np.float32) for _ in range(2))
     p, a, g, q, b, one = first.copy(), np.zeros_like(first), gradient.copy(), first.copy(), *np.zeros((2, size), "f4")
@@ -148,7 +148,7 @@ def adagrad(table: Table, torch: Any, size: int) -> None:
 
 
 def squares(table: Table, torch: Any, size: int) -> None:
-    """The sum of squares of a gradient, alone and together with adding another one to it. Ours sums in double."""
+    """Measure the sum of squares of a gradient, alone and while another one is added to it. Ours sums in double."""
     rng = np.random.default_rng(11)
     x, other = (1e-3 * rng.standard_normal(size, np.float32) for _ in range(2))
     out = np.zeros_like(x)
@@ -177,7 +177,7 @@ def squares(table: Table, torch: Any, size: int) -> None:
 
 
 def biases(table: Table, torch: Any, count: int, width: int) -> None:
-    """A bias added to rows, and its gradient, their sum. Ours sums in double."""
+    """Measure a bias added to rows, and its gradient, their sum. Ours sums in double."""
     rng = np.random.default_rng(12)
     x, bias, total = rng.standard_normal((count, width), np.float32), np.zeros(width, np.float32), np.zeros(width, "f4")
     sizes, t_x = f"({count:,}, {width})", torch.from_numpy(x) if torch is not None else None

@@ -1,11 +1,10 @@
-"""Output layers for large vocabularies: the perplexity each reaches in a time, and what its predictions cost.
+"""Measure output layers for large vocabularies: the perplexity each reaches in a time, and what its predictions cost.
 
 One body, an LSTM-128 with tied embeddings, AdamW at a peak rate of 1e-2, two threads; only the output layer differs:
-the full softmax, the adaptive one with the cut-offs that `fastlm.heads.cutoffs` chooses, the sampled one with
-1,024 draws a step. Texts: Penn Treebank (10,000 words; its validation text is scored) and the sources of
-Python's own standard library read as words (the 50,000 most frequent; a twentieth is held out). The budget is
-that of training alone; the perplexity is that of the whole held-out text, normalised exactly. --full tries
-10, 30, 60 and 120 s.
+the full softmax, the adaptive one with the cut-offs that `fastlm.heads.cutoffs` chooses, the sampled one with 1,024
+draws a step. Texts: Penn Treebank (10,000 words; its validation text is scored) and the sources of Python's own
+standard library read as words (the 50,000 most frequent; a twentieth is held out). The budget is that of training
+alone; the perplexity is that of the whole held-out text, normalised exactly. --full tries 10, 30, 60 and 120 s.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Text:
 
 
 def run(options: Options) -> None:
-    """Prints both tables; a corpus that is absent is skipped with a reason."""
+    """Print both tables; a corpus that is absent is skipped with a reason."""
     found = [text for text in (penn_treebank(options.data), standard_library()) if text]
     budgets = (options.budget,) if options.budget else (10.0, 30.0, 60.0, 120.0) if options.full else (10.0,)
     table = Table("text", "words", "budget", *LAYERS, "steps")
@@ -61,7 +60,7 @@ def run(options: Options) -> None:
 
 
 def penn_treebank(folder: Path) -> Text | None:
-    """Penn Treebank's training and validation text, or None."""
+    """Return Penn Treebank's training and validation text, or None."""
     train, valid = folder / "ptb.train.txt", folder / "ptb.valid.txt"
     if not (train.is_file() and valid.is_file()):
         return None
@@ -73,7 +72,7 @@ def penn_treebank(folder: Path) -> Text | None:
 
 
 def standard_library() -> Text:
-    """The .py files of Python's standard library that are UTF-8."""
+    """Yield the .py files of Python's standard library that are UTF-8."""
     vocabulary, corpus = Corpus.build(list(_sources()), max_size=WORDS)
     train, held_out = hold_out(replace(corpus, boundary=vocabulary.end_of_line), 0.05)
     return Text("Python's library", train, held_out, vocabulary.counts)
@@ -91,7 +90,7 @@ def _sources() -> Iterator[str]:
 
 
 def model_of(text: Text, layer: str) -> LSTM:
-    """The body with one of LAYERS, untrained."""
+    """Return the body with one of LAYERS, untrained."""
     output: dict[str, Any] | None = None
     if layer == "adaptive":
         output = {"name": "adaptive", "cutoffs": cutoffs(text.counts, HIDDEN)}
@@ -103,7 +102,7 @@ def model_of(text: Text, layer: str) -> LSTM:
 
 
 def trained(text: Text, layer: str, seconds: float) -> tuple[float, int]:
-    """Perplexity of the held-out text after a time, and the steps it took."""
+    """Train for a time; return the perplexity of the held-out text and the steps taken."""
     model = model_of(text, layer)
     trainer = Trainer(model, optimizer=AdamW(lr=1e-2), threads=THREADS)
     trainer.fit(text.train, text.held_out, budget=seconds)
@@ -112,7 +111,7 @@ def trained(text: Text, layer: str, seconds: float) -> tuple[float, int]:
 
 
 def scores(model: LSTM, corpus: Corpus) -> list[np.ndarray]:
-    """Nats of every token, an array a document."""
+    """Return the nats of every token, an array for each document."""
     inputs, targets, _ = read_and_predict(corpus)
     spans = list(corpus.spans())
     with one_thread_products(), Workers(THREADS) as workers:
@@ -120,7 +119,7 @@ def scores(model: LSTM, corpus: Corpus) -> list[np.ndarray]:
 
 
 def predictions(texts: list[Text]) -> None:
-    """What is paid after training, with the weights as they were drawn and the counts as biases."""
+    """Measure predictions, with the weights as they were drawn and the counts as biases."""
     table = Table("text", "softmax", "all of V after one row", "top 5 after one row", "scored tokens/s, two threads")
     for text in texts:
         few = Corpus.from_ids([text.held_out.ids[:20_000]])
@@ -135,7 +134,7 @@ def predictions(texts: list[Text]) -> None:
 
 
 def after_one_row(model: LSTM) -> dict[str, float]:
-    """Seconds that one row of features takes to become the logits of all words, and the five likeliest."""
+    """Return the seconds in which one row of features becomes the logits of all words, and the five likeliest."""
     x = np.random.default_rng(0).normal(size=(1, HIDDEN)).astype(np.float32) * 0.3
     with one_thread():
         return interleave({"all": Rival(lambda: model.predictor.logits(x).value),

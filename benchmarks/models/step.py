@@ -1,6 +1,6 @@
-"""One more token: steps of an LSTM-256 beside the same in eager PyTorch, and beside the time its weights take to read.
+"""Measure one more token: steps of an LSTM-256 beside eager PyTorch's, and beside the time to read its weights.
 
-Claims: a step of a character LSTM-256 of one document takes at most 1/5 of PyTorch's, Python included; nothing large is
+Goals: a step of a character LSTM-256 of one document takes at most 1/5 of PyTorch's, Python included; nothing large is
 allocated. One thread each, under `inference_mode`; PyTorch both as `nn.LSTM` on a sequence of one and as `nn.LSTMCell`,
 whose faster one counts. The floor is the bytes of the weights over the speed at which BLAS's dot product reads as many.
 int8 steps round the weights and are checked to 5 % of the largest logit.
@@ -34,7 +34,7 @@ VOCAB_SIZE, HIDDEN, WIDTH, WORDS, BEST = 65, 256, 64, 10_000, 5
 
 
 def run(options: Options) -> None:
-    """Prints the tables."""
+    """Print the tables."""
     torch = torch_or_skip()
     chars, words = LSTM(VOCAB_SIZE, hidden=HIDDEN, width=WIDTH, seed=1), LSTM(WORDS, hidden=HIDDEN, seed=1)
     with one_thread():
@@ -68,7 +68,7 @@ def _one_document(torch: Any, model: LSTM) -> None:
 
 
 def _batches(torch: Any, model: LSTM) -> None:
-    """Several documents at once."""
+    """Measure steps of several documents at once."""
     table = Table("documents at once", "fastlm", "fastlm, int8", "PyTorch", "PyTorch / fastlm")
     small = model.quantized()
     for sequences in (1, 8, 64):
@@ -83,7 +83,7 @@ def _batches(torch: Any, model: LSTM) -> None:
 
 
 def _best_of_words(torch: Any, model: LSTM) -> None:
-    """A step and the likeliest words after it."""
+    """Measure a step and the likeliest words after it."""
     ids = np.random.default_rng(3).integers(0, WORDS, 10)
     embedding, cell, output = _torch_cell(torch, model)
     adaptive = LSTM(WORDS, hidden=HIDDEN, seed=1, output={"name": "adaptive", "cutoffs": [1000, 4000]})
@@ -112,7 +112,7 @@ def _best_of_words(torch: Any, model: LSTM) -> None:
 
 
 def _prefix_states(model: LSTM) -> None:
-    """What users call: characters read by their text, and text drawn."""
+    """Measure what users call: characters read by their text, and text generated."""
     tokens = ["\n", *(chr(32 + i) for i in range(VOCAB_SIZE - 2)), "<unk>"]
     lm = fastlm.LanguageModel(fastlm.Vocabulary(tokens, "char"), model)
     table = Table("what users call", "float32", "int8", "characters a second")
@@ -149,7 +149,7 @@ def _by_step(model: PrefixModel, ids: np.ndarray) -> np.ndarray:
 
 
 def _torch_cell(torch: Any, model: LSTM) -> tuple[Any, Any, Any]:
-    from benchmarks.torch_models import TorchLSTM
+    from benchmarks.rivals.torch_models import TorchLSTM
     module = TorchLSTM(model).eval()
     cell = torch.nn.LSTMCell(module.lstm.input_size, HIDDEN)
     cell.load_state_dict({name: module.lstm.state_dict()[f"{name}_l0"]
@@ -158,8 +158,8 @@ def _torch_cell(torch: Any, model: LSTM) -> tuple[Any, Any, Any]:
 
 
 def _torch_rivals(torch: Any, model: LSTM, ids: np.ndarray) -> dict[str, Rival]:
-    """ids (T, S) -> logits (T, S, V), step by step: by nn.LSTM and by nn.LSTMCell."""
-    from benchmarks.torch_models import TorchLSTM
+    """Return rivals that turn ids (T, S) into logits (T, S, V) step by step: by nn.LSTM and by nn.LSTMCell."""
+    from benchmarks.rivals.torch_models import TorchLSTM
     module = TorchLSTM(model).eval()
     embedding, cell, output = _torch_cell(torch, model)
 
@@ -182,14 +182,14 @@ def _torch_rivals(torch: Any, model: LSTM, ids: np.ndarray) -> dict[str, Rival]:
 
 
 def _weights_read(size: int) -> Callable[[], float]:
-    """A dot product over as many bytes as a character step reads of its weights, `size` bytes each."""
+    """Return a dot product over as many bytes as a step reads of its weights, `size` bytes each."""
     count = (WIDTH + HIDDEN) * 4 * HIDDEN + HIDDEN * VOCAB_SIZE
     left, right = np.ones((2, count * size // 8), np.float32)
     return lambda: float(np.dot(left, right))
 
 
 def _allocations(model: LSTM) -> tuple[str, str]:
-    """The largest sum of memory that Python and NumPy take during steps, and page faults in 1,000 of them."""
+    """Return the most memory that Python and NumPy take during steps, and the page faults in 1,000 of them."""
     stepper = model.stepper(model.start())
     stepper.step(0)
     tracemalloc.start()

@@ -1,9 +1,9 @@
-"""Kernels that read and add rows of tables, and running sums of them.
+"""Measure kernels that read and add rows of tables, and running sums of them.
 
-Claim: all prefixes of a positional one-hot document at least 50 times as fast as SciPy's product of the
-one-hot matrix in CSR form with the table, and twice as fast as PyTorch's embedding + cumsum. One thread each.
-SciPy is given its matrix ready made: only the product is timed. NumPy and PyTorch take the same short cut as
-fastlm (gather, then one cumulative sum), and for positions beyond P they repeat the last row.
+Goal: all prefixes of a positional one-hot document at least 50 times as fast as SciPy's product of the one-hot matrix
+in CSR form with the table, and twice as fast as PyTorch's embedding + cumsum. One thread each. SciPy is given its
+matrix ready made: only the product is timed. NumPy and PyTorch take the same short cut as fastlm (gather, then one
+cumulative sum), and for positions beyond P they repeat the last row.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from scipy.signal import lfilter
 from scipy.sparse import csr_array
 
 from benchmarks.harness import Options, Rival, Table, one_thread, torch_or_none
-from benchmarks.kernel_table import KERNEL_HEADERS, Work, kernel_row
+from benchmarks.kernels.table import KERNEL_HEADERS, Work, kernel_row
 from fastlm import _core
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     torch = torch_or_none()
     table = Table(*KERNEL_HEADERS)
     with one_thread():
@@ -32,7 +32,7 @@ def run(options: Options) -> None:
 
 
 def gather_and_scatter(table: Table, torch: Any, size: int = 10_000, width: int = 256, count: int = 4096) -> None:
-    """Rows of an embedding out, and their gradients back in, some of them repeated as words are."""
+    """Measure rows read from an embedding, and gradients added to it; some rows are repeated as words are."""
     rng = np.random.default_rng(1)
     weights = rng.standard_normal((size, width), np.float32)
     row = np.minimum(rng.zipf(1.3, count) - 1, size - 1).astype(np.int64)
@@ -81,7 +81,7 @@ def gather_and_scatter(table: Table, torch: Any, size: int = 10_000, width: int 
 
 
 def positional(table: Table, torch: Any, length: int, vocab_size: int, max_length: int) -> None:
-    """Logits of every prefix of one document, and the gradient of the table."""
+    """Measure the logits of every prefix of one document, and the gradient of the table."""
     rng = np.random.default_rng(2)
     weights = rng.standard_normal((max_length * vocab_size, vocab_size), np.float32)
     bias = rng.standard_normal(vocab_size, np.float32)
@@ -161,7 +161,7 @@ def positional(table: Table, torch: Any, length: int, vocab_size: int, max_lengt
 
 
 def decayed(table: Table, torch: Any, steps: int = 64, lanes: int = 32, count: int = 5, width: int = 64) -> None:
-    """Decayed sums of a batch of lanes at several rates."""
+    """Measure decayed sums of a batch at several rates."""
     rng = np.random.default_rng(3)
     x = rng.standard_normal((steps, lanes, width), np.float32)
     rates = np.array([0.0, 0.4, 0.7, 0.9, 0.97], np.float32)[:count]

@@ -1,12 +1,12 @@
-"""Scaling out to the cores of one machine: a training step in 1, 2, 4 and 8 shards, on one thread and on two.
+"""Measure how a training step scales to the cores of one machine: in 1, 2, 4 and 8 shards, on one thread and two.
 
-Claim: two threads at least 1.85 times as fast as one, and the same bytes on 1, 2, 3 and 8 threads. A step is the serial
+Goal: two threads at least 1.85 times as fast as one, and the same bytes on 1, 2, 3 and 8 threads. A step is the serial
 part s (cutting the batch, starting and joining threads), measured on one thread, and the work w that threads share out:
 the shards' gradients, their sum, the optimizer. Steps on one thread and on two are taken in turn; medians. More cores
 than there are: projected, as s + w / min(cores, shards), from the step on one thread with as many shards, which already
 pays for products of fewer rows and for more gradients to add. The projection knows no shared caches and no memory
-bandwidth: the last column says what it would have made of two threads, beside what they took. `two at once` is what
-the machine gives to two threads that share nothing: a product of two (512, 512) matrices in each of them.
+bandwidth: the last column says what it would have made of two threads, beside what they took. `two at once` is what the
+machine gives to two threads that share nothing: a product of two (512, 512) matrices in each of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Table, duration, times, verdict
-from benchmarks.training import CASES, LANES, RATE, Case
+from benchmarks.models.training import CASES, LANES, RATE, Case
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
 from fastlm.training.batches import LaneBatches
@@ -47,7 +47,7 @@ class Watched(Workers):
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     table = Table("model", "shards", "1 thread", "2 threads", "ratio", "serial",
                   *(f"{cores} cores, projected" for cores in CORES), "2 threads, projected", "goal")
     with threadpool_limits(1, user_api="blas"):
@@ -66,7 +66,7 @@ def run(options: Options) -> None:
 
 
 def begin(case: Case, shards: int) -> Run:
-    """A run about to take its first step."""
+    """Return a run that is about to take its first step."""
     model = case.build()
     words = np.minimum(np.random.default_rng(3).zipf(1.2, LANES * case.chunk * 20) - 1, model.vocab_size - 1)
     optimizer = AdamW(lr=RATE)
@@ -76,7 +76,7 @@ def begin(case: Case, shards: int) -> Run:
 
 
 def in_turn(case: Case, shards: int, seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Median seconds of a step and of its serial part, on one thread and on two."""
+    """Return the median seconds of a step and of its serial part, on one thread and on two."""
     figures: list[tuple[list[float], list[float]]] = [([], []), ([], [])]
     with Watched(1) as one, Watched(2) as two:
         rivals = [(begin(case, shards), workers) for workers in (one, two)]
@@ -93,7 +93,7 @@ def in_turn(case: Case, shards: int, seconds: float) -> tuple[tuple[float, float
 
 
 def same_bytes(case: Case) -> None:
-    """Raises Disagreement unless two steps in 8 shards end in the same weights on 1, 2, 3 and 8 threads."""
+    """Raise Disagreement unless two steps in 8 shards end in the same weights on 1, 2, 3 and 8 threads."""
     digests = set()
     for threads in (1, 2, 3, 8):
         training = begin(case, 8)
@@ -108,7 +108,7 @@ def same_bytes(case: Case) -> None:
 
 
 def two_at_once() -> float:
-    """How much more two threads that share nothing get done than one."""
+    """Return how many times the work of one thread two threads do that share nothing."""
     def work() -> None:
         for _ in range(40):
             np.matmul(a, a, out=np.empty_like(a))

@@ -1,17 +1,17 @@
-"""Training throughput: whole steps (batch, forward, backward, clipping, AdamW) beside the same steps in
-PyTorch.
+"""Measure training throughput: whole steps (batch, forward, backward, clipping, AdamW) beside the same in PyTorch.
 
-Claim: at least twice PyTorch's tokens/s, and 65 % (LSTM, GRU) or 80 % (feed-forward) of the sgemm peak of the same
-run, with the same model, batches and initial weights, 1 and 2 threads, and the same losses step for step: to
-1e-4 over 50 steps (with --full; otherwise as many as fit the time). Steps are taken in turn. First both train
-for a few steps by SGD, where fastlm's moves of only the touched rows of an embedding equal dense ones, and
-every loss must agree to 1e-4; then the largest difference of the losses under AdamW is shown (its dense moments
-also move rows a batch does not touch, which concerns the feed-forward model alone: the LSTMs' embeddings are
-all read or tied). Peak: the fastest of NumPy's, PyTorch's and our product of two (1024, 1024) matrices. Share of
-peak: the multiply-adds of the model's matrix products, twice over for the way back, divided by the step's time
-and the peak. Faults: memory pages a step of fastlm's takes from the system, 0 where all buffers are reused. Where two
-threads do not reach 1.5 times the peak of one, or a share exceeds the peak, something else had the cores: no
-verdict is given then.
+Both compute in float32. On a CPU with AMX, PyTorch's bf16 is faster than its float32; it is not tried here.
+
+Goal: at least twice PyTorch's tokens/s, and 65 % (LSTM, GRU) or 80 % (feed-forward) of the sgemm peak of the same run,
+with the same model, batches and initial weights, 1 and 2 threads, and the same losses step for step: to 1e-4 over 50
+steps (with --full; otherwise as many as fit the time). Steps are taken in turn. First both train for a few steps by
+SGD, where fastlm's moves of only the touched rows of an embedding equal dense ones, and every loss must agree to 1e-4;
+then the largest difference of the losses under AdamW is shown (its dense moments also move rows a batch does not touch,
+which concerns the feed-forward model alone: the LSTMs' embeddings are all read or tied). Peak: the fastest of NumPy's,
+PyTorch's and our product of two (1024, 1024) matrices. Share of peak: the multiply-adds of the model's matrix products,
+and twice as many for the backward pass, divided by the step's time and the peak. Faults: memory pages a step of
+fastlm's takes from the system, 0 where all buffers are reused. Where two threads do not reach 1.5 times the peak of
+one, or a share exceeds the peak, something else had the cores: no verdict is given then.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ CASES = (
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     torch = torch_or_skip()
     table = Table("model", "threads", "fastlm", "PyTorch", "ratio", "sgemm peak", "fastlm of peak", "PyTorch of peak",
                   "loss difference", "faults", "goal")
@@ -95,7 +95,7 @@ def run(options: Options) -> None:
 
 
 def arithmetic(case: Case) -> float:
-    """Floating-point operations of the matrix products of one training step, as fastlm carries them out."""
+    """Return the floating-point operations of the matrix products of one training step, as fastlm carries them out."""
     model, tokens = case.build(), LANES * case.chunk
     products = 0
     for name, parameter in model.parameters.items():
@@ -107,7 +107,7 @@ def arithmetic(case: Case) -> float:
 
 
 def sgemm_peak(torch: Any, threads: int) -> float:
-    """Floating-point operations a second of the fastest matrix product at hand."""
+    """Return the floating-point operations a second of the fastest matrix product there is."""
     a, b = (np.random.default_rng(seed).standard_normal((1024, 1024), np.float32) for seed in (1, 2))
     out, t_a, t_b = np.empty_like(a), torch.from_numpy(a), torch.from_numpy(b)
     t_out = torch.empty(1024, 1024)
@@ -124,9 +124,9 @@ def sgemm_peak(torch: Any, threads: int) -> float:
 
 def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer: Optimizer,
                      limit: float = 60.0) -> tuple[list[float], list[float], list[float], list[float], float]:
-    """Of each step within `limit` seconds, five at least: our losses a token, PyTorch's, our seconds, PyTorch's; and
-    the median of the pages that a step of ours takes from the system."""
-    from benchmarks.torch_models import TorchTrainer, from_fastlm
+    """Return, of each step within `limit` seconds, five at least: our losses a token, PyTorch's, our seconds,
+    PyTorch's; and the median of the pages that a step of ours takes from the system."""
+    from benchmarks.rivals.torch_models import TorchTrainer, from_fastlm
     model = case.build()
     words = np.minimum(np.random.default_rng(3).zipf(1.2, LANES * case.chunk * steps) - 1, model.vocab_size - 1)
     corpus = Corpus.from_ids([words.astype(np.int32)])

@@ -1,9 +1,9 @@
-"""What each part of the model that `fastlm train` gives buys: its own figure, and the mixture's without it.
+"""Measure what each part of the model of `fastlm train` is worth: its own figure, and the mixture's without it.
 
-Claim: every part makes the mixture better. One model a text, trained for 60 s (--budget for another time) on the
-command's defaults, two threads; the weights are fitted again without each part, on the validation text, and judged
-on the test text: Penn Treebank's, and of tiny-shakespeare the last 10 %, with a twentieth of the rest as validation
-text. Only weights and gate are fitted again; the network of characters was trained with all parts there.
+Goal: every part makes the mixture better. One model a text, trained for 60 s (--budget for another time) on the
+command's defaults, two threads; the weights are fitted again without each part, on the validation text, and scored on
+the test text: Penn Treebank's, and of tiny-shakespeare the last 10 %, with a twentieth of the rest as validation text.
+Only weights and gate are fitted again; the network of characters was trained with all parts there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 import fastlm
 from benchmarks.harness import Options, Skipped, Table
-from benchmarks.quality import SHAKESPEARE_TRAIN
+from benchmarks.quality.quality import SHAKESPEARE_TRAIN
 from fastlm.batch import Batch
 from fastlm.models import Mixture, gate
 from fastlm.text.corpus import Corpus
@@ -27,7 +27,7 @@ _TOGETHER = 2048
 
 
 def run(options: Options) -> None:
-    """Prints a table a text."""
+    """Print a table for each text."""
     shakespeare, treebank = options.data / "shakespeare.txt", options.data / "ptb.train.txt"
     found = False
     if treebank.is_file():
@@ -48,7 +48,7 @@ def run(options: Options) -> None:
 
 
 def ladder(name: str, unit: str, train: list[str], valid: list[str], test: list[str], budget: float) -> None:
-    """Trains, and prints the table of one text."""
+    """Train, and print the table of one text."""
     lm = fastlm.train(train, unit, valid, budget=budget, threads=2)
     model = lm.model
     if not isinstance(model, Mixture):
@@ -79,7 +79,7 @@ def ladder(name: str, unit: str, train: list[str], valid: list[str], test: list[
 
 
 def of_each(lm: fastlm.LanguageModel, texts: list[str]) -> tuple[Array, Array]:
-    """-log p (K, N) of every token of some documents by each model mixed, and what the gate reads (N, 6)."""
+    """Return -log p (K, N) of every token of some documents by each model mixed, and the gate's features (N, 6)."""
     model = lm.model
     assert isinstance(model, Mixture)
     layer = model.output_layer

@@ -1,11 +1,11 @@
-"""Matrix products beside NumPy's and PyTorch's: those of an LSTM layer on packed gate panels, and those of many rows.
+"""Measure matrix products beside NumPy's and PyTorch's: those of an LSTM layer on gate panels, and those of many rows.
 
-Claim: at least 1.15 times NumPy's at the rows of a time step, 16 to 64; otherwise fastlm would use NumPy's for
-them. One thread each. `gates` is a time step forward, x (rows, H) times (H, 4H); `back` the way back through it;
-`weights` the gradient of the matrix over all 2,048 rows of a batch, which has no goal: it is taken on panels because
-they are what the way back leaves. The matrix is packed once a batch and used at every time step, so packing is not in
-the times of a step; the last column but one has it, as a share of the products of 32 steps. NumPy gets the transposed
-matrix copied into order beforehand, PyTorch, which is faster so, as a view.
+Goal: at least 1.15 times NumPy's at the rows of a time step, 16 to 64; otherwise fastlm would use NumPy's for them. One
+thread each. `gates` is a time step forward, x (rows, H) times (H, 4H); `back` its backward product; `weights` the
+gradient of the matrix over all 2,048 rows of a batch, which has no goal: it is computed on panels because that is what
+the backward pass leaves. The matrix is packed once a batch and used at every time step, so packing is not part of the
+time of a step; its own column has it as a share of the products of 32 steps. NumPy gets the transposed matrix copied
+into order beforehand, PyTorch, which is faster so, as a view.
 
 The second table is of `_core.dense_product`, which `fastlm.autodiff.matmul` takes in place of NumPy's on processors
 where it is known to be at least 1.15 times as fast; "in use" says what it takes here.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Options, Rival, Table, interleave, one_thread, times, torch_or_none, validate, verdict
-from benchmarks.kernel_table import sgemm_peak
+from benchmarks.kernels.table import sgemm_peak
 from fastlm import _core
 from fastlm.autodiff.matmul import aligned
 from fastlm.autodiff.sequence import _packed, _packed_back
@@ -29,7 +29,7 @@ MANY = [("logits", 683, 256, 10_000), ("logits, tied", 683, 200, 10_000), ("char
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     torch = torch_or_none()
     table = Table("product", "rows", "H", "fastlm", "NumPy", "PyTorch", "of NumPy's", "of the sgemm peak", "packing",
                   "goal")
@@ -52,7 +52,7 @@ def run(options: Options) -> None:
 
 
 def dense(table: Table, torch: Any, name: str, way: str, sizes: tuple[int, int, int], peak: float) -> None:
-    """One row of the second table: rows (N, D) by weights (D, C), tied ones as they lie, (C, D), and the ways back."""
+    """Add a row of the second table: rows (N, D) by weights (D, C), tied ones stored as (C, D), or a gradient."""
     rows, inner, columns = sizes
     rng = np.random.default_rng(rows)
 
@@ -83,7 +83,7 @@ def dense(table: Table, torch: Any, name: str, way: str, sizes: tuple[int, int, 
 
 
 def product(table: Table, torch: Any, name: str, rows: int, hidden: int, peak: float) -> None:
-    """One row of the table, after the results were compared."""
+    """Compare the results, and add a row of the first table."""
     rng = np.random.default_rng(rows)
     weight = rng.standard_normal((hidden, 4 * hidden), np.float32)
     x, gates = rng.standard_normal((rows, hidden), np.float32), rng.standard_normal((rows, 4 * hidden), np.float32)
@@ -125,11 +125,11 @@ def product(table: Table, torch: Any, name: str, rows: int, hidden: int, peak: f
 
 
 def as_panels(matrix: np.ndarray) -> np.ndarray:
-    """(R, 4H), H a multiple of 16, as gate panels."""
+    """Return a matrix (R, 4H), H a multiple of 16, as gate panels."""
     rows, width = len(matrix), matrix.shape[1] // 4
     return np.ascontiguousarray(matrix.reshape(rows, 4, width // 16, 16).transpose(2, 0, 1, 3)).reshape(-1, rows, 64)
 
 
 def from_panels(panels: np.ndarray, hidden: int) -> np.ndarray:
-    """What `as_panels` made panels of."""
+    """Return the matrix that `as_panels` made panels of."""
     return panels.reshape(hidden // 16, -1, 4, 16).transpose(1, 2, 0, 3).reshape(-1, 4 * hidden)

@@ -1,7 +1,7 @@
-"""What weights in one byte cost: the same models in float32 and in int8, by the command line.
+"""Measure what weights in one byte cost: the same models in float32 and in int8, by the command line.
 
-Claim: perplexity at most 0.5 % higher. `fastlm train`, `quantize` and `eval` on tiny-shakespeare characters (the last
-10 % scored) and Penn Treebank words (its test text), an LSTM by itself and the default mixture, 30 s each (--budget for
+Goal: perplexity at most 0.5 % higher. `fastlm train`, `quantize` and `eval` on tiny-shakespeare characters (the last 10
+% scored) and Penn Treebank words (its test text), an LSTM by itself and the default mixture, 30 s each (--budget for
 another time), two threads.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 
 import fastlm
 from benchmarks.harness import Options, Skipped, Table, verdict
-from benchmarks.quality import Task, tasks
+from benchmarks.quality.quality import Task, tasks
 
 
 def run(options: Options) -> None:
-    """Prints a row a text and model."""
+    """Print a row for each text and model."""
     skipped: list[str] = []
     table = Table("text", "model", "float32", "int8", "higher by", "goal", "bytes, float32", "bytes, int8")
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +40,7 @@ def run(options: Options) -> None:
 
 
 def of_both(task: Task, model: str, seconds: float, folder: Path) -> tuple[list[float], list[int]]:
-    """The figure of a model and of its int8 twin, and the sizes of their files."""
+    """Return the figures of a model in float32 and in int8, and the sizes of their files."""
     source = str(Path(fastlm.__path__[0]).parent)
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", "")))))
 

@@ -1,4 +1,4 @@
-"""The built-in models in PyTorch, with the weights of ours, for the benchmarks that train or step both."""
+"""Build our models in PyTorch, with the same weights, for the benchmarks that train or step both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHT_DECAY = 0.01
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:
-    """A tensor with a copy of the array's values."""
+    """Return a tensor with a copy of the array's values."""
     return torch.from_numpy(np.array(array))
 
 
@@ -50,13 +50,13 @@ class TorchLSTM(nn.Module):
             self.output.weight = self.embedding.weight
 
     def forward(self, ids: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
-        """ids (T, S) -> logits (T, S, V) and the state."""
+        """Return logits (T, S, V) and the state for ids (T, S)."""
         hidden, state = self.lstm(self.dropout(self.embedding(ids)), state)
         return self.output(self.dropout(hidden)), state
 
 
 def _last_third(gradient: torch.Tensor) -> torch.Tensor:
-    """A gradient without what moves the biases that are zero here."""
+    """Return a gradient that leaves the biases alone that are zero here."""
     kept = gradient.clone()
     kept[: 2 * len(kept) // 3] = 0
     return kept
@@ -80,7 +80,7 @@ class TorchFeedForward(nn.Module):
                 layer.bias.copy_(tensor(weights[f"{name}_bias"]))
 
     def forward(self, ids: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
-        """ids (T, S) -> logits (T, S, V) and the state."""
+        """Return logits (T, S, V) and the state for ids (T, S)."""
         steps = len(ids)
         if state is None:
             state = ids.new_full((self.context - 1, ids.shape[1]), self.none)
@@ -103,7 +103,7 @@ class TorchTransformer(nn.Module):
             self.register_parameter(name, nn.Parameter(tensor(weight).contiguous()))
 
     def forward(self, ids: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
-        """ids (T, S) -> logits (T, S, V) and no state."""
+        """Return logits (T, S, V) and no state for ids (T, S)."""
         steps, sequences = ids.shape
         x = nn.functional.embedding(ids.T, self.embedding)
         for layer in range(self.layers):
@@ -124,7 +124,7 @@ class TorchTransformer(nn.Module):
 
 
 def from_fastlm(model: PrefixModel) -> nn.Module:
-    """The same model with the same weights."""
+    """Return the same model with the same weights."""
     if isinstance(model, LSTM | GRU):
         return TorchLSTM(model)
     if isinstance(model, FeedForward):
@@ -136,14 +136,14 @@ def from_fastlm(model: PrefixModel) -> nn.Module:
 
 
 def decay_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Parameters in two groups, so that biases are exempt from weight decay as they are in fastlm."""
+    """Return the parameters in two groups, so that biases are exempt from weight decay as they are in fastlm."""
     moving = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return [{"params": [p for p in moving if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [p for p in moving if p.ndim == 1], "weight_decay": 0.0}]
 
 
 class TorchTrainer:
-    """One step of truncated back-propagation at a time; the state is carried from batch to batch."""
+    """Take steps of truncated back-propagation; the state is carried from batch to batch."""
 
     def __init__(self, module: nn.Module, method: str = "adamw", clip: float = 1.0) -> None:
         groups = decay_groups(module)
@@ -157,7 +157,7 @@ class TorchTrainer:
             self.optimizer = torch.optim.SGD([{"params": group["params"]} for group in groups], fused=True)
 
     def step(self, ids: torch.Tensor, targets: torch.Tensor, rate: float, fresh: bool = False) -> float:
-        """ids, targets (T, S) int64, -1 where no target counts; the mean loss, in nats, before the step."""
+        """Take one step on ids, targets (T, S) int64, -1 where none counts; return the mean loss in nats before it."""
         self.optimizer.zero_grad(set_to_none=True)
         logits, state = self.module(ids, None if fresh else self.state)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)

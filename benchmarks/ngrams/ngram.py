@@ -1,12 +1,12 @@
-"""The n-gram model beside KenLM: built and saved, scored, perplexity, disk and memory.
+"""Measure the n-gram model beside KenLM: built and saved, scored, perplexity, disk and memory.
 
-Claim: built and saved faster than `lmplz`, scored at least as fast per thread as `query` on a binary model, Penn
-Treebank order 5 at most 141.2 and tiny-shakespeare characters order 8 at most 1.519 nats. "Build" is the whole
-command, text in and model out, Python's start included, on all cores for both; `lmplz` writes ARPA text, and
-`build_binary` makes a probing model of it, which is timed apart. Scoring is of Penn Treebank's test text twenty times
-over less that of it once, one thread, from text to the sum: what starting and loading cost falls out. `lmplz` is looked
-for on the PATH or in FASTLM_LMPLZ, the other two beside it. KenLM gets `<unk>` under another name, and characters as
-words of one line.
+Goal: built and saved faster than `lmplz`, scored at least as fast per thread as `query` on a binary model, Penn
+Treebank order 5 at most 141.2 and tiny-shakespeare characters order 8 at most 1.519 nats. "Build" is the whole command,
+text in and model out, Python's start included, on all cores for both; `lmplz` writes ARPA text, and `build_binary`
+makes a probing model of it, which is timed apart. Scoring is of Penn Treebank's test text twenty times over less that
+of it once, one thread, from text to the sum, so that starting and loading do not count. `lmplz` is looked for on the
+PATH or in FASTLM_LMPLZ, the other two beside it. KenLM gets `<unk>` under another name, and characters as words of one
+line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SPLIT = 1_003_854   # characters of tiny-shakespeare to train on: nanoGPT's firs
 
 
 def run(options: Options) -> None:
-    """Prints the tables."""
+    """Print the tables."""
     ptb = {part: options.data / f"ptb.{part}.txt" for part in ("train", "valid", "test")}
     plays = options.data / "shakespeare.txt"
     if not all(path.exists() for path in (*ptb.values(), plays)):
@@ -65,7 +65,7 @@ def _kenlm() -> Path | None:
 
 
 def _command(arguments: list[Any], source: Path | None = None) -> tuple[float, str]:
-    """Wall-clock seconds and standard output of a command."""
+    """Return the wall-clock seconds and the standard output of a command."""
     with open(source or os.devnull, "rb") as text:
         begin = time.perf_counter()
         done = subprocess.run([str(a) for a in arguments], stdin=text, stdout=subprocess.PIPE,
@@ -74,7 +74,7 @@ def _command(arguments: list[Any], source: Path | None = None) -> tuple[float, s
 
 
 def _memory(arguments: list[Any]) -> str:
-    """Peak resident memory of a command, looked at every millisecond: what wait4 says includes the parent's own."""
+    """Return a command's peak resident memory, read every millisecond: wait4's figure includes the parent's own."""
     child = subprocess.Popen([str(a) for a in arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
     while child.poll() is None:
@@ -136,7 +136,7 @@ def _perplexity(here: Path, kenlm: Path | None, ptb: dict[str, Path]) -> None:
 
 
 def _query(here: Path, kenlm: Path, text: str, order: int, words: str) -> float:
-    """KenLM's perplexity of a text, unknown words included."""
+    """Return KenLM's perplexity of a text, unknown words included."""
     _, out = _command([kenlm / "query", "-v", "summary", here / f"{text}{order}.bin"], here / words)
     return float(re.findall(r"Perplexity including OOVs:\s+(\S+)", out)[0])
 

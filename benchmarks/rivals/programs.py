@@ -1,4 +1,4 @@
-"""What a user would train instead, at the settings known to suit it: KenLM, an LSTM in PyTorch, nanoGPT."""
+"""Train what a user would train instead, with the settings known to suit it: KenLM, an LSTM in PyTorch, nanoGPT."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality import THREADS, Recipe, Task, by_torch
+from benchmarks.quality.quality import THREADS, Recipe, Task, by_torch
 from fastlm.auto import size as planner
 from fastlm.models import LSTM
 from fastlm.text.corpus import Corpus
@@ -37,7 +37,7 @@ class Result:
 
 
 def kenlm(task: Task, folder: Path) -> Result | None:
-    """`lmplz` of order 5 of words or 8 of characters, one token a word, and `query`; None where they are absent."""
+    """Run `lmplz`, order 5 of words or 8 of characters as words, and `query`; return None where they are absent."""
     found = os.environ.get("FASTLM_LMPLZ") or shutil.which("lmplz")
     if found is None:
         return None
@@ -62,8 +62,8 @@ def kenlm(task: Task, folder: Path) -> Result | None:
 
 
 def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
-    """An LSTM with a full softmax in PyTorch, as wide and with as much dropout as fastlm's planner gives a network
-    at PyTorch's speed; lanes, chunk, clipping and schedule as fastlm's."""
+    """Train an LSTM with a full softmax in PyTorch, as wide and with as much dropout as fastlm's planner gives a
+    network at PyTorch's speed; lanes, chunk, clipping and schedule as fastlm's."""
     vocabulary, corpus = Corpus.build(str(task.train), task.unit)
     size, small = len(vocabulary), len(vocabulary) <= planner.SMALL
     speed = _TORCH * planner.measure_speed(THREADS)
@@ -83,7 +83,7 @@ def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
 
 
 def nanogpt(task: Task, folder: Path) -> Result | None:
-    """nanoGPT's recipe for a CPU, of characters; the loss of 200 random batches that it prints at its end. None where
+    """Run nanoGPT's recipe for a CPU, of characters; return the loss of 200 random batches that it prints, None where
     FASTLM_NANOGPT does not name a clone of it."""
     clone = os.environ.get("FASTLM_NANOGPT") or None
     if clone is None or task.unit != "char":

@@ -1,10 +1,9 @@
-"""Kernels on dense arrays: softmax and its losses, activations, LSTM gates, optimisers, sums, sampling.
+"""Measure kernels on dense arrays: softmax and its losses, activations, LSTM gates, optimisers, sums, sampling.
 
-Claim: the fused softmax + cross-entropy + gradient at least 4 times as fast as NumPy and 1.5 times as fast as
-PyTorch at 65, 10,000 and 50,000 words. One thread each; every rival computes in place or into a buffer it
-keeps where its library can. "autograd" is `cross_entropy` and `backward`, "by hand" the same formula in
-PyTorch's own in-place operations: the faster of the two is shown. See `rows` for the kernels that read
-tables.
+Goal: the fused softmax + cross-entropy + gradient at least 4 times as fast as NumPy and 1.5 times as fast as PyTorch at
+65, 10,000 and 50,000 words. One thread each; every rival computes in place or into a buffer it keeps where its library
+can. "autograd" is `cross_entropy` and `backward`, "by hand" the same formula in PyTorch's own in-place operations: the
+faster of the two is shown. See `rows` for the kernels that read tables.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from benchmarks.flat_kernels import activation, adagrad, adamw, biases, dropout, squares
 from benchmarks.harness import Options, Rival, Table, one_thread, torch_or_none
-from benchmarks.kernel_table import KERNEL_HEADERS, Work, kernel_row, sgemm_peak
+from benchmarks.kernels.flat import activation, adagrad, adamw, biases, dropout, squares
+from benchmarks.kernels.table import KERNEL_HEADERS, Work, kernel_row, sgemm_peak
 from fastlm import _core
 
 _EXPONENTIAL = 21   # operations of an exponential of a shifted logit, its sum and its scaling
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     torch = torch_or_none()
     table = Table(*KERNEL_HEADERS)
     with one_thread():
@@ -46,7 +45,7 @@ def run(options: Options) -> None:
 
 
 def fused_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
-    """Losses, and the gradient of their sum in place of the logits."""
+    """Measure the losses, with the gradient of their sum written in place of the logits."""
     rng = np.random.default_rng(1)
     given = 3 * rng.standard_normal((count, vocab_size), np.float32)
     target = rng.integers(0, vocab_size, count).astype(np.int32)
@@ -104,7 +103,7 @@ def fused_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
 
 
 def log_softmax(table: Table, torch: Any, count: int, vocab_size: int) -> None:
-    """Log-probabilities of every row."""
+    """Measure the log-probabilities of every row."""
     x = 3 * np.random.default_rng(2).standard_normal((count, vocab_size), np.float32)
     out, other = np.empty_like(x), np.empty_like(x)
 
@@ -127,7 +126,7 @@ def log_softmax(table: Table, torch: Any, count: int, vocab_size: int) -> None:
 
 
 def cross_entropy(table: Table, torch: Any, count: int, vocab_size: int) -> None:
-    """Losses alone."""
+    """Measure the losses alone."""
     rng = np.random.default_rng(7)
     x, other = 3 * rng.standard_normal((count, vocab_size), np.float32), np.empty((count, vocab_size), np.float32)
     target, losses, every = rng.integers(0, vocab_size, count).astype(np.int32), np.empty(count), np.arange(count)
@@ -150,7 +149,7 @@ def cross_entropy(table: Table, torch: Any, count: int, vocab_size: int) -> None
 
 
 def squared_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
-    """|softmax - onehot|^2, and its gradient in place of the logits."""
+    """Measure |softmax - onehot|^2, with its gradient written in place of the logits."""
     rng = np.random.default_rng(8)
     given, target = 3 * rng.standard_normal((count, vocab_size), np.float32), rng.integers(0, vocab_size, count)
     x, losses, every, ids = np.empty_like(given), np.empty(count), np.arange(count), target.astype(np.int32)
@@ -189,7 +188,7 @@ def squared_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
 
 
 def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
-    """The elementwise part of one LSTM step."""
+    """Measure the elementwise part of one LSTM step."""
     rng = np.random.default_rng(4)
     given, recurrent = (rng.standard_normal((lanes, 4 * hidden), np.float32) for _ in range(2))
     before = rng.standard_normal((lanes, hidden), np.float32)
@@ -222,7 +221,7 @@ def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
 
 
 def sampling(table: Table, torch: Any, vocab_size: int, temperature: float = 0.8, k: int = 40) -> None:
-    """One draw from the k likeliest; ours and NumPy's give the same id for the same number, PyTorch draws its own."""
+    """Measure one draw from the k likeliest; ours and NumPy's give the same id for a number, PyTorch draws its own."""
     rng = np.random.default_rng(6)
     x = 3 * rng.standard_normal(vocab_size).astype(np.float32)
     p, order = np.empty(vocab_size), np.empty(vocab_size, np.int32)

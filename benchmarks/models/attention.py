@@ -1,9 +1,9 @@
-"""Training steps of a small GPT (4 layers of width 256, 4 heads, V = 65, 16 sequences of 256 tokens) beside PyTorch and
-llm.c.
+"""Measure training steps of a small GPT (4 layers of width 256, 4 heads, V = 65, 16 sequences of 256 tokens) beside
+PyTorch and llm.c.
 
-Claim: at least 1.5 times PyTorch's tokens/s and 3 times llm.c's. One batch is read again and again, from the same
-weights, without positions: PyTorch's attention then needs no mask, which is its fastest way, and llm.c's table of
-positions starts at zeros. fastlm works its penalties on distance out all the same, with slopes of 0. PyTorch: eager,
+Goal: at least 1.5 times PyTorch's tokens/s and 3 times llm.c's, all in float32. One batch is read again and again, from
+the same weights, without positions: PyTorch's attention then needs no mask, which is its fastest way, and llm.c's table
+of positions starts at zeros. fastlm computes its penalties on distance all the same, with slopes of 0. PyTorch: eager,
 its fused attention and fused AdamW; steps in turn with fastlm's, losses equal to 1e-4 over all of them. llm.c: its own
 program, two threads, by itself, before the others; its first loss must be ours, the later ones differ by its AdamW.
 Share of peak: multiply-adds of the matrix products with weights, of the fastest product of two (1024, 1024) matrices.
@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Table, times, torch_or_skip, verdict
-from benchmarks.training import CLIP, RATE, SETTLE, sgemm_peak
+from benchmarks.models.training import CLIP, RATE, SETTLE, sgemm_peak
 from fastlm.batch import Batch
 from fastlm.models import Transformer
 from fastlm.training import Plan
@@ -55,14 +55,14 @@ class OneBatch:
 
 
 def build() -> Transformer:
-    """The model, its penalties on distance 0."""
+    """Return the model, with penalties on distance of 0."""
     model = Transformer(VOCABULARY, WIDTH, LAYERS, HEADS, window=None, tied=True, seed=1)
     model.slopes[:] = 0
     return model
 
 
 def run(options: Options) -> None:
-    """Prints the table."""
+    """Print the table."""
     torch = torch_or_skip()
     stream = np.minimum(np.random.default_rng(3).zipf(1.2, TOKENS + 1) - 1, VOCABULARY - 1).astype(np.int32)
     table = Table("threads", "fastlm", "PyTorch", "ratio", "llm.c", "ratio", "sgemm peak", "fastlm of peak",
@@ -94,8 +94,8 @@ def run(options: Options) -> None:
 
 
 def in_turn(torch: Any, stream: np.ndarray, threads: int) -> tuple[list[float], list[float], list[float], list[float]]:
-    """Losses a token and seconds of each step: ours, PyTorch's, ours, PyTorch's."""
-    from benchmarks.torch_models import WEIGHT_DECAY, TorchTrainer, from_fastlm
+    """Return the losses a token and the seconds of each step: our losses, PyTorch's, our seconds, PyTorch's."""
+    from benchmarks.rivals.torch_models import WEIGHT_DECAY, TorchTrainer, from_fastlm
     model, batches = build(), OneBatch(stream)
     torch.set_num_threads(threads)
     rival = TorchTrainer(from_fastlm(model), "adamw", CLIP)
@@ -120,7 +120,7 @@ def in_turn(torch: Any, stream: np.ndarray, threads: int) -> tuple[list[float], 
 
 
 def by_llmc(stream: np.ndarray, threads: int, steps: int = 3) -> tuple[list[float], list[float]] | None:
-    """Losses a token and seconds of llm.c's first steps; None where FASTLM_LLMC does not name its program."""
+    """Return losses a token and seconds of llm.c's first steps; None where FASTLM_LLMC does not name its program."""
     program = os.environ.get("FASTLM_LLMC")
     if not program:
         return None
@@ -145,7 +145,7 @@ def by_llmc(stream: np.ndarray, threads: int, steps: int = 3) -> tuple[list[floa
 
 
 def write_llmc(folder: Path, stream: np.ndarray) -> None:
-    """The files that llm.c's trainer reads: our weights, and the batch as its text for training and validation."""
+    """Write the files that llm.c's trainer reads: our weights, and the batch as the text to train and validate on."""
     p = {name: parameter.value for name, parameter in build().parameters.items()}
 
     def header(kind: str, *values: int) -> bytes:
