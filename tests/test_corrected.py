@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.auto.cross_fit import leave_out
+from fastlm.auto.cross_fit import cross_fit
 from fastlm.autodiff import Tape
 from fastlm.autodiff.tape import Variable, variable
 from fastlm.batch import Batch
@@ -115,7 +115,7 @@ def test_training_beats_the_ngrams_it_starts_from_on_new_text() -> None:
         return out
     own, other = draw(500), draw(60)
     model = Corrected(V, [KneserNey(V, order=3).fit([own]), LSTM(V, hidden=24, width=8)])
-    model.left_out, _ = leave_out(model.parts[:1], fastlm.Corpus.from_ids([own]), 8)
+    model.left_out, _ = cross_fit(model.parts[:1], fastlm.Corpus.from_ids([own]), 8)
     fastlm.Trainer(model, fastlm.optim.AdamW(lr=1e-2), threads=2).fit([own], epochs=30)
     layer = model.output_layer
     rows, _ = model.read(Batch.of([other[:-1]]))

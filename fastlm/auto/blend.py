@@ -1,206 +1,274 @@
-"""n-grams counted and a network trained on one text, and the two mixed."""
+"""n-grams counted and networks trained on one text, and the two mixed.
+
+The stages are plain functions, called in this order by `blend`: count, decide, cross-fit, train, weigh, count again.
+Each decision is made once what it depends on is known: the networks are sized when the time that is left is.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fastlm.auto.cross_fit import leave_out
-from fastlm.auto.evaluate import adapting, judged
-from fastlm.auto.size import PASSES, SMALL
+from fastlm.auto.build import count_models, networks_beside
+from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
+from fastlm.auto.evaluate import fit_cache, nll_by_part
+from fastlm.auto.request import Request, Text
+from fastlm.auto.size import (
+    NetworkSize,
+    batch_size,
+    measure_speed,
+    narrowest,
+    network_loss_share,
+    network_size,
+    size_for_passes,
+)
+from fastlm.auto.timetable import Timetable
 from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
+from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import History, Plan, Trainer
-from fastlm.training.budget import Clock
-from fastlm.training.optim import AdamW, Optimizer, from_config
+from fastlm.training.optim import AdamW, from_config
 
-Choose = Callable[[float | None, int, bool], tuple[list[PrefixModel], float]]
-_WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitted on, but no more than
-_WEIGHED_A_SECOND = 2000    # of the budget
-_LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
-_LANES = 32
-_CHUNK = 64                 # characters of a lane a step
-_CHUNKED = 200_000          # in texts of so many, whose steps are many all the same
-_GATED = 4e-5               # seconds a token that fitting the gate, and how much to adapt, takes
-_ADAPTED = 10.0             # seconds from which on it is chosen how much to adapt
-_TIMED = 4                  # one in so many is scored before training, to know how long all will take
-LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
-_DEARER = 3.0               # times as long as plain ones
-_FOLDS = 8                  # at least, in which a text is left out of what is counted, for a network that corrects it,
-_FOLDS_SHARE = 0.5          # as many of them as take no more than so much of the time that is left,
-_FOLD = 0.7                 # each so much of counting,
-_FOLDS_BYTES = 6e8          # and no more memory;
-_LEAST_FOLDED = 2000        # of shorter texts, what is counted would be too little
-_SAVING = 0.06              # seconds that writing the model and leaving may take, and
-_WRITTEN = 4e8              # bytes of it a second
+CountModel = Any   # a KneserNey or a Factored
 
 
 @dataclass(frozen=True)
-class Text:
-    """What to train on, what to judge by (or None), and ``whole``: all of it, where both came from one source."""
+class Blend:
+    """What `blend` returns: the model, how it was trained (``plan`` is None without networks), the ``cache`` model
+    around it where there was time to fit one, and what was ``chosen`` in a sentence."""
 
-    corpus: Corpus
-    held_out: Corpus | None
-    whole: Corpus | None
-
-
-@dataclass
-class Fitting:
-    """How a network is to be trained, and for how long."""
-
-    seconds: float | None
-    epochs: float | None
+    model: PrefixModel
+    history: History
     plan: Plan | None
-    seed: int
-    threads: int | None
-    optimizer: Optimizer | None
-    clock: Clock
-    held_out: float           # share of the text that was held out of it, if it was
-    report: dict[str, Any]    # the arguments of `Trainer.fit` for progress and checkpoints
-
-    def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
-            passes: float | None = None, lanes: int | None = None,
-            chunk: int | None = None) -> tuple[History, Plan | None]:
-        """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
-        plan = self.plan
-        network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
-        trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
-                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes, chunk=chunk)
-        history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
-                              budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
-        return history, trainer.plan
+    cache: Adaptive | None
+    chosen: str
 
 
-class Mixing:
-    """Counts n-grams, trains networks beside them, weighs both by the held-out text, and counts that as well where a
-    tenth of the time is enough for it.
+@dataclass(frozen=True)
+class Design:
+    """What is to be trained and weighed: ``mixture``, the text its networks read, and what was chosen in a sentence."""
 
-    ``counts``: plain n-grams first, then others for which there may be time. ``settled``: the model, of a run that is
-    being continued or done again. After `fit`: ``history``, ``plan`` (None without networks), and ``adaptive``, the
-    model as it adapts, where there was time to choose by how much.
+    mixture: Mixture
+    train_corpus: Corpus
+    chosen: str
+
+
+def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timetable,
+          recorded: Ensemble | None = None) -> Blend:
+    """Return n-grams and the networks beside them, or n-grams alone where there is no time or text for a network.
+
+    recorded: the model of a run that is being continued or repeated, whose decisions are taken from it.
     """
-
-    def __init__(self, counts: list[Any], text: Text, fitting: Fitting, settled: Ensemble | None = None) -> None:
-        self.counts: list[Any] = counts
-        if settled is not None:
-            self.counts = [part for part in settled.parts if not part.parameters]
-        self.text, self.fitting, self.settled = text, fitting, settled
-        self.clock, self.seconds, self.threads = fitting.clock, fitting.seconds, fitting.threads
-        self.end = 0.985 * self.seconds if self.seconds is not None else float("inf")
-        self.weighed = _WEIGHED if self.seconds is None else int(
-            min(_WEIGHED, max(1.0, self.seconds) * _WEIGHED_A_SECOND))
-        self.history = History()
-        self.plan: Plan | None = None
-        self.adaptive: Adaptive | None = None
-
-    def fit(self, choose: Choose) -> PrefixModel:
-        """The model. choose: `Selection.beside`; where it gives no networks the n-grams are all there is."""
-        counted = self._count()
-        recounts = self.text.whole if self.text.held_out is not None else None
-        if (self.fitting.plan is not None and not self.fitting.plan.recounted) or 10 * counted > self.end:
-            recounts = None
-        # what is left to do after training, in seconds
-        after = _SAVING + sum(table.nbytes for part in self.counts for table in part.tables.values()) / _WRITTEN
-        after += counted if recounts is not None else 0.0
-        mixture, read = self._settle(choose, after, counted)
-        self.history.ended = f"counted {sum(len(part.tables['word']) for part in self.counts):,} n-grams"
-        if isinstance(mixture, Ensemble):
-            self._train(mixture, read, after)
-        if self.text.held_out is not None:
-            self._weigh(mixture, self.text.held_out)
-        if recounts is not None:
-            for part in self.counts:
-                part.fit(recounts, self.threads)
-        if isinstance(self.counts[0], KneserNey):
-            self.history.ended += self.counts[0].note
-        if len(mixture.parts) == 1:
-            return self.counts[0]
-        weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
-        self.history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
-        self.plan = self.plan and replace(self.plan, recounted=recounts is not None, held_out=self.fitting.held_out)
-        return mixture
-
-    def _count(self) -> float:
-        """Counts as much as there is time for; how many seconds doing it again would take."""
-        begun = self.clock.seconds()
-        self.counts[0].fit(self.text.corpus, self.threads)
-        if self.settled is None:
-            now = self.clock.seconds()
-            late = self.seconds is not None and (self.text.held_out is None
-                                                 or now + _DEARER * (now - begun) > 0.85 * self.end)
-            if late or len(self.text.corpus.ids) > LARGE:
-                self.counts = self.counts[:1]
-        for part in self.counts[1:]:
-            part.fit(self.text.corpus, self.threads)
-        return 1.1 * (self.clock.seconds() - begun)
-
-    def _settle(self, choose: Choose, after: float, counted: float) -> tuple[Mixture, Corpus]:
-        """The mixture, to be trained, and the text to train it on."""
-        corpus, options = self.text.corpus, self.settled.options if self.settled else {}
-        if self.settled is None:
-            left = None if self.seconds is None else self.end - self.clock.seconds() - after
-            folds, done = _folds(self.counts, corpus, left, counted)
-        else:
-            folds, done = options.get("folds", 0), options.get("done", 0)
-        left_out, read = leave_out(self.counts, corpus, folds, done, self.threads) if folds else (None, corpus)
-        mixture: Mixture
-        if self.settled is None:
-            networks, own = choose(None if self.seconds is None else self.end - after, len(read.ids),
-                                   self.text.held_out is not None)
-            mixture = _mixture(self.counts, networks, folds, done, own)
-        else:
-            mixture = self.settled
-        if isinstance(mixture, Corrected):
-            mixture.left_out = left_out
-        return mixture, read
-
-    def _train(self, mixture: Ensemble, read: Corpus, after: float) -> None:
-        """Trains the networks until what is left to do after it must begin."""
-        if self.seconds is not None and self.text.held_out is not None:
-            begun = self.clock.seconds()
-            judged(mixture, self.text.held_out, self.threads, self.weighed // _TIMED)
-            after += 1.2 * _TIMED * (self.clock.seconds() - begun) + _GATED * self.weighed
-        long = self.seconds is not None and self.seconds >= _LONG
-        chunk = _CHUNK if isinstance(mixture, Corrected) and len(read.ids) >= _CHUNKED else None
-        self.history, self.plan = self.fitting.fit(
-            mixture, replace(self.text, corpus=read), min(after, (self.seconds or 0.0) / 2), PASSES,
-            _LANES if long else None, chunk)
-        if isinstance(mixture, Corrected):
-            mixture.left_out = None
-
-    def _weigh(self, mixture: Mixture, held_out: Corpus) -> None:
-        """Fits the weights, the gate and by how much to adapt."""
-        loss, read, places = judged(mixture, held_out, self.threads, self.weighed)
-        mixture.fit(list(loss), read)
-        if len(mixture.parts) > 1 and (self.seconds is None or self.seconds >= _ADAPTED):
-            self.adaptive = adapting(mixture, held_out, loss, read, places)
+    candidates = [part for part in recorded.parts if not part.parameters] if recorded \
+        else count_models(vocabulary, request.order, request.policy)
+    counts, counting = count(candidates, text, request, timetable, recorded is not None)
+    recounted = is_counted_again(text, counting, request, timetable)
+    timetable.reserve("saving", saving_seconds(counts, request))
+    timetable.reserve("recounting", counting if recounted else 0.0)
+    design = continue_as(recorded, counts, text, request) if recorded \
+        else decide(counts, counting, vocabulary, text, request, timetable)
+    history, plan = train_networks(design, vocabulary, text, request, timetable)
+    cache = weigh(design.mixture, vocabulary, text, request, timetable)
+    if recounted and text.whole is not None:
+        for model in counts:
+            model.fit(text.whole, request.threads, memory=request.policy.counting_bytes)
+    if isinstance(counts[0], KneserNey):
+        history.ended += counts[0].note
+    if len(design.mixture.parts) == 1:
+        return Blend(counts[0], history, plan, cache, design.chosen)
+    history.ended += summary(design.mixture)
+    plan = plan and replace(plan, recounted=recounted)
+    return Blend(design.mixture, history, plan, cache, design.chosen)
 
 
-def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float) -> tuple[int, int]:
-    """Into how many folds to cut a text for a network that corrects its n-grams, and for how many of them there is time
-    and memory to find what these say with the fold left out: none where that does not pay.
+# count ----------------------------------------------------------------------------------------------------------------
 
-    left: seconds; counted: those that counting took.
+def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
+          recorded: bool) -> tuple[list[CountModel], float]:
+    """Count the first of the candidates, and the others where there is time, or a recorded run has them.
+
+    Return the models that were counted, and the seconds that counting them again will take.
     """
-    model, tokens = counts[0], len(corpus.ids)
-    if model.vocab_size > SMALL or tokens < _LEAST_FOLDED or (isinstance(model, KneserNey) and model.note):
-        return 0, 0   # a text that was counted in part would meet n-grams that leave_out does not know
-    size = len(counts) * model.vocab_size * tokens
-    folds = max(_FOLDS, math.ceil(size / _FOLDS_BYTES))
-    done = min(folds, int(folds * _FOLDS_BYTES / size))
-    if left is not None:
-        done = min(done, int(_FOLDS_SHARE * max(0.0, left) / (_FOLD * counted)))
-    elif done < folds:   # so many passes are asked for, over all of the text
-        return 0, 0
-    return (folds, done) if done else (0, 0)
+    begun, policy = timetable.now(), request.policy
+    counts = list(candidates[:1])
+    counts[0].fit(text.train, request.threads, memory=policy.counting_bytes)
+    if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
+        for model in candidates[1:]:
+            model.fit(text.train, request.threads, memory=policy.counting_bytes)
+            counts.append(model)
+    return counts, policy.recount_seconds * (timetable.now() - begun)
 
 
-def _mixture(counts: list[Any], networks: list[PrefixModel], folds: int, done: int, own: float) -> Mixture:
-    size, parts = counts[0].vocab_size, [*counts, *networks]
-    if not networks:
-        return Mixture(size, parts)
-    return Corrected(size, parts, folds, done, own) if folds else Ensemble(size, parts)
+def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
+    """Return whether factored n-grams are counted too, after the plain ones have taken so many seconds."""
+    policy = request.policy
+    if len(text.train.ids) > policy.large_text:
+        return False
+    return not timetable.limited or (text.held_out is not None and timetable.fits(
+        policy.factored_seconds * counting, policy.counting_share))
+
+
+def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
+    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
+    if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
+        return False
+    return counting <= request.policy.recount_share * timetable.deadline
+
+
+def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
+    """Return how long writing the model takes, most of which is the n-grams' tables."""
+    size = sum(table.nbytes for model in counts for table in model.tables.values())
+    return request.policy.saving_seconds + size / request.policy.saving_speed
+
+
+# decide and cross-fit -------------------------------------------------------------------------------------------------
+
+def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
+           timetable: Timetable) -> Design:
+    """Decide whether networks stand beside the n-grams, how large and how many they are, and whether they correct them.
+
+    What cross-fitting takes is known best once it is done, so that the networks are sized after it.
+    """
+    folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
+    table, train_corpus = cross_fitted(counts, text, folds, request)
+    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable)
+    request.say(chosen)
+    if size is None:
+        return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
+    networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
+    if folds is None:
+        return Design(Ensemble(len(vocabulary), [*counts, *networks]), train_corpus, chosen)
+    share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
+    mixture = Corrected(len(vocabulary), [*counts, *networks], folds.count, folds.used, share)
+    mixture.left_out = table
+    return Design(mixture, train_corpus, chosen)
+
+
+def continue_as(recorded: Ensemble, counts: list[CountModel], text: Text, request: Request) -> Design:
+    """Return the design of a recorded run, cross-fitted again."""
+    folds = Folds(recorded.folds, recorded.done) if isinstance(recorded, Corrected) and recorded.folds else None
+    table, train_corpus = cross_fitted(counts, text, folds, request)
+    if isinstance(recorded, Corrected):
+        recorded.left_out = table
+    return Design(recorded, train_corpus, "")
+
+
+def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
+                 request: Request) -> tuple[np.ndarray | None, Corpus]:
+    """Return what the n-grams say of text that they have not counted, see `cross_fit`, and the text networks read."""
+    if folds is None:
+        return None, text.train
+    return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
+
+
+def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request,
+                    timetable: Timetable) -> tuple[NetworkSize | None, str]:
+    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence."""
+    if request.may_be_counts_alone and text.held_out is None:
+        return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
+    size = size_beside(vocabulary, tokens, request, timetable)
+    if size is None and request.may_be_counts_alone:
+        return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
+    size = size or narrowest(request.policy)
+    return size, describe(size, vocabulary, tokens, request)
+
+
+def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
+    """Return how large networks beside n-grams are to be in the time left, or for the passes that were asked for."""
+    policy = request.policy
+    if not timetable.limited:
+        return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
+    speed = measure_speed(request.threads, policy.speed_seconds)
+    return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, beside=True)
+
+
+def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:
+    """Return what was chosen, in a sentence."""
+    count = "an LSTM" if size.networks == 1 else f"{size.networks} LSTMs"
+    numbers = request.policy.of(vocabulary.unit)
+    back = f", looking back {numbers.lookback_window} tokens" if size.hidden >= numbers.lookback_from else ""
+    return (f"n-grams and {count} of {size.hidden} units with dropout {size.dropout:g}{back}, which will read "
+            f"{tokens:,} tokens about {size.passes:.2g} times")
+
+
+# train ----------------------------------------------------------------------------------------------------------------
+
+def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: Request,
+                   timetable: Timetable) -> tuple[History, Plan | None]:
+    """Train the networks until what follows must begin; without any, return a history that says what was counted."""
+    mixture, policy = design.mixture, request.policy
+    if not isinstance(mixture, Ensemble):
+        return History(ended=f"counted {entries(mixture.parts):,} n-grams"), None
+    if timetable.limited and text.held_out is not None:
+        timetable.reserve("weighing", weighing_seconds(mixture, text.held_out, request, timetable))
+    tokens, corrects = len(design.train_corpus.ids), isinstance(mixture, Corrected)
+    long = corrects and tokens >= policy.long_sequences_from
+    length = policy.long_sequence_length if long else policy.sequence_length
+    lanes = batch_size(vocabulary.unit, tokens, length, policy, timetable.budget)
+    reserve = min(timetable.reserved(), policy.most_reserved * timetable.budget)
+    result = fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, lanes, length, reserve,
+                         policy.most_passes if timetable.limited else request.epochs)
+    if isinstance(mixture, Corrected):
+        mixture.left_out = None
+    return result
+
+
+def entries(counts: Sequence[CountModel]) -> int:
+    """Return how many n-grams have been counted."""
+    return sum(len(model.tables["word"]) for model in counts)
+
+
+def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, lanes: int, length: int,
+                reserve: float = 0.0, passes: float | None = None) -> tuple[History, Plan | None]:
+    """Train a network on a text and return its history and plan.
+
+    lanes, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve: seconds
+    of the budget that are left to what follows; passes: enough of them, where there is a budget too.
+    """
+    plan, policy = request.plan, request.policy
+    network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
+    optimizer = from_config(plan.optimizer) if plan else request.optimizer or AdamW(lr=policy.learning_rate)
+    trainer = Trainer(network, optimizer, seed=plan.seed if plan else request.seed, threads=request.threads,
+                      lanes=None if plan else lanes, chunk=None if plan else length, loop=policy.loop())
+    history = trainer.fit(text.train, text.held_out, epochs=passes, budget=request.budget, plan=plan,
+                          clock=timetable.clock, reserve=reserve, progress=request.progress,
+                          checkpoint=request.checkpoint, checkpoint_every=request.checkpoint_every)
+    return history, trainer.plan and replace(trainer.plan, held_out=text.share)
+
+
+# weigh ----------------------------------------------------------------------------------------------------------------
+
+def weighed_tokens(request: Request, timetable: Timetable) -> int:
+    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
+    policy = request.policy
+    return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))
+
+
+def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
+    """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
+    policy, tokens = request.policy, weighed_tokens(request, timetable)
+    begun = timetable.now()
+    nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample, policy)
+    scoring = policy.weighing_sample * (timetable.now() - begun)
+    return policy.weighing_margin * scoring + policy.gate_seconds * tokens
+
+
+def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request,
+          timetable: Timetable) -> Adaptive | None:
+    """Fit the weights and the gate of a mixture on held-out text; return the cache model around it, where one pays."""
+    if text.held_out is None or len(mixture.parts) == 1:
+        return None
+    weighed = nll_by_part(mixture, text.held_out, request.threads, weighed_tokens(request, timetable), request.policy)
+    mixture.fit(list(weighed.nll), weighed.features)
+    if timetable.budget < request.policy.cache_from:
+        return None
+    return fit_cache(mixture, text.held_out, weighed, request.policy.of(vocabulary.unit))
+
+
+def summary(mixture: Mixture) -> str:
+    """Return the weights and what the gate gains, in a clause."""
+    weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
+    return f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"

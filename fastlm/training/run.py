@@ -17,6 +17,7 @@ from fastlm.training.batches import DocumentBatches, LaneBatches, Shard, longest
 from fastlm.training.budget import Clock
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
+from fastlm.training.loop_settings import LoopSettings
 from fastlm.training.optim import Optimizer
 from fastlm.training.schedule import learning_rate
 from fastlm.training.update import Update
@@ -24,9 +25,6 @@ from fastlm.workers import Workers
 
 Array = np.ndarray
 Batches = LaneBatches | DocumentBatches
-_LOOKS = 10          # times a run looks at the held-out text
-_REPORT = 0.5        # seconds between calls of `report`
-_LOOK_SHARE = 0.005  # of a time budget that one look may take
 
 
 class Run:
@@ -34,11 +32,12 @@ class Run:
     the first two may be None, one at a time."""
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer, plan: Plan, batches: Batches, held_out: Corpus | None,
-                 clock: Clock, total: int | None, budget: float | None, reserve: float = 0.0) -> None:
+                 clock: Clock, total: int | None, budget: float | None, reserve: float = 0.0,
+                 loop: LoopSettings | None = None) -> None:
         self.model, self.optimizer, self.plan, self.batches, self.clock = model, optimizer, plan, batches, clock
-        self.total, self.budget, self.reserve = total, budget, reserve
+        self.total, self.budget, self.reserve, self.loop = total, budget, reserve, loop or LoopSettings()
         self.update = Update(model, optimizer, plan.shards, plan.clip or None)
-        self.held_out = None if held_out is None else _held_out_batches(held_out, plan)
+        self.held_out = None if held_out is None else _held_out_batches(held_out, plan, self.loop.evaluation_tokens)
         self.states: list[State | None] = [None] * plan.shards
         self.history = History()
         self.begun, self.step, self.tokens, self.looks = clock.seconds(), 0, 0, 0
@@ -59,7 +58,8 @@ class Run:
         if self.budget is None:
             return share
         # one more step, one more look at the held-out text and the saving must fit in what remains
-        length = self.budget * 0.985 - self.reserve - self.step_seconds - 1.2 * self.look_seconds - self.begun
+        after = self.reserve + self.step_seconds + 1.2 * self.look_seconds
+        length = self.budget * self.loop.usable_share - after - self.begun
         return 1.0 if length <= 0 else max(share, min(1.0, (self.clock.seconds() - self.begun) / length))
 
     def go(self, replay: Plan | None, workers: Workers, interrupt: Interrupt,
@@ -70,7 +70,8 @@ class Run:
         while self.progress() < 1 or (self.step == 0 and self.total != 0):
             before = self.clock.seconds()
             rate = (float(replay.rates[self.step]) if replay
-                    else learning_rate(self.optimizer.lr, self.progress(), self.step))
+                    else learning_rate(self.optimizer.lr, self.progress(), self.step, self.loop.warm_up_steps,
+                                       self.loop.warm_up))
             loss, tokens, norm = self.one_step(rate, workers)
             if not (np.isfinite(loss) and np.isfinite(norm)):
                 ended = (f"stopped at step {self.step}: the loss became {loss:g} with a gradient of norm {norm:g}; the "
@@ -84,13 +85,13 @@ class Run:
             now = self.clock.seconds()
             self.step_seconds = now - before if self.step < 3 else 0.8 * self.step_seconds + 0.2 * (now - before)
             done = self.progress()
-            if int(done * _LOOKS) > self.looks or done >= 1:
-                self.looks = int(done * _LOOKS)
+            if int(done * self.loop.evaluations) > self.looks or done >= 1:
+                self.looks = int(done * self.loop.evaluations)
                 if self.held_out is not None and replay is None:
                     self.look(workers, interrupt)
                 self.record(rate)
                 self.keep_next = self.held_out is None
-            if report and (now - reported > _REPORT or done >= 1):
+            if report and (now - reported > self.loop.report_every or done >= 1):
                 reported = now
                 report(self.figures(rate))
             if checkpoint is not None and self.clock.seconds() - saved >= checkpoint_every:
@@ -154,7 +155,7 @@ class Run:
             if interrupt.asked:
                 return   # a figure from part of the text could not be compared with the others
             if self.budget is not None and self.look_batches is None \
-                    and self.clock.seconds() - begin > _LOOK_SHARE * self.budget:
+                    and self.clock.seconds() - begin > self.loop.evaluation_share * self.budget:
                 self.look_batches = index + 1
             if index + 1 == self.look_batches:
                 break
@@ -195,8 +196,9 @@ class Run:
         self.history.ended = ended or f"ended after step {self.step}; kept the weights of step {self.kept}"
 
 
-def _held_out_batches(corpus: Corpus, plan: Plan) -> Batches:
+def _held_out_batches(corpus: Corpus, plan: Plan, tokens: int) -> Batches:
+    """Return the held-out text in batches of about so many tokens."""
     if longest_document(corpus) <= 4 * plan.chunk:
-        return DocumentBatches(corpus, 2048, plan.shards, 0)
+        return DocumentBatches(corpus, tokens, plan.shards, 0)
     lanes = max(1, min(32, len(corpus.ids) // 256))
-    return LaneBatches(corpus, lanes, max(1, 2048 // lanes), plan.shards, 0)
+    return LaneBatches(corpus, lanes, max(1, tokens // lanes), plan.shards, 0)
