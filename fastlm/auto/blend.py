@@ -15,6 +15,7 @@ import numpy as np
 from fastlm.auto.build import count_models, networks_beside
 from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
 from fastlm.auto.evaluate import fit_cache, nll_by_part
+from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Request, Text
 from fastlm.auto.size import (
     NetworkSize,
@@ -71,17 +72,18 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     design = continue_as(recorded, counts, text, request) if recorded \
         else decide(counts, counting, vocabulary, text, request, timetable)
     history, plan = train_networks(design, vocabulary, text, request, timetable)
-    cache = weigh(design.mixture, vocabulary, text, request, timetable)
+    mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
     if recounted and text.whole is not None:
-        for model in counts:
-            model.fit(text.whole, request.threads, memory=request.policy.counting_bytes)
+        for model in mixture.parts:
+            if not model.parameters:
+                model.fit(text.whole, request.threads,   # type: ignore[attr-defined]
+                          memory=request.policy.counting_bytes)
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
-    if len(design.mixture.parts) == 1:
-        return Blend(counts[0], history, plan, cache, design.chosen)
-    history.ended += summary(design.mixture)
-    plan = plan and replace(plan, recounted=recounted)
-    return Blend(design.mixture, history, plan, cache, design.chosen)
+    history.ended += summary(mixture, [design.mixture.parts[part] for part in dropped])
+    plan = plan and replace(plan, recounted=recounted, dropped=dropped)
+    model = mixture if len(mixture.parts) > 1 else mixture.parts[0]
+    return Blend(model, history, plan, cache, design.chosen)
 
 
 # count ----------------------------------------------------------------------------------------------------------------
@@ -257,18 +259,31 @@ def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timet
 
 
 def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request,
-          timetable: Timetable) -> Adaptive | None:
-    """Fit the weights and the gate of a mixture on held-out text; return the cache model around it, where one pays."""
+          timetable: Timetable) -> tuple[Mixture, list[int], Adaptive | None]:
+    """Fit the weights and the gate of a mixture on held-out text, and drop the parts that have no weight.
+
+    Return the mixture of the parts that are left, which were dropped, and the cache model around it, where one pays.
+    """
+    policy = request.policy
     if text.held_out is None or len(mixture.parts) == 1:
-        return None
-    weighed = nll_by_part(mixture, text.held_out, request.threads, weighed_tokens(request, timetable), request.policy)
+        return mixture, [], None
+    weighed = nll_by_part(mixture, text.held_out, request.threads, weighed_tokens(request, timetable), policy)
+    dropped = negligible_parts(mixture, weighed, policy) if request.plan is None else request.plan.dropped
+    if dropped:
+        kept, mixture = distributions(mixture, dropped), without(mixture, dropped)
+        features = weighed.features if isinstance(mixture.parts[0], KneserNey) else None
+        weighed = replace(weighed, nll=weighed.nll[kept], features=features)
     mixture.fit(list(weighed.nll), weighed.features)
-    if timetable.budget < request.policy.cache_from:
-        return None
-    return fit_cache(mixture, text.held_out, weighed, request.policy.of(vocabulary.unit))
+    if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
+        return mixture, dropped, None
+    return mixture, dropped, fit_cache(mixture, text.held_out, weighed, policy.of(vocabulary.unit))
 
 
-def summary(mixture: Mixture) -> str:
-    """Return the weights and what the gate gains, in a clause."""
+def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:
+    """Return the weights, what the gate gains and what was dropped, in clauses; nothing for a single part."""
+    kinds = ", ".join(type(part).__name__ for part in dropped)
+    left_out = f"; without {kinds} of no weight" if dropped else ""
+    if len(mixture.parts) == 1:
+        return left_out
     weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
-    return f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
+    return f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats{left_out}"

@@ -10,8 +10,6 @@ from typing import Any
 from fastlm.models.ngram.kneser_ney import MEMORY
 from fastlm.training.loop_settings import LoopSettings
 
-Ladder = tuple[tuple[float, float], ...]   # (x, y) pairs that are joined by straight lines
-
 
 def tuned(value: Any, unit: str, why: str, source: str) -> Any:
     """Return a field of `Policy` and what there is to know about its number.
@@ -47,7 +45,7 @@ class UnitPolicy:
     tokens_per_weight: float = by_unit(
         15.0, 7.0, "tokens to read for each recurrent weight", "a wider network learns more from a token and takes "
         "longer over it", _NETWORKS)
-    dropout: Ladder = by_unit(
+    dropout: tuple[tuple[float, float], ...] = by_unit(
         ((2, 0.0), (6, 0.1), (12, 0.3), (40, 0.5)), ((2, 0.0), (6, 0.1), (12, 0.25), (40, 0.4)),
         "(passes over the text, rate)", "a text that is read often is learnt by heart without it", _NETWORKS)
     lookback_cost: float = by_unit(
@@ -170,7 +168,7 @@ class Policy:
         1024, "words drawn a step", "more teach more in a step that takes longer", "tried: Output layers")
     lookback_width: int = tuned(
         32, "units of queries, keys and values", "wider ones find more and take longer", _LOOKBACK)
-    network_loss_share: Ladder = tuned(
+    network_loss_share: tuple[tuple[float, float], ...] = tuned(
         ((1, 0.1), (4, 0.6)), "(recurrent weights times passes for each token of the text, share of the loss)",
         "networks that correct n-grams learn by heart where those err; a loss of their own keeps them from it",
         _JOINED)
@@ -265,6 +263,16 @@ class Policy:
     gate_seconds: float = tuned(
         4e-5, "seconds for each token weighed", "fitting the gate and the cache takes time after training",
         "calibrate: gate")
+    negligible_weight: float = tuned(
+        0.01, "weight of a part, at most, in any context", "a part below it is dropped: the model is smaller and "
+        "faster, and the others are weighed again", "assumption")
+    negligible_loss: float = tuned(
+        0.001, "nats a token", "a part that some rare tokens need is not dropped", "assumption")
+    negligible_certainty: float = tuned(
+        2.0, "standard errors", "a few tokens do not show that nothing is lost", "assumption")
+    negligible_tokens: int = tuned(
+        4096, "tokens", "the gate is fitted on as many to decide what is dropped; fitting it on all takes longer",
+        "assumption")
     cache_from: float = tuned(
         10.0, "seconds of the budget", "in shorter runs the usual weights of the cache must do", "assumption")
 

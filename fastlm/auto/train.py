@@ -37,7 +37,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     """Train a language model of a text in the time given.
 
     By default the model is n-grams and LSTMs, as wide and as many as the time allows on this machine, mixed by weights
-    that are fitted on held-out text. Ctrl-C ends the training after its step and returns the best model so far.
+    that are fitted on held-out text; a part that has no weight is left out. Ctrl-C ends the training after its step
+    and returns the best model so far.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     model : str, PrefixModel or function, default "auto"
         One of `fastlm.auto.build.MODELS`; a model of the size of the vocabulary; or a function that makes one, given
         that size. "auto" is n-grams and LSTMs, or n-grams alone where the time or the text is too short for more;
-        "mixture" has an LSTM in any case; "kneser-ney" is n-grams, which are counted and take no budget.
+        "mixture" trains an LSTM in any case; "kneser-ney" is n-grams, which are counted and take no budget.
     budget : seconds, or "90s", "10m", "1h", default "60s"
         Wall-clock time for everything. `epochs` or `plan` replace it.
     seed : int, default 0

@@ -17,7 +17,8 @@ class Plan:
 
     ``rates`` (steps,) float64: the learning rate of every step, as the clock set them when there was a time budget;
     ``kept``: after how many steps the weights that were kept were reached. ``held_out``: the share of the text that was
-    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end.
+    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end;
+    ``dropped``: which of the model's parts were left out after training, since they had no weight.
     """
 
     model: dict[str, Any]
@@ -32,6 +33,7 @@ class Plan:
     kept: int = 0
     held_out: float = 0.05
     recounted: bool = True
+    dropped: list[int] = field(default_factory=list)
     rates: Array = field(default_factory=lambda: np.zeros(0))
 
     def __eq__(self, other: object) -> bool:
@@ -47,7 +49,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan but for its rates, which are kept as an array, and what a mixture alone needs, where it is usual."""
-        usual = {"held_out": 0.05, "recounted": True}
+        usual = {"held_out": 0.05, "recounted": True, "dropped": []}
         return json.dumps({name: value for name, value in asdict(self).items()
                            if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
 

@@ -25,6 +25,7 @@ from fastlm.models import (
 from fastlm.text.folding import fold_singletons
 from fastlm.training.progress import ProgressLine
 
+EVERYTHING = Policy(negligible_weight=0.0)   # keeps the parts that have no weight
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
 
 
@@ -118,7 +119,7 @@ def random_text(seed, words=6000):
 
 def test_a_mixture_of_counts_and_a_network():
     text, other = random_text(1), random_text(2, 3000)
-    lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3)
+    lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3, policy=EVERYTHING)
     counts, *factored, network = lm.model.parts
     assert [type(part) for part in factored] == [Factored, Factored]
     assert isinstance(lm.model, Ensemble) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
@@ -169,7 +170,7 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
 
 def test_networks_that_look_back_are_trained_kept_and_trained_again(tmp_path):
     usual = Policy()
-    narrow = replace(usual, words=replace(usual.words, lookback_from=1),
+    narrow = replace(EVERYTHING, words=replace(usual.words, lookback_from=1),
                      characters=replace(usual.characters, lookback_from=1))
     for unit, window in (("char", 512), ("word", 100)):
         lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1, policy=narrow)
@@ -195,7 +196,8 @@ def test_how_much_to_adapt_is_chosen_on_the_held_out_text():
 
 
 def test_a_mixture_says_that_its_text_was_counted_in_part():
-    lm = fastlm.train([random_text(6)], "char", epochs=0.1, threads=1, policy=Policy(counting_bytes=48 * 3000))
+    in_part = replace(EVERYTHING, counting_bytes=48 * 3000)
+    lm = fastlm.train([random_text(6)], "char", epochs=0.1, threads=1, policy=in_part)
     assert type(lm.model) is Ensemble                   # not Corrected: its network meets what was not counted
     assert " tokens and order " in lm.history.ended and "to stay within" in lm.history.ended
 
@@ -310,7 +312,7 @@ def test_auto_says_what_it_chose():
     assert isinstance(both.model, Corrected)   # how many networks and how wide depends on the machine's speed
     assert re.fullmatch(r"n-grams and (an LSTM|[2-8] LSTMs) of \d+ units(| with dropout 0\.\d+), "
                         r"which will read [\d,]+ tokens about [\d.]+ times", both.card["chosen"])
-    words = fastlm.train([lines(1, 900)], epochs=1, min_count=1, threads=1)
+    words = fastlm.train([lines(1, 900)], epochs=1, min_count=1, threads=1, policy=EVERYTHING)
     assert type(words.model) is Ensemble and words.card["chosen"].endswith(" tokens about 0 times")
 
 
