@@ -188,7 +188,7 @@ sys.exit(cli.main())
 @pytest.mark.parametrize(("module", "name", "before", "saved"), [
     ("fastlm.Corpus", "build", True, False),             # while the text is read
     ("fastlm.models.KneserNey", "fit", True, False),     # while n-grams are counted: there is no model yet
-    ("importlib.import_module('fastlm.auto.train')", "judge", True, True),   # they have been
+    ("importlib.import_module('fastlm.auto.train')", "evaluate_counts", True, True),   # they have been
     ("modelfile", "save", True, True),                   # while the model is saved
     ("modelfile", "save", False, True),                  # it has been
 ])

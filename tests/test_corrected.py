@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.auto.cross_fit import leave_out
+from fastlm.auto.cross_fit import cross_fit
 from fastlm.autodiff import Tape
 from fastlm.autodiff.tape import Variable, variable
 from fastlm.batch import Batch
@@ -119,7 +119,7 @@ def test_training_beats_the_ngrams_it_starts_from_on_new_text() -> None:
         return out
     own, other = draw(500), draw(60)
     model = corrected([KneserNey(V, order=3).fit([own]), LSTM(V, hidden=24, width=8)])
-    table, _ = leave_out(model.parts[:1], fastlm.Corpus.from_ids([own]), 8)
+    table, _ = cross_fit(model.parts[:1], fastlm.Corpus.from_ids([own]), 8)
     loss = CrossFittedLoss(table, 0.5)
     fastlm.Trainer(model, fastlm.optim.AdamW(lr=1e-2), loss=loss, threads=2).fit([own], epochs=30)
     rows, _ = model.forward(Batch.of([other[:-1]]))

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 import fastlm
+from fastlm.auto.policy import Policy
 from fastlm.batch import Batch
 from fastlm.heads import SampledSoftmax
 from fastlm.models import LSTM, PositionalOneHot
-from fastlm.training import Trainer, optim, run
+from fastlm.training import Trainer, optim
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import Ended, History, Plan
+from fastlm.training.loop_settings import LoopSettings
 from fastlm.training.schedule import learning_rate
 from fastlm.training.update import Update
 from fastlm.workers import Workers
@@ -25,6 +27,7 @@ from tests.cases import NETWORKS, model_of
 from tests.processes import finished
 
 VOCABULARY = 13
+EVERY_STEP = LoopSettings(report_every=-1)
 every_model = pytest.mark.parametrize("name", NETWORKS)
 both_batchings = pytest.mark.parametrize("batching", ["documents", "lanes"])
 
@@ -188,14 +191,14 @@ def stop_after(steps: int):
 @both_batchings
 @every_model
 @pytest.mark.usefixtures("default_signals")
-def test_a_stopped_run_goes_on_to_the_same_bytes(name: str, batching: str, with_valid: bool, stop: int, tmp_path: Path,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_REPORT", -1.0)   # every step
+def test_a_stopped_run_goes_on_to_the_same_bytes(name: str, batching: str, with_valid: bool, stop: int,
+                                                 tmp_path: Path) -> None:
     valid = text(batching, 1, 100) if with_valid else None
 
     def fit(**options) -> tuple[dict[str, bytes], Trainer]:
         model = model_of(name, VOCABULARY)
-        trainer = trainer_of(model, optimizer=optim.AdamW(lr=4.0))   # so high that the best weights are not the last
+        high = optim.AdamW(lr=4.0)   # so high that the best weights are not the last
+        trainer = trainer_of(model, optimizer=high, loop=EVERY_STEP)
         trainer.fit(text(batching, tokens=100), valid=valid, epochs=3, **options)
         return bytes_of(model), trainer
     whole, straight = fit()
@@ -215,14 +218,13 @@ import os, signal, sys
 import numpy as np
 import fastlm
 from fastlm.heads import SampledSoftmax
-from fastlm.training import run
-run._REPORT = -1.0
+from fastlm.training.loop_settings import LoopSettings
 def press(figures):
     if figures["step"] == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 ids = np.random.default_rng(0).integers(0, 9, 300)
 model = fastlm.models.LSTM(9, hidden=6, dropout=0.2)
-trainer = fastlm.Trainer(model, lanes=3, chunk=10, threads=1)
+trainer = fastlm.Trainer(model, lanes=3, chunk=10, threads=1, loop=LoopSettings(report_every=-1))
 trainer.fit([ids], valid=[ids[:50]], epochs=2, checkpoint=sys.argv[1] or None, checkpoint_every=0, progress=press)
 print({name: parameter.value.tobytes().hex() for name, parameter in model.parameters.items()})
 """
@@ -305,8 +307,7 @@ def test_weights_that_are_nan_from_the_start_are_said_to_be() -> None:
 
 @pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("with_valid", [False, True])
-def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_REPORT", -1.0)
+def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool) -> None:
     source = ["the cat sat on the mat\n" * 60]
     seen = []
 
@@ -316,7 +317,7 @@ def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool, monkeypatch: pyt
             os.kill(os.getpid(), signal.SIGINT)
     handler = signal.getsignal(signal.SIGINT)
     lm = fastlm.train(source, valid=source if with_valid else None, model=lambda v: LSTM(v, hidden=8), epochs=200,
-                      progress=press)
+                      progress=press, policy=Policy(report_every=-1))
     assert seen == [1, 2, 3]
     assert lm.history.ended == "interrupted after step 3; the best weights so far were kept"
     assert lm.history.reason is Ended.INTERRUPTED
@@ -382,9 +383,8 @@ def test_budgets_that_are_none(given: float | str) -> None:
 
 def test_a_clock_goes_on_from_the_seconds_spent() -> None:
     clock = Clock()
-    assert clock.seconds() < 50
-    clock.spent(100.0)
-    assert 100 <= clock.seconds() < 150
+    clock.spent(1e9)
+    assert clock.seconds() >= 1e9 and Clock(1e9).seconds() >= 1e9
 
 
 def test_histories_and_plans_survive_json() -> None:
@@ -407,10 +407,9 @@ def test_histories_and_plans_survive_json() -> None:
     assert plan.steps == len(plan.rates) == history[-1]["step"]
 
 
-def test_progress_is_told_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_REPORT", -1.0)
+def test_progress_is_told_the_figures() -> None:
     seen: list[dict] = []
-    trainer = trainer_of(model_of("LSTM", VOCABULARY))
+    trainer = trainer_of(model_of("LSTM", VOCABULARY), loop=EVERY_STEP)
     trainer.fit(text("lanes"), valid=text("lanes", 1, 60), epochs=2, progress=seen.append)
     steps = len(seen)
     assert [figures["step"] for figures in seen] == list(range(1, steps + 1))

@@ -90,7 +90,7 @@ def _best_of_words(torch: Any, model: LSTM) -> None:
 
     def ours(model: PrefixModel) -> tuple[np.ndarray, np.ndarray]:
         stepper = model.stepper(model.start())
-        best = [model.predictor.top(stepper.read(token), BEST) for token in ids.tolist()]
+        best = [model.head.top(stepper.advance(token), BEST) for token in ids.tolist()]
         return np.concatenate([words for words, _ in best]), np.concatenate([logp for _, logp in best])
 
     def theirs() -> tuple[np.ndarray, np.ndarray]:

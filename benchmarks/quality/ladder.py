@@ -16,7 +16,8 @@ import fastlm
 from benchmarks.harness import Options, Skipped, Table
 from benchmarks.quality.quality import SHAKESPEARE_TRAIN
 from fastlm.batch import Batch
-from fastlm.models import Mixture, gate
+from fastlm.models import Mixture
+from fastlm.models.mixture import gate
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.workers import one_thread_products
@@ -82,7 +83,7 @@ def of_each(lm: fastlm.LanguageModel, texts: list[str]) -> tuple[Array, Array]:
     """Return -log p (K, N) of every token of some documents by each model mixed, and the gate's features (N, 6)."""
     model = lm.model
     assert isinstance(model, Mixture)
-    layer = model.output_layer
+    head = model.head
     loss, read = [], []
     for text in texts:
         corpus = Corpus.from_ids([lm.vocabulary.encode(text)])
@@ -91,8 +92,8 @@ def of_each(lm: fastlm.LanguageModel, texts: list[str]) -> tuple[Array, Array]:
         with one_thread_products():
             for first in range(0, len(inputs), _TOGETHER):
                 part = slice(first, first + _TOGETHER)
-                x, state = model.read(Batch.one(inputs[part]), state)
-                rows = layer.rows(x)
-                loss.append(np.array(layer.each_nats(rows, targets[part])))
-                read.append(layer.read(rows))
+                x, state = model.forward(Batch.one(inputs[part]), state)
+                rows = x.value
+                loss.append(np.array(head.nll_by_part(rows, targets[part])))
+                read.append(head.features(rows))
     return np.concatenate(loss, axis=1), np.concatenate(read)

@@ -137,5 +137,5 @@ def after_one_row(model: LSTM) -> dict[str, float]:
     """Return the seconds in which one row of features becomes the logits of all words, and the five likeliest."""
     x = np.random.default_rng(0).normal(size=(1, HIDDEN)).astype(np.float32) * 0.3
     with one_thread():
-        return interleave({"all": Rival(lambda: model.predictor.logits(x).value),
-                           "top": Rival(lambda: model.predictor.top(x, 5)[1])}, 0.3)
+        return interleave({"all": Rival(lambda: model.head.logits(x).value),
+                           "top": Rival(lambda: model.head.top(x, 5)[1])}, 0.3)

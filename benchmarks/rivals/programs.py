@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.quality import THREADS, Recipe, Task, by_torch
-from fastlm.auto import size as planner
+from fastlm.auto.policy import Policy
+from fastlm.auto.size import measure_speed, narrowest, recurrent_weights, size_for
 from fastlm.models import LSTM
 from fastlm.text.corpus import Corpus
 
@@ -62,20 +63,18 @@ def kenlm(task: Task, folder: Path) -> Result | None:
 
 
 def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
-    """Train an LSTM with a full softmax in PyTorch, as wide and with as much dropout as fastlm's planner gives a
-    network at PyTorch's speed; lanes, chunk, clipping and schedule as fastlm's."""
+    """Train an LSTM with a full softmax in PyTorch, as wide and with as much dropout as fastlm gives a network at
+    PyTorch's speed; lanes, chunk, clipping and schedule as fastlm's."""
     vocabulary, corpus = Corpus.build(str(task.train), task.unit)
-    size, small = len(vocabulary), len(vocabulary) <= planner.SMALL
-    speed = _TORCH * planner.measure_speed(THREADS)
-
-    def read(hidden: int) -> float:
-        layers = 4 * hidden * (hidden + (planner.WIDTH if small else hidden))
-        return seconds * speed / (3 * (layers + hidden * size))
-    chosen = planner.choose(size, len(corpus.ids), read, most=1) or planner.NARROWEST
-    model = LSTM(size, hidden=chosen.hidden, width=planner.WIDTH if small else None, tied=not small,
-                 dropout=chosen.dropout)
-    recipe = Recipe(model, vocabulary, vocabulary.boundary, lanes=32 if small else 16, chunk=32, clip=1.0,
-                    rate=1e-2)
+    policy = Policy()
+    size, numbers = len(vocabulary), policy.of(task.unit)
+    speed = _TORCH * measure_speed(THREADS)
+    read = {hidden: seconds * speed / (3 * (recurrent_weights(numbers, hidden) + hidden * size))
+            for hidden in policy.network_sizes}
+    chosen = size_for(task.unit, size, len(corpus.ids), read, policy) or narrowest(policy)
+    model = LSTM(size, hidden=chosen.hidden, width=numbers.embedding_width, tied=numbers.tied, dropout=chosen.dropout)
+    recipe = Recipe(model, vocabulary, vocabulary.boundary, lanes=numbers.batch_size, chunk=policy.sequence_length,
+                    clip=1.0, rate=policy.learning_rate)
     nats, _, read_tokens, taken = by_torch(torch, task, recipe, seconds)
     figure = nats if task.unit == "char" else math.exp(nats)
     return Result(figure, taken, f"PyTorch LSTM-{chosen.hidden}, dropout {chosen.dropout:g}, "

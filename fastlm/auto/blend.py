@@ -1,201 +1,329 @@
-"""n-grams counted and a network trained on one text, and the two mixed."""
+"""n-grams counted and networks trained on one text, and the two mixed.
+
+The stages are plain functions, called in this order by `blend`: count, decide, cross-fit, train, weigh, count again.
+Each decision is made once what it depends on is known: the networks are sized when the time that is left is.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fastlm.auto.cross_fit import leave_out
-from fastlm.auto.evaluate import adapting, judged
-from fastlm.auto.size import PASSES, SMALL
+from fastlm.auto.build import count_models, networks_beside
+from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
+from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
+from fastlm.auto.prune import distributions, negligible_parts, without
+from fastlm.auto.request import Recorded, Request, Text
+from fastlm.auto.size import (
+    NetworkSize,
+    batch_size,
+    measure_speed,
+    narrowest,
+    network_loss_share,
+    network_size,
+    size_for_passes,
+)
+from fastlm.auto.timetable import Timetable
 from fastlm.models import CacheModel, CrossFittedLoss, KneserNey, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
-from fastlm.training import History, Plan, Trainer
-from fastlm.training.budget import Clock
-from fastlm.training.optim import AdamW, Optimizer, from_config
+from fastlm.text.vocabulary import Vocabulary
+from fastlm.training import Plan, Trainer
+from fastlm.training.history import Ended, History
+from fastlm.training.losses import Loss
+from fastlm.training.optim import AdamW, from_config
 
-Choose = Callable[[float | None, int, bool], tuple[list[PrefixModel], float]]
-_WEIGHED = 1 << 14          # held-out tokens that a mixture's weights are fitted on, but no more than
-_WEIGHED_A_SECOND = 2000    # of the budget
-_LONG = 45.0                # seconds from which on steps of more lanes than the trainer's own are better
-_LANES = 32
-_CHUNK = 64                 # characters of a lane a step
-_CHUNKED = 200_000          # in texts of so many, whose steps are many all the same
-_GATED = 4e-5               # seconds a token that fitting the gate, and how much to adapt, takes
-_ADAPTED = 10.0             # seconds from which on it is chosen how much to adapt
-_TIMED = 4                  # one in so many is scored before training, to know how long all will take
-LARGE = 8_000_000           # tokens up to which n-grams of factors are counted too, and all n-grams a second time
-_DEARER = 3.0               # times as long as plain ones
-_FOLDS = 8                  # at least, in which a text is left out of what is counted, for a network that corrects it,
-_FOLDS_SHARE = 0.5          # as many of them as take no more than so much of the time that is left,
-_FOLD = 0.7                 # each so much of counting,
-_FOLDS_BYTES = 6e8          # and no more memory;
-_LEAST_FOLDED = 2000        # of shorter texts, what is counted would be too little
-_SAVING = 0.06              # seconds that writing the model and leaving may take, and
-_WRITTEN = 4e8              # bytes of it a second
+CountModel = Any   # a KneserNey or a Factored
 
 
 @dataclass(frozen=True)
-class Text:
-    """What to train on, what to judge by (or None), and ``whole``: all of it, where both came from one source."""
+class Blend:
+    """What `blend` returns: the model, how it was trained (``plan`` is None without networks), the ``cache`` model
+    around it where there was time to fit one, and what was ``chosen`` in a sentence."""
 
-    corpus: Corpus
-    held_out: Corpus | None
-    whole: Corpus | None
-
-
-@dataclass
-class Fitting:
-    """How a network is to be trained, and for how long."""
-
-    seconds: float | None
-    epochs: float | None
+    model: PrefixModel
+    history: History
     plan: Plan | None
-    recorded: Plan | None     # of the run that is repeated or continued
-    seed: int
-    threads: int | None
-    optimizer: Optimizer | None
-    clock: Clock
-    held_out: float           # share of the text that was held out of it, if it was
-    unit: str
-    report: dict[str, Any]    # the arguments of `Trainer.fit` for progress and checkpoints
-
-    def fit(self, network: PrefixModel, text: Text, reserved: float = 0.0,
-            passes: float | None = None, lanes: int | None = None,
-            chunk: int | None = None, loss: Any = "cross_entropy") -> tuple[History, Plan | None]:
-        """Trains a network; `reserved` of the seconds are left to what follows, and `passes` are enough."""
-        plan = self.plan
-        network.initialise(np.bincount(text.corpus.ids, minlength=network.vocab_size).astype(np.float64))
-        trainer = Trainer(network, from_config(plan.optimizer) if plan else self.optimizer or AdamW(lr=1e-2),
-                          seed=plan.seed if plan else self.seed, threads=self.threads, lanes=lanes, chunk=chunk,
-                          loss=loss)
-        history = trainer.fit(text.corpus, text.held_out, epochs=passes if self.seconds else self.epochs,
-                              budget=self.seconds, plan=plan, clock=self.clock, reserve=reserved, **self.report)
-        return history, trainer.plan
+    cache: CacheModel | None
+    chosen: str
 
 
-class Mixing:
-    """Counts n-grams, trains networks beside them, weighs both by the held-out text, and counts that as well where a
-    tenth of the time is enough for it.
+@dataclass(frozen=True)
+class Design:
+    """What is to be trained and weighed: ``mixture``, the text its networks read, the loss they go down, and what was
+    ``chosen``, in a sentence."""
 
-    ``counts``: plain n-grams first, then others for which there may be time. ``settled``: the model, of a run that is
-    being continued or done again. After `fit`: ``history``, ``plan`` (None without networks), and ``adaptive``, the
-    model as it adapts, where there was time to choose by how much.
+    mixture: Mixture
+    train_corpus: Corpus
+    chosen: str
+    loss: str | Loss = "cross_entropy"
+
+
+def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timetable,
+          recorded: Recorded | None = None) -> Blend:
+    """Return n-grams and the networks beside them, or n-grams alone where there is no time or text for a network.
+
+    recorded: a run that is being continued or repeated, whose decisions are taken from it.
+
+    Once a signal has come (`Request.interrupt`), what is left to do is left out or done quickly.
     """
-
-    def __init__(self, counts: list[Any], text: Text, fitting: Fitting, settled: Mixture | None = None) -> None:
-        self.counts: list[Any] = counts
-        if settled is not None:
-            self.counts = [part for part in settled.parts if not part.parameters]
-        self.text, self.fitting, self.settled = text, fitting, settled
-        self.unit = fitting.unit
-        self.clock, self.seconds, self.threads = fitting.clock, fitting.seconds, fitting.threads
-        self.end = 0.985 * self.seconds if self.seconds is not None else float("inf")
-        self.weighed = _WEIGHED if self.seconds is None else int(
-            min(_WEIGHED, max(1.0, self.seconds) * _WEIGHED_A_SECOND))
-        self.history = History()
-        self.plan: Plan | None = None
-        self.adaptive: CacheModel | None = None
-
-    def fit(self, choose: Choose) -> PrefixModel:
-        """The model. choose: `Selection.beside`; where it gives no networks the n-grams are all there is."""
-        counted = self._count()
-        recounts = self.text.whole if self.text.held_out is not None else None
-        if (self.fitting.plan is not None and not self.fitting.plan.recounted) or 10 * counted > self.end:
-            recounts = None
-        # what is left to do after training, in seconds
-        after = _SAVING + sum(table.nbytes for part in self.counts for table in part.tables.values()) / _WRITTEN
-        after += counted if recounts is not None else 0.0
-        mixture, read, loss = self._settle(choose, after, counted)
-        self.history.ended = f"counted {sum(len(part.tables['word']) for part in self.counts):,} n-grams"
-        if mixture.networks:
-            self._train(mixture, read, after, loss)
-        if self.text.held_out is not None:
-            self._weigh(mixture, self.text.held_out)
-        if recounts is not None:
-            for part in self.counts:
-                part.fit(recounts, self.threads)
-        if isinstance(self.counts[0], KneserNey):
-            self.history.ended += self.counts[0].note
-        if len(mixture.parts) == 1:
-            return self.counts[0]
-        weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
-        self.history.ended += f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats"
-        self.plan = self.plan and replace(self.plan, recounted=recounts is not None, held_out=self.fitting.held_out)
-        return mixture
-
-    def _count(self) -> float:
-        """Counts as much as there is time for; how many seconds doing it again would take."""
-        begun = self.clock.seconds()
-        self.counts[0].fit(self.text.corpus, self.threads)
-        if self.settled is None:
-            now = self.clock.seconds()
-            late = self.seconds is not None and (self.text.held_out is None
-                                                 or now + _DEARER * (now - begun) > 0.85 * self.end)
-            if late or len(self.text.corpus.ids) > LARGE:
-                self.counts = self.counts[:1]
-        for part in self.counts[1:]:
-            part.fit(self.text.corpus, self.threads)
-        return 1.1 * (self.clock.seconds() - begun)
-
-    def _settle(self, choose: Choose, after: float, counted: float) -> tuple[Mixture, Corpus, Any]:
-        """The mixture, to be trained, and the text to train it on."""
-        corpus = self.text.corpus
-        if self.settled is None:
-            left = None if self.seconds is None else self.end - self.clock.seconds() - after
-            folds, done = _folds(self.counts, corpus, left, counted)
-        else:
-            assert self.fitting.recorded is not None
-            folds, done = self.fitting.recorded.folds, self.fitting.recorded.fitted_folds
-        table, read = leave_out(self.counts, corpus, folds, done, self.threads) if folds else (None, corpus)
-        if self.settled is None:
-            networks, own = choose(None if self.seconds is None else self.end - after, len(read.ids),
-                                   self.text.held_out is not None)
-            mixture = Mixture(self.counts[0].vocab_size, [*self.counts, *networks], bool(networks) and folds > 0)
-        else:
-            assert self.fitting.recorded is not None
-            mixture, own = self.settled, self.fitting.recorded.network_loss_share
-        loss = CrossFittedLoss(table, own, folds, done) if table is not None and mixture.residual else "cross_entropy"
-        return mixture, read, loss
-
-    def _train(self, mixture: Mixture, read: Corpus, after: float, loss: Any) -> None:
-        """Trains the networks until what is left to do after it must begin."""
-        if self.seconds is not None and self.text.held_out is not None:
-            begun = self.clock.seconds()
-            judged(mixture, self.text.held_out, self.threads, self.weighed // _TIMED)
-            after += 1.2 * _TIMED * (self.clock.seconds() - begun) + _GATED * self.weighed
-        long = self.seconds is not None and self.seconds >= _LONG
-        chunk = _CHUNK if mixture.residual is not None and len(read.ids) >= _CHUNKED else None
-        self.history, self.plan = self.fitting.fit(
-            mixture, replace(self.text, corpus=read), min(after, (self.seconds or 0.0) / 2), PASSES,
-            _LANES if long else None, chunk, loss)
-
-    def _weigh(self, mixture: Mixture, held_out: Corpus) -> None:
-        """Fits the weights, the gate and by how much to adapt."""
-        loss, read, places = judged(mixture, held_out, self.threads, self.weighed)
-        mixture.estimate_weights(list(loss), read)
-        if len(mixture.parts) > 1 and (self.seconds is None or self.seconds >= _ADAPTED):
-            self.adaptive = adapting(mixture, held_out, loss, read, places, self.unit)
+    candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
+        else count_models(vocabulary, request.order, request.policy)
+    counts, counting = count(candidates, text, request, timetable, recorded is not None)
+    recounted = is_counted_again(text, counting, request, timetable)
+    timetable.reserve("saving", saving_seconds(counts, request))
+    timetable.reserve("recounting", counting if recounted else 0.0)
+    design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
+                                       else decide(counts, counting, vocabulary, text, request, timetable))
+    design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
+    history, plan = train_networks(design, vocabulary, text, request, timetable)
+    mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
+    recounted = recounted and count_again(mixture, text, request)
+    if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
+        history.reason = Ended.INTERRUPTED
+        history.ended += "; interrupted before all was done"
+    if isinstance(counts[0], KneserNey):
+        history.ended += counts[0].note
+    history.ended += summary(mixture, [design.mixture.parts[part] for part in dropped])
+    plan = plan and replace(plan, recounted=recounted, dropped=dropped)
+    model = mixture if len(mixture.parts) > 1 else mixture.parts[0]
+    return Blend(model, history, plan, cache, design.chosen)
 
 
-def _folds(counts: list[Any], corpus: Corpus, left: float | None, counted: float) -> tuple[int, int]:
-    """Into how many folds to cut a text for a network that corrects its n-grams, and for how many of them there is time
-    and memory to find what these say with the fold left out: none where that does not pay.
+# count ----------------------------------------------------------------------------------------------------------------
 
-    left: seconds; counted: those that counting took.
+def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
+          recorded: bool) -> tuple[list[CountModel], float]:
+    """Count the first of the candidates, and the others where there is time, or a recorded run has them.
+
+    Return the models that were counted, and the seconds that counting them again will take.
     """
-    model, tokens = counts[0], len(corpus.ids)
-    if model.vocab_size > SMALL or tokens < _LEAST_FOLDED or (isinstance(model, KneserNey) and model.note):
-        return 0, 0   # a text that was counted in part would meet n-grams that leave_out does not know
-    size = len(counts) * model.vocab_size * tokens
-    folds = max(_FOLDS, math.ceil(size / _FOLDS_BYTES))
-    done = min(folds, int(folds * _FOLDS_BYTES / size))
-    if left is not None:
-        done = min(done, int(_FOLDS_SHARE * max(0.0, left) / (_FOLD * counted)))
-    elif done < folds:   # so many passes are asked for, over all of the text
-        return 0, 0
-    return (folds, done) if done else (0, 0)
+    begun, policy = timetable.now(), request.policy
+    counts = list(candidates[:1])
+    counts[0].fit(text.train, request.threads, memory=policy.counting_bytes)
+    if not recorded:
+        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
+    if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
+        for model in candidates[1:]:
+            if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
+                                                 memory=policy.counting_bytes)) is None:
+                break   # those that were counted before the interrupt are a model
+            counts.append(model)
+    return counts, policy.recount_seconds * (timetable.now() - begun)
+
+
+def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
+    """Return whether factored n-grams are counted too, after the plain ones have taken so many seconds."""
+    policy = request.policy
+    if len(text.train.ids) > policy.large_text:
+        return False
+    return not timetable.limited or (text.held_out is not None and timetable.fits(
+        policy.factored_seconds * counting, policy.counting_share))
+
+
+def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
+    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
+    if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
+        return False
+    return counting <= request.policy.recount_share * timetable.deadline
+
+
+def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
+    """Return how long writing the model takes, most of which is the n-grams' tables."""
+    size = sum(table.nbytes for model in counts for table in model.tables.values())
+    return request.policy.saving_seconds + size / request.policy.saving_speed
+
+
+# decide and cross-fit -------------------------------------------------------------------------------------------------
+
+def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
+           timetable: Timetable) -> Design:
+    """Decide whether networks stand beside the n-grams, how large and how many they are, and whether they correct them.
+
+    What cross-fitting takes is known best once it is done, so that the networks are sized after it.
+    """
+    folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
+    table, train_corpus = cross_fitted(counts, text, folds, request)
+    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable)
+    request.say(chosen)
+    if size is None:
+        return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
+    networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
+    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=folds is not None)
+    if folds is None or table is None:
+        return Design(mixture, train_corpus, chosen)
+    share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
+    return Design(mixture, train_corpus, chosen, CrossFittedLoss(table, share, folds.count, folds.used))
+
+
+def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
+    """Return the design of a recorded run, cross-fitted again."""
+    plan = recorded.plan
+    table, train_corpus = cross_fitted(counts, text, Folds(plan.folds, plan.fitted_folds) if plan.folds else None,
+                                       request)
+    if table is None:
+        return Design(recorded.model, train_corpus, "")
+    loss = CrossFittedLoss(table, plan.network_loss_share, plan.folds, plan.fitted_folds)
+    return Design(recorded.model, train_corpus, "", loss)
+
+
+def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
+                 request: Request) -> tuple[np.ndarray | None, Corpus]:
+    """Return what the n-grams say of text that they have not counted, see `cross_fit`, and the text networks read."""
+    if folds is None:
+        return None, text.train
+    return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
+
+
+def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request,
+                    timetable: Timetable) -> tuple[NetworkSize | None, str]:
+    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence."""
+    if request.may_be_counts_alone and text.held_out is None:
+        return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
+    size = size_beside(vocabulary, tokens, request, timetable)
+    if size is None and request.may_be_counts_alone:
+        return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
+    size = size or narrowest(request.policy)
+    return size, describe(size, vocabulary, tokens, request)
+
+
+def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
+    """Return how large networks beside n-grams are to be in the time left, or for the passes that were asked for."""
+    policy = request.policy
+    if not timetable.limited:
+        return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
+    speed = measure_speed(request.threads, policy.speed_seconds)
+    return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, beside=True)
+
+
+def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:
+    """Return what was chosen, in a sentence."""
+    count = "an LSTM" if size.networks == 1 else f"{size.networks} LSTMs"
+    numbers = request.policy.of(vocabulary.unit)
+    back = f", looking back {numbers.lookback_window} tokens" if size.hidden >= numbers.lookback_from else ""
+    return (f"n-grams and {count} of {size.hidden} units with dropout {size.dropout:g}{back}, which will read "
+            f"{tokens:,} tokens about {size.passes:.2g} times")
+
+
+# train ----------------------------------------------------------------------------------------------------------------
+
+def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: Request,
+                   timetable: Timetable) -> tuple[History, Plan | None]:
+    """Train the networks until what follows must begin; without any, return a history that says what was counted."""
+    mixture, policy = design.mixture, request.policy
+    if not mixture.networks:
+        return History(ended=f"counted {entries(mixture.parts):,} n-grams", reason=Ended.COUNTED), None
+    if timetable.limited and text.held_out is not None:
+        timetable.reserve("weighing", weighing_seconds(mixture, text.held_out, request, timetable))
+    tokens, corrects = len(design.train_corpus.ids), mixture.residual is not None
+    long = corrects and tokens >= policy.long_sequences_from
+    length = policy.long_sequence_length if long else policy.sequence_length
+    lanes = batch_size(vocabulary.unit, tokens, length, policy, timetable.budget)
+    reserve = min(timetable.reserved(), policy.most_reserved * timetable.budget)
+    return fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, lanes, length, reserve,
+                       policy.most_passes if timetable.limited else request.epochs, design.loss)
+
+
+def entries(counts: Sequence[CountModel]) -> int:
+    """Return how many n-grams have been counted."""
+    return sum(len(model.tables["word"]) for model in counts)
+
+
+def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, lanes: int, length: int,
+                reserve: float = 0.0, passes: float | None = None,
+                loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
+    """Train a network on a text and return its history and plan.
+
+    lanes, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve: seconds
+    of the budget that are left to what follows; passes: enough of them, where there is a budget too.
+    """
+    plan, policy = request.plan, request.policy
+    network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
+    optimizer = from_config(plan.optimizer) if plan else request.optimizer or AdamW(lr=policy.learning_rate)
+    trainer = Trainer(network, optimizer, seed=plan.seed if plan else request.seed, threads=request.threads,
+                      lanes=None if plan else lanes, chunk=None if plan else length, loop=policy.loop(), loss=loss)
+    history = trainer.fit(text.train, text.held_out, epochs=passes, budget=request.budget, plan=plan,
+                          clock=timetable.clock, reserve=reserve, progress=request.progress,
+                          checkpoint=request.checkpoint, checkpoint_every=request.checkpoint_every,
+                          interrupt=request.interrupt)
+    return history, trainer.plan and replace(trainer.plan, held_out=text.share)
+
+
+# weigh ----------------------------------------------------------------------------------------------------------------
+
+def weighed_tokens(request: Request, timetable: Timetable) -> int:
+    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
+    policy = request.policy
+    return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))
+
+
+def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
+    """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
+    policy, tokens = request.policy, weighed_tokens(request, timetable)
+    begun = timetable.now()
+    request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample,
+                                                  policy))
+    scoring = policy.weighing_sample * (timetable.now() - begun)
+    return policy.weighing_margin * scoring + policy.gate_seconds * tokens
+
+
+def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request,
+          timetable: Timetable) -> tuple[Mixture, list[int], CacheModel | None]:
+    """Fit the weights and the gate of a mixture on held-out text, and drop the parts that have no weight.
+
+    Return the mixture of the parts that are left, which were dropped, and the cache model around it, where one pays.
+    """
+    policy = request.policy
+    if text.held_out is None or len(mixture.parts) == 1:
+        return mixture, [], None
+    held_out, tokens, interrupt = text.held_out, weighed_tokens(request, timetable), request.interrupt
+    found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
+    mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
+    if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
+        return mixture, dropped, None
+    kept = mixture
+    return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
+
+
+def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
+    """Fit the weights and the gate on so many held-out tokens, without the parts that have no weight.
+
+    Return the mixture of the parts that are left, which were dropped, and what it was weighed by.
+    """
+    weighed = nll_by_part(mixture, held_out, request.threads, tokens, request.policy)
+    dropped = negligible_parts(mixture, weighed, request.policy) if request.plan is None else request.plan.dropped
+    if dropped:
+        kept, mixture = distributions(mixture, dropped), without(mixture, dropped)
+        features = weighed.features if isinstance(mixture.parts[0], KneserNey) else None
+        weighed = replace(weighed, nll=weighed.nll[kept], features=features)
+    mixture.estimate_weights(list(weighed.nll), weighed.features)
+    return mixture, dropped, weighed
+
+
+def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
+    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
+    counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
+    before, whole, memory = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
+
+    def count_whole() -> bool:
+        for model in counts:
+            model.fit(whole, request.threads, memory=memory)
+        return True
+    if whole is not None and request.interrupt.attempt(count_whole):
+        return True
+    for model, was in zip(counts, before, strict=True):
+        vars(model).update(was)
+    return False
+
+
+def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:
+    """Return the weights, what the gate gains and what was dropped, in clauses; nothing for a single part."""
+    kinds = ", ".join(type(part).__name__ for part in dropped)
+    left_out = f"; without {kinds} of no weight" if dropped else ""
+    if len(mixture.parts) == 1:
+        return left_out
+    weights = ", ".join(f"{weight:.2f}" for weight in mixture.weights)
+    return f"; mixed by weights of {weights} and a gate that gains {mixture.gain:.4f} nats{left_out}"

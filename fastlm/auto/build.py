@@ -1,26 +1,41 @@
-"""The architectures that go by a name, sized for a text."""
+"""Which models are trained on a text: by name, or those of the default: n-grams and the networks beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastlm.auto.size import FULL, NARROWEST, SAMPLES, SMALL, WIDTH, Choice
+from fastlm.auto.policy import Policy
+from fastlm.auto.size import NetworkSize, lookback, narrowest
 from fastlm.heads.cutoffs import cutoffs
-from fastlm.models import GRU, LSTM, SRU, DecayedBag, FeedForward, KneserNey, PositionalOneHot, PrefixModel, Transformer
+from fastlm.models import (
+    GRU,
+    LSTM,
+    SRU,
+    DecayedBag,
+    Factored,
+    FeedForward,
+    KneserNey,
+    PositionalOneHot,
+    PrefixModel,
+    Transformer,
+)
+from fastlm.models.ngram.factored import usual_factors
+from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
 MODELS = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "positional-onehot", "transformer", "kneser-ney",
           "mixture")
+BLENDED = ("auto", "mixture")                        # n-grams and networks
+RECURRENT = ("lstm", "gru", "sru")                   # sized by the time and the text
 SOFTMAXES = ("auto", "full", "adaptive", "sampled")
-_COUNTED = ("auto", "mixture", "kneser-ney")                            # have an order
+_COUNTED = ("auto", "mixture", "kneser-ney")         # have an order
 _PREDICTING = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "transformer", "mixture")   # a softmax
 
 
 def check(model: Any, order: int | None, softmax: str) -> None:
-    """ValueError for a name that is none, and for options that the model of that name does not have."""
+    """Raise ValueError for a name that is not one of MODELS, and for options that the model of a name does not have."""
     if model not in MODELS if isinstance(model, str) else not (isinstance(model, PrefixModel) or callable(model)):
         raise ValueError(f"model = {model!r}; one of {', '.join(MODELS)}, a PrefixModel or a function was expected")
     if softmax not in SOFTMAXES:
@@ -33,58 +48,80 @@ def check(model: Any, order: int | None, softmax: str) -> None:
                          "have one")
 
 
-def build(model: Any, vocab_size: int, seed: int = 0, order: int | None = None, softmax: str = "auto",
-          counts: Array | None = None, choose: Callable[[], Choice] = lambda: NARROWEST,
-          lookback: dict[str, Any] | None = None) -> PrefixModel:
-    """The model a name of one architecture stands for, or the PrefixModel or function of V given.
+def count_models(vocabulary: Vocabulary, order: int | None, policy: Policy) -> list[KneserNey | Factored]:
+    """Return the n-gram models of the default, not counted yet: plain ones first, then those of factors."""
+    letters = vocabulary.letters()
+    return [plain_ngrams(vocabulary, order, policy),
+            *(Factored(len(vocabulary), factors, letters) for factors in usual_factors(letters))]
 
-    counts (V,): of the text's tokens; choose: gives the size of an LSTM, GRU or SRU; lookback: how an LSTM or GRU looks
-    back, see `Lookback`. "auto" and "mixture" are not of one architecture.
+
+def plain_ngrams(vocabulary: Vocabulary, order: int | None, policy: Policy) -> KneserNey:
+    """Return an n-gram model; order: tokens of the longest n-grams, None for what suits the unit."""
+    return KneserNey(len(vocabulary), order=policy.of(vocabulary.unit).order if order is None else order)
+
+
+def networks_beside(vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
+                    softmax: str = "auto") -> list[PrefixModel]:
+    """Return the networks that stand beside n-grams: LSTMs that look back where they are wide enough."""
+    back = lookback(vocabulary.unit, size.hidden, policy)
+    return [recurrent("lstm", vocabulary, size, policy, seed + index, softmax, back) for index in range(size.networks)]
+
+
+def recurrent(name: str, vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
+              softmax: str = "auto", back: dict[str, int] | None = None) -> PrefixModel:
+    """Return one of RECURRENT; back: how an LSTM or GRU looks back, see `models.lookback`."""
+    numbers, hidden = policy.of(vocabulary.unit), size.hidden
+    output = output_of(softmax, len(vocabulary), vocabulary.counts, hidden, policy)
+    if name == "sru":
+        return SRU(len(vocabulary), hidden=hidden, seed=seed, tied=numbers.tied, dropout=size.dropout, output=output)
+    layers = LSTM if name == "lstm" else GRU
+    return layers(len(vocabulary), hidden=hidden, width=numbers.embedding_width, seed=seed, tied=numbers.tied,
+                  dropout=size.dropout, output=output, lookback=back)
+
+
+def build(name: str, vocabulary: Vocabulary, policy: Policy, size: NetworkSize | None = None, seed: int = 0,
+          order: int | None = None, softmax: str = "auto") -> PrefixModel:
+    """Return the model of one architecture that a name of MODELS, not of BLENDED, stands for.
+
+    size: of one of RECURRENT, the narrowest where it is None; order: of n-grams; softmax: one of SOFTMAXES.
     """
-    if isinstance(model, PrefixModel):
-        return model
-    if callable(model):
-        return model(vocab_size)
-    small = vocab_size <= SMALL
-    if model in ("lstm", "gru"):
-        chosen = choose()
-        layers = LSTM if model == "lstm" else GRU
-        return layers(vocab_size, hidden=chosen.hidden, width=WIDTH if small else None, seed=seed, tied=not small,
-                      dropout=chosen.dropout, output=output_of(softmax, vocab_size, counts, chosen.hidden),
-                      lookback=lookback)
-    if model == "sru":
-        chosen = choose()
-        return SRU(vocab_size, hidden=chosen.hidden, seed=seed, tied=not small, dropout=chosen.dropout,
-                   output=output_of(softmax, vocab_size, counts, chosen.hidden))
-    if model == "feed-forward":
-        return FeedForward(vocab_size, context=10 if small else 5, width=32 if small else 64, hidden=256, seed=seed,
-                           output=output_of(softmax, vocab_size, counts, 256))
-    if model == "decayed-bag":
-        return DecayedBag(vocab_size, width=64, hidden=256, seed=seed,
-                          output=output_of(softmax, vocab_size, counts, 256))
-    if model == "transformer":
-        return Transformer(vocab_size, width=128, layers=2, window=128, seed=seed, tied=not small,
-                           output=output_of(softmax, vocab_size, counts, 128))
-    if model == "positional-onehot":
-        return PositionalOneHot(vocab_size, max_length=max(1, min(64, 20_000_000 // vocab_size**2)), seed=seed)
-    return KneserNey(vocab_size, order=(8 if small else 5) if order is None else order)
+    ids, numbers = len(vocabulary), policy.of(vocabulary.unit)
+    if name == "kneser-ney":
+        return plain_ngrams(vocabulary, order, policy)
+    if name == "positional-onehot":
+        return PositionalOneHot(
+            ids, max_length=max(1, min(policy.onehot_places, policy.onehot_weights // ids**2)), seed=seed)
+    if name in RECURRENT:
+        return recurrent(name, vocabulary, size or narrowest(policy), policy, seed, softmax)
+    width = policy.transformer_width if name == "transformer" else policy.hidden_units
+    output = output_of(softmax, ids, vocabulary.counts, width, policy)
+    if name == "feed-forward":
+        return FeedForward(ids, context=numbers.feed_forward_context, width=numbers.feed_forward_width,
+                           hidden=policy.hidden_units, seed=seed, output=output)
+    if name == "decayed-bag":
+        return DecayedBag(ids, width=policy.decayed_bag_width, hidden=policy.hidden_units, seed=seed, output=output)
+    if name != "transformer":
+        raise ValueError(f"name = {name!r}; the name of one architecture was expected")
+    return Transformer(ids, width=width, layers=policy.transformer_layers, window=policy.transformer_window, seed=seed,
+                       tied=numbers.tied, output=output)
 
 
-def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int) -> dict[str, Any] | None:
-    """The argument `output` of a model for a name out of SOFTMAXES, its ids' counts (V,) and the width it reads.
+def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int, policy: Policy) -> dict[str, Any] | None:
+    """Return the argument `output` of a model for a name of SOFTMAXES, its ids' counts (V,) and the width it reads.
 
-    "auto" is the full softmax for up to 2,000 words, and for ids that are not in the order of their counts; else the
-    sampled one, which docs/measurements.md shows ahead of the others at every budget tried.
+    "auto" is the full softmax up to `full_softmax_up_to` tokens, and for ids that are not in the order of their
+    counts; else the sampled one, which docs/measurements.md shows ahead of the others at every budget tried. Raises
+    ValueError where the softmax needs ids in the order of their counts and these are not.
     """
     falling = counts is not None and bool((np.diff(counts) <= 0).all())
     if softmax == "auto":
-        softmax = "sampled" if vocab_size > FULL and falling else "full"
+        softmax = "sampled" if vocab_size > policy.full_softmax_up_to and falling else "full"
     if softmax == "full":
         return None
     if not falling:
         raise ValueError(f"softmax = {softmax!r} needs ids in the order of their counts; these are not")
     if softmax == "sampled":
-        return {"name": "sampled", "samples": min(SAMPLES, vocab_size)}
+        return {"name": "sampled", "samples": min(policy.sampled_words, vocab_size)}
     assert counts is not None
     cuts = cutoffs(counts, width)
     return {"name": "adaptive", "cutoffs": cuts} if cuts else None

@@ -1,65 +1,105 @@
-"""What n-grams say of the text that they have counted, as if they had not: stretch by stretch."""
+"""What n-grams say of the text that they have counted, as if they had not: cross-fitting, stretch by stretch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from fastlm.auto.policy import Policy
+from fastlm.auto.timetable import Timetable
 from fastlm.batch import Batch
-from fastlm.models import PrefixModel
+from fastlm.models import KneserNey, PrefixModel
 from fastlm.models.mixture.loss import to_bytes
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
-_ROWS = 1 << 12           # predicted at a time
-_TOGETHER = 2_000_000     # tokens up to which every thread counts a model of its own
-_PIECES = 8               # stretches of a fold
-_SHORTEST = 2000          # tokens of one
 
 
-def leave_out(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
-              threads: int | None = None, shortest: int = _SHORTEST) -> tuple[Array, Corpus]:
-    """ln p (K, N, V) of every token after every prefix of a text, by models that have counted only the other folds, in
-    bytes as `models.mixture.loss.to_bytes`; and the text itself, of N tokens.
+@dataclass(frozen=True)
+class Folds:
+    """Into how many folds a text is cut, ``count``, and how many of them networks read, ``used``."""
+
+    count: int
+    used: int
+
+
+def folds_for(models: Sequence[PrefixModel], tokens: int, unit: str, counting: float, timetable: Timetable,
+              policy: Policy) -> Folds | None:
+    """Return the folds by which networks of a text of so many tokens can correct its n-grams; None where they had
+    better be trained by themselves.
+
+    models: the n-grams, which took `counting` seconds to count. There are as many folds as let one of them fit into
+    `cross_fitted_bytes`, and as many are used as fit into these bytes and into the time. Words are not corrected, nor
+    are short texts; nor a text that was counted in part, which holds n-grams that cross-fitting does not know; nor a
+    text of so large an alphabet that memory leaves too few tokens to learn from; nor, where a number of passes was
+    asked for, a text that does not fit as a whole.
+    """
+    if not policy.of(unit).networks_correct or tokens < policy.least_tokens_cross_fitted or not counted_whole(models):
+        return None
+    size = len(models) * models[0].vocab_size * tokens
+    count = max(policy.least_folds, math.ceil(size / policy.cross_fitted_bytes))
+    used = min(count, int(count * policy.cross_fitted_bytes / size))
+    if used < count and (not timetable.limited or used * tokens < policy.least_tokens_corrected * count):
+        return None
+    if timetable.limited:
+        each = max(policy.fold_seconds * counting, 1e-9)
+        used = min(used, int(policy.folds_share * max(0.0, timetable.left()) / each))
+    return Folds(count, used) if used else None
+
+
+def counted_whole(models: Sequence[PrefixModel]) -> bool:
+    """Return whether the plain n-grams, which come first, were counted of all of the text."""
+    return not (isinstance(models[0], KneserNey) and not models[0].counted_whole)
+
+
+def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
+              threads: int | None = None, policy: Policy | None = None) -> tuple[Array, Corpus]:
+    """Return ln p (K, N, V) of every token after every prefix of a text, by models that have counted only the other
+    folds, in bytes as `models.mixture.loss.to_bytes`; and the text itself, of N tokens.
 
     parts: K models with a `fit`, which are made anew and counted `done` times each. done: for how many of the folds,
-    spread evenly, this is found; by default for all, each one stretch of the text; otherwise a fold is eight stretches
-    of it, or as many as have `shortest` tokens, and the text becomes those of the folds that are done. Cross-fitting,
-    as in stacked regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
+    spread evenly, this is found; by default for all, each one stretch of the text; otherwise a fold is
+    `policy.stretches_of_a_fold` stretches of it, or as many as have `policy.shortest_stretch` tokens, and the text
+    becomes those of the folds that are done. Cross-fitting, as in stacked regressions (Breiman 1996). Raises
+    ValueError for fewer than two folds, or more than there are tokens.
     """
+    policy = policy or Policy()
     tokens = len(corpus.ids)
     if not 2 <= folds <= tokens:
         raise ValueError(f"folds = {folds}; 2 to {tokens}, the tokens of the text, were expected")
     done = folds if done is None else done
     if not 1 <= done <= folds:
         raise ValueError(f"done = {done}; 1 to {folds} folds were expected")
-    pieces = folds if done == folds else folds * max(1, min(_PIECES, tokens // (folds * shortest)))
+    stretches = max(1, min(policy.stretches_of_a_fold, tokens // (folds * policy.shortest_stretch)))
+    pieces = folds if done == folds else folds * stretches
     cuts = [round(tokens * piece / pieces) for piece in range(pieces + 1)]
     chosen = [(2 * index + 1) * folds // (2 * done) for index in range(done)]
     kept = [piece for piece in range(pieces) if piece % folds in chosen]
     ends = np.cumsum([0, *(cuts[piece + 1] - cuts[piece] for piece in kept)]).tolist()
     out = np.empty((len(parts), ends[-1], parts[0].vocab_size), np.uint8)
-    together = tokens <= _TOGETHER   # models of longer texts one by one, for the sake of memory
+    together = tokens <= policy.counted_at_once   # models of longer texts one by one, for the sake of memory
 
     def fill(into: Array, part: PrefixModel, fold: int) -> None:
         begins = [0, *cuts[fold + 1:: folds]]
         rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
         model = PrefixModel.build(part.config())
-        model.fit(Corpus.concatenate(rest), 1 if together else threads)   # type: ignore[attr-defined]
+        model.fit(Corpus.concatenate(rest), 1 if together else threads,   # type: ignore[attr-defined]
+                  memory=policy.counting_bytes)
         for piece in range(fold, pieces, folds):
             inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
             x, _ = model.forward(Batch.lanes(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
-            for begin in range(0, len(inputs), _ROWS):
-                rows = np.empty((min(_ROWS, len(inputs) - begin), model.vocab_size), np.float32)
-                model.head.write(rows, x.value[begin: begin + _ROWS])
+            for begin in range(0, len(inputs), policy.rows_predicted):
+                stop_if_asked()
+                rows = np.empty((min(policy.rows_predicted, len(inputs) - begin), model.vocab_size), np.float32)
+                model.head.write(rows, x.value[begin: begin + policy.rows_predicted])
                 own[begin: begin + len(rows)] = to_bytes(rows)
     with Workers(threads if together else 1) as workers:
         workers.run([lambda into=table, part=part, fold=fold: fill(into, part, fold)   # type: ignore[misc]
                      for fold in chosen for table, part in zip(out, parts, strict=True)])
-    if done == folds:
-        return out, corpus
-    return out, Corpus.concatenate([corpus.slice(cuts[piece], cuts[piece + 1]) for piece in kept])
+    return out, corpus if done == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastlm.auto.policy import Policy, UnitPolicy
 from fastlm.autodiff.matmul import product
+from fastlm.training.trainer import batch_size_for
 from fastlm.workers import Workers, one_thread_products
 
-SMALL = 512              # the largest vocabulary that is treated as characters or bytes
-FULL = 2000              # words up to which the full softmax costs little
-SAMPLES = 1024           # words drawn a step for a sampled softmax
-WIDTH = 64               # of the embedding of a small vocabulary
-SIZES = (48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024)
-_READ_PER_WEIGHT = {True: 7.0, False: 15.0}   # tokens to have read for each recurrent weight; small vocabulary or not
-_LEAST_READ = 1e5        # tokens below which a network adds nothing to n-grams
-_ASKED = 1.2e5           # multiply-adds that take as long as asking n-grams for a row
-_LOOKING = {True: 5e5, False: 2.5e5}   # the same of looking back, small vocabulary or not,
-_LOOKING_FROM = {True: 224, False: 128}   # which pays from so many units on,
-_WINDOW = {True: 512, False: 100}      # over so many tokens
-_HELD = 24               # bytes of a row and unit of an embedding: itself, its best, two gradients and two moments,
-_MEMORY = 5e8            # which may take so many
-_NARROW = 150.0          # units at which a step has two thirds of the speed of a wide one
-PASSES = 60.0           # over the text, more than which only teach it by heart
-OFTEN = 2.5             # passes for each network beside it, from which on one more is better than wider ones
-MOST = 8                # networks
+BYTES_OF_A_WEIGHT = 24   # in training: it, its best value, two threads' gradients and two moments, 4 bytes each
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Networks: how many ``hidden`` units, ``dropout``, how many ``passes`` over the text are expected of the time, and
-    how many ``networks``, all alike but for their first weights."""
+class NetworkSize:
+    """How wide a recurrent network is: ``hidden`` units, ``dropout``, the ``passes`` over the text that are expected,
+    and how many ``networks`` there are, all alike but for their first weights."""
 
     hidden: int
     dropout: float
@@ -42,93 +28,132 @@ class Choice:
     networks: int = 1
 
 
-NARROWEST = Choice(SIZES[0], 0.0, 0.0)
+def narrowest(policy: Policy) -> NetworkSize:
+    """Return the size of a network that must be trained although there is too little time or text for any."""
+    return NetworkSize(policy.network_sizes[0], 0.0, 0.0)
 
 
-def choose(vocab_size: int, tokens: int, read: Callable[[int], float], most: int = MOST) -> Choice | None:
-    """The widest LSTM that will have read enough for its weights; None where even the narrowest reads too little; and
-    as many of them, M, up to `most`, as in their shares of the time will each have read the text 2.5 M times.
+def network_size(unit: str, vocab_size: int, tokens: int, seconds: float, speed: float, policy: Policy,
+                 beside: bool = False) -> NetworkSize | None:
+    """Return how wide an LSTM is to be that has so many seconds to read a text of so many tokens.
 
-    tokens: of the text; read: how many tokens, passes over the text included, a network of so many hidden units gets
-    through. A wider network learns more from each token and takes longer over it. Its weights are also kept below
-    twice the tokens of the text, its embedding within 500 MB in training, and dropout grows with the passes.
-
-    >>> choose(65, 1_000_000, lambda hidden: 4e11 / hidden**2)
-    Choice(hidden=320, dropout=0.05, passes=3.90625, networks=1)
+    speed: multiply-adds a second, see `measure_speed`. beside: whether it stands beside n-grams; then it may look back,
+    and there may be several. None where even the narrowest would read too little to add anything.
     """
-    one = _widest(vocab_size, tokens, read)
+    read = {hidden: tokens_read(unit, vocab_size, hidden, seconds, speed, policy, beside)
+            for hidden in policy.network_sizes}
+    return size_for(unit, vocab_size, tokens, read, policy, policy.most_networks if beside else 1)
+
+
+def size_for_passes(unit: str, vocab_size: int, tokens: int, passes: float, policy: Policy) -> NetworkSize | None:
+    """Return how wide an LSTM is to be that reads a text of so many tokens a given number of times."""
+    return size_for(unit, vocab_size, tokens, dict.fromkeys(policy.network_sizes, tokens * passes), policy)
+
+
+def size_for(unit: str, vocab_size: int, tokens: int, read: Mapping[int, float], policy: Policy,
+             most: int = 1) -> NetworkSize | None:
+    """Return the widest LSTM that will have read enough for its weights, and how many of them there are to be.
+
+    tokens: of the text. read: how many tokens a network of each number of hidden units gets through, passes over the
+    text included, narrow ones first. most: of M networks, each has an M-th of the time; there are as many as will each
+    have read the text `passes_per_network` times M times. A wider network learns more from each token and takes longer
+    over it. Its weights are also kept below `weights_per_token` times the tokens of the text, its embedding within
+    `embedding_bytes` in training, and dropout grows with the passes. None where even the narrowest reads too little.
+
+    >>> read = {hidden: 4e11 / hidden**2 for hidden in Policy().network_sizes}
+    >>> size_for("char", 65, 1_000_000, read, Policy())
+    NetworkSize(hidden=320, dropout=0.05, passes=3.90625, networks=1)
+    """
     for networks in range(most, 1, -1):
-        several = _widest(vocab_size, tokens, lambda hidden, share=networks: read(hidden) / share)   # type: ignore[misc]
-        if several is not None and several.passes >= OFTEN * networks:
-            return replace(several, networks=networks)
-    return one
+        shared = {hidden: total / networks for hidden, total in read.items()}
+        size = _widest(unit, vocab_size, tokens, shared, policy)
+        if size is not None and size.passes >= policy.passes_per_network * networks:
+            return replace(size, networks=networks)
+    return _widest(unit, vocab_size, tokens, read, policy)
 
 
-def _widest(vocab_size: int, tokens: int, read: Callable[[int], float]) -> Choice | None:
-    small = vocab_size <= SMALL
-    chosen = None
-    for hidden in SIZES:
-        weights = _weights(small, hidden)
-        enough = _LEAST_READ if chosen is None else _READ_PER_WEIGHT[small] * weights
-        if read(hidden) < enough or (chosen is not None and (weights > 2 * tokens
-                                                             or _HELD * vocab_size * hidden > _MEMORY)):
+def _widest(unit: str, vocab_size: int, tokens: int, read: Mapping[int, float], policy: Policy) -> NetworkSize | None:
+    numbers, widest = policy.of(unit), None
+    for hidden, total in read.items():
+        weights = recurrent_weights(numbers, hidden)
+        if total < (policy.least_tokens_read if widest is None else numbers.tokens_per_weight * weights):
             break
-        chosen = hidden
-    if chosen is None:
+        if widest is not None and (weights > policy.weights_per_token * tokens
+                                   or BYTES_OF_A_WEIGHT * vocab_size * hidden > policy.embedding_bytes):
+            break
+        widest = hidden
+    if widest is None:
         return None
-    passes = min(PASSES, read(chosen) / max(1, tokens))
-    return Choice(chosen, dropout(small, passes), passes)
+    passes = min(policy.most_passes, read[widest] / max(1, tokens))
+    return NetworkSize(widest, along(numbers.dropout, passes), passes)
 
 
-def _weights(small: bool, hidden: int) -> int:
-    return 4 * hidden * (hidden + (WIDTH if small else hidden))
+def recurrent_weights(numbers: UnitPolicy, hidden: int) -> int:
+    """Return the weights of an LSTM layer of so many units, biases not counted."""
+    return 4 * hidden * (hidden + (numbers.embedding_width or hidden))
 
 
-def own_share(vocab_size: int, tokens: int, chosen: Choice) -> float:
-    """Of the loss of networks that correct n-grams, the share of their own predictions: more of it the oftener more
-    weights read a text, which then learn by heart where its n-grams err."""
-    often = chosen.passes * _weights(vocab_size <= SMALL, chosen.hidden) / max(1, tokens)
-    return round(float(np.interp(often, (1, 4), (0.1, 0.6))), 2)
+def along(ladder: tuple[tuple[float, float], ...], x: float) -> float:
+    """Return what a ladder of (x, y) pairs gives at x, to two digits: its first and last y outside.
 
-
-def dropout(small: bool, passes: float) -> float:
-    """More of it the oftener a text is read; small: a vocabulary of characters."""
-    rates = (0.0, 0.1, 0.25, 0.4) if small else (0.0, 0.1, 0.3, 0.5)
-    return round(float(np.interp(passes, (2, 6, 12, 40), rates)), 2)
-
-
-def pace(vocab_size: int, seconds: float, speed: float, beside: bool = False) -> Callable[[int], float]:
-    """How many tokens an LSTM of so many units reads in training in `seconds`; speed: see `measure_speed`; beside:
-    whether it is one of those beside n-grams, which may look back."""
-    def read(hidden: int) -> float:
-        cost = _cost(vocab_size, hidden)
-        if beside and lookback(vocab_size, hidden):
-            cost += _LOOKING[vocab_size <= SMALL]
-        return seconds * speed * (1 - math.exp(-hidden / _NARROW)) / cost
-    return read
-
-
-def lookback(vocab_size: int, hidden: int) -> dict[str, int] | None:
-    """How an LSTM beside n-grams reads its own past, see `models.lookback`; None where it is so narrow that it learns
-    more in the time that this would take."""
-    small = vocab_size <= SMALL
-    return {"width": 32, "window": _WINDOW[small]} if hidden >= _LOOKING_FROM[small] else None
-
-
-def _cost(vocab_size: int, hidden: int) -> float:
-    """Multiply-adds of training a token.
-
-    Forward, and twice as much backward: of characters 4 H^2 for the recurrence and V H for each of two softmaxes (the
-    input's products are shared by all tokens alike), and what n-grams say of the row; of words 8 H^2, and H for each
-    word drawn.
+    >>> along(((2, 0.0), (6, 0.1)), 4), along(((2, 0.0), (6, 0.1)), 99)
+    (0.05, 0.1)
     """
-    if vocab_size <= SMALL:
-        return 3 * hidden * (4 * hidden + 2 * vocab_size) + _ASKED
-    return 3 * hidden * (8 * hidden + (vocab_size if vocab_size <= FULL else SAMPLES))
+    return round(float(np.interp(x, [step for step, _ in ladder], [y for _, y in ladder])), 2)
 
 
-def measure_speed(threads: int | None, seconds: float = 0.03) -> float:
-    """Multiply-adds a second of all threads together in products of the shapes an LSTM has: the best of some.
+def network_loss_share(unit: str, tokens: int, size: NetworkSize, policy: Policy) -> float:
+    """Return which share of the loss of networks that correct n-grams is that of their own predictions.
+
+    It is larger the more often more weights read a text, which then learn by heart where its n-grams err.
+    """
+    often = size.passes * recurrent_weights(policy.of(unit), size.hidden) / max(1, tokens)
+    return along(policy.network_loss_share, often)
+
+
+def lookback(unit: str, hidden: int, policy: Policy) -> dict[str, int] | None:
+    """Return how an LSTM beside n-grams reads its own past, see `models.lookback`; None where it does not."""
+    numbers = policy.of(unit)
+    return {"width": policy.lookback_width, "window": numbers.lookback_window} if hidden >= numbers.lookback_from \
+        else None
+
+
+def tokens_read(unit: str, vocab_size: int, hidden: int, seconds: float, speed: float, policy: Policy,
+                beside: bool = False) -> float:
+    """Return how many tokens an LSTM reads in training in so many seconds, passes over the text included."""
+    cost = training_cost(unit, vocab_size, hidden, policy)
+    if beside and lookback(unit, hidden, policy):
+        cost += policy.of(unit).lookback_cost
+    return seconds * speed * (1 - math.exp(-hidden / policy.narrow_units)) / cost
+
+
+def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> float:
+    """Return the multiply-adds of training an LSTM of H units on one token: forward, and twice as many backward.
+
+    Forward they are 4 H^2 for the recurrence; another 4 H^2 for the input, unless all tokens alike share it; H for
+    each word that the softmax is taken over; and where networks correct n-grams V H for a second softmax, and what the
+    n-grams' row costs.
+    """
+    numbers = policy.of(unit)
+    layers = 4 * hidden if numbers.shares_inputs else 8 * hidden
+    outputs = vocab_size if vocab_size <= policy.full_softmax_up_to else policy.sampled_words
+    if numbers.networks_correct:
+        outputs += vocab_size
+    return 3 * hidden * (layers + outputs) + numbers.correction_cost
+
+
+def batch_size(unit: str, tokens: int, sequence_length: int, policy: Policy, budget: float = math.inf) -> int:
+    """Return how many lanes of a text of so many tokens a network reads side by side.
+
+    budget: seconds of a network that stands beside n-grams and has a limit, otherwise infinite.
+    """
+    if policy.wide_batches_from <= budget < math.inf:
+        return max(1, min(policy.wide_batch_size, tokens // 2))
+    return batch_size_for(tokens, policy.of(unit).batch_size, sequence_length)
+
+
+def measure_speed(threads: int | None, seconds: float = Policy.speed_seconds) -> float:
+    """Return the multiply-adds a second of all threads together in products of the shapes of an LSTM: the best of some.
 
     Takes twice `seconds` or a little more.
     """

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlm._version import __version__
-from fastlm.auto.blend import LARGE, Fitting, Mixing, Text
-from fastlm.auto.build import check
-from fastlm.auto.evaluate import judge
-from fastlm.auto.held_out import enough, hold_out
-from fastlm.auto.selection import Selection
+from fastlm.auto import build as builders
+from fastlm.auto.blend import blend, fit_network
+from fastlm.auto.evaluate import evaluate_counts
+from fastlm.auto.held_out import hold_out
+from fastlm.auto.policy import Policy
+from fastlm.auto.request import Recorded, Request, Text, progress_function
+from fastlm.auto.size import NetworkSize, batch_size, measure_speed, network_size, size_for_passes
+from fastlm.auto.timetable import Timetable
 from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
-from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
-from fastlm.models.ngram.factored import usual_factors
+from fastlm.models import KneserNey, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
+from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.interrupt import Interrupt, interruptible
 from fastlm.training.optim import Optimizer
-from fastlm.training.progress import ProgressLine
-
-_HURRIED = 0.02           # share of the text that is held out at most in under ten seconds
-_LEAST_TO_SPLIT = 2000    # tokens below which everything is trained on
 
 
 @interruptible
@@ -38,87 +36,217 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
           max_size: int | None = None, order: int | None = None, softmax: str = "auto",
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
           checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
-          interrupt: Interrupt | None = None) -> LanguageModel:
-    """Trains a language model of a text, in the time given.
+          policy: Policy | None = None, interrupt: Interrupt | None = None) -> LanguageModel:
+    """Train a language model of a text in the time given.
 
-    source, valid: a path, a list of paths, a folder, an open file, or an iterable of documents; without `valid` a
-    twentieth of a text of 2,000 tokens or more is held out, from ten places of it, but no more than 25,000 tokens or a
-    two-hundredth of the text, at most 500,000; a fiftieth where "auto" has less than ten seconds. unit: "word", "char"
-    or "byte". model: one of MODELS, a PrefixModel, or a function from the size of the vocabulary to one. budget:
-    seconds of wall-clock for everything, or "90s", "10m", "1h"; `epochs` or a recorded `plan` replace it. documents:
-    "file", "line" or "blank-line". min_count, max_size: see Vocabulary.build; by default words seen once are read as
-    ``<unk>`` where they are at most a tenth of the text and it holds no ``<unk>`` of its own, so that unknown words
-    are predicted sensibly. "auto" is n-grams and LSTMs, as wide and as many as the time allows here, mixed by weights
-    fitted on the held-out text, which the n-grams then count too unless it is `valid`; n-grams alone where the time or
-    the text is too short for more; the card says what was chosen. "mixture" has an LSTM in any case. order: tokens of
-    the longest n-grams, by default 5, and 8 of vocabularies of up to 512; "kneser-ney" is counted and takes no budget,
-    and no text is held out for it. softmax: how a network chosen by name predicts many words, one of SOFTMAXES; see
-    `output_of`. progress: True for a line on standard error, or a function called about twice a second with the
-    figures. checkpoint: see `Trainer.fit`. clock: what the budget is counted from, by default this call. Ctrl-C
-    returns the best model so far. Raises ValueError or OSError, one sentence, before training.
+    By default the model is n-grams and LSTMs, as wide and as many as the time allows on this machine, mixed by weights
+    that are fitted on held-out text; a part that has no weight is left out. The first Ctrl-C, SIGTERM or SIGHUP
+    ends the training after its step: the best model so far is returned, without what was still to be done, and
+    ``history.reason`` is Ended.INTERRUPTED; a second one is not waited for. Before there is a model Ctrl-C raises
+    KeyboardInterrupt, the others SystemExit.
 
+    Parameters
+    ----------
+    source : path, list of paths, folder, open file, or iterable of documents
+        The text to train on.
+    unit : "word", "char" or "byte", default "word"
+        What a token is: what stands between whitespace, a code point, or a byte.
+    valid : as `source`, default None
+        Held-out text, by which the best weights are kept and the parts of a mixture weighed. None: a part of a source
+        of 2,000 tokens or more is held out of it, from places spread over the text: a twentieth, but no more than
+        25,000 tokens or a two-hundredth of the text, at most 500,000; a fiftieth where "auto" and "mixture" have less
+        than ten seconds. Nothing is held out for "kneser-ney".
+    model : str, PrefixModel or function, default "auto"
+        One of `fastlm.auto.build.MODELS`; a model of the size of the vocabulary; or a function that makes one, given
+        that size. "auto" is n-grams and LSTMs, or n-grams alone where the time or the text is too short for more;
+        "mixture" trains an LSTM in any case; "kneser-ney" is n-grams, which are counted and take no budget.
+    budget : seconds, or "90s", "10m", "1h", default "60s"
+        Wall-clock time for everything. `epochs` or `plan` replace it.
+    seed : int, default 0
+        Decides the first weights and everything else that is drawn.
+    threads : int, default None
+        How many threads work; None: as many as this process may use. Any number gives the same bytes for the same
+        number of steps.
+    epochs : float, default None
+        Passes over the text, in place of a budget.
+    plan : Plan, default None
+        The recorded plan of another model, ``lm.plan``, which is repeated exactly, in place of a budget.
+    documents : "file", "line" or "blank-line", default "file"
+        What a document is: a file, a line, or what stands between blank lines.
+    min_count : int, default None
+        Rarer tokens are read as ``<unk>``. None: words seen once are, where they are at most a tenth of the text and
+        it holds no ``<unk>`` of its own, so that unknown words are predicted sensibly.
+    max_size : int, default None
+        Largest vocabulary; None for no limit.
+    order : int, default None
+        Tokens of the longest n-grams of "auto", "mixture" and "kneser-ney"; None: 5 of words, 8 of characters and
+        bytes.
+    softmax : "auto", "full", "adaptive" or "sampled", default "auto"
+        How a network predicts many words; see `fastlm.auto.build.output_of`.
+    optimizer : Optimizer, default None
+        None: AdamW with a peak rate of 0.01.
+    progress : bool or function, default False
+        True for a line on standard error, or a function that is called about twice a second with the figures.
+    checkpoint : path, default None
+        A file that is written now and then; where it exists the run goes on from it. See `Trainer.fit`.
+    checkpoint_every : float, default 60
+        Seconds between two checkpoints.
+    clock : Clock, default None
+        What the budget is counted from; None: this call.
+    policy : Policy, default None
+        Every tuned number of what is decided here, for experiments and tests; None for the usual ones.
+    interrupt : Interrupt, default None
+        What waits for signals, for a caller that goes on waiting afterwards; None: one of this call.
+
+    Returns
+    -------
+    LanguageModel
+        Its ``card`` says what was chosen, its ``history`` how the training went, and its ``plan`` how to repeat it.
+
+    Raises
+    ------
+    ValueError, OSError
+        In one sentence, before training: an argument that is not what was expected, or a text that cannot be read.
+
+    Example
+    -------
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
-    clock, interrupt = clock or Clock(), interrupt or Interrupt()
-    check_outputs({"checkpoint": checkpoint}, source, valid)
-    if epochs is not None and not 0 < epochs < float("inf"):
-        raise ValueError(f"epochs = {epochs}; a number above 0 was expected")
-    check(model, order, softmax)
     seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
-    vocabulary, corpus = Corpus.build(source, unit, min_count=1 if min_count is None else min_count,
-                                      max_size=max_size, documents=documents)
-    if min_count is None:
+    request = Request(unit, valid, model, seconds, seed, threads, epochs, plan, documents, min_count, max_size, order,
+                      softmax, optimizer, progress_function(progress), checkpoint, checkpoint_every, policy or Policy(),
+                      interrupt or Interrupt())
+    timetable = Timetable(seconds, clock or Clock(), request.policy.usable_share)
+    check(request, source)
+    vocabulary, corpus, given = read(source, request)
+    text = split(corpus, vocabulary, given, request, timetable)
+    del corpus   # a large text has no memory to spare for it
+    return run(decide(text, vocabulary, given, request, timetable), text, vocabulary, request, timetable)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is trained: the model ``alone``, or, where that is None, n-grams and networks; of a run that is continued or
+    repeated, as they were ``recorded``. ``chosen``: why, in a sentence, where there is something to say yet."""
+
+    alone: PrefixModel | None
+    recorded: Recorded | None = None
+    chosen: str = ""
+
+
+def check(request: Request, source: Any) -> None:
+    """Raise ValueError for what can be seen to be wrong before the text is read."""
+    check_outputs({"checkpoint": request.checkpoint}, source, request.valid)
+    if request.epochs is not None and not 0 < request.epochs < float("inf"):
+        raise ValueError(f"epochs = {request.epochs}; a number above 0 was expected")
+    builders.check(request.model, request.order, request.softmax)
+
+
+def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel | None]:
+    """Read the source; return its vocabulary, its ids, and the model that was given or recorded, None for a name."""
+    vocabulary, corpus = Corpus.build(
+        source, request.unit, min_count=1 if request.min_count is None else request.min_count,
+        max_size=request.max_size, documents=request.documents)
+    if request.min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     corpus = replace(corpus, boundary=vocabulary.boundary)
-    size, tokens = len(vocabulary), len(corpus.ids)
-    mixed = isinstance(model, str) and model in ("auto", "mixture") and plan is None
-    line = ProgressLine(sys.stderr) if progress is True else None
-    report = {"progress": line or (None if isinstance(progress, bool) else progress), "checkpoint": checkpoint,
-              "checkpoint_every": checkpoint_every, "interrupt": interrupt}
-    card = {"fastlm": __version__, "documents": documents, "tokens": tokens, "bytes": corpus.bytes}
-
-    def say(sentence: str) -> None:
-        card["chosen"] = sentence
-        if isinstance(report["progress"], ProgressLine):
-            report["progress"].say(sentence)
-    selection = Selection(vocabulary, tokens, seconds, epochs, clock, threads, seed, order, softmax,
-                          model == "auto" and epochs is None, say)
-    network = PrefixModel.build(plan.model) if plan else selection.alone("kneser-ney" if mixed else model)
-    if network.vocab_size != size:
-        raise ValueError(f"the model is for {network.vocab_size} ids and the text has {size}")
-    hurried = mixed and seconds is not None and seconds < 10
-    share = plan.held_out if plan else min(enough(tokens), _HURRIED if hurried else 1.0)
-    if valid is not None:
-        held_out = replace(Corpus.read(valid, vocabulary, documents=documents), boundary=corpus.boundary)
-        text = Text(corpus, held_out, None)
-    elif tokens >= _LEAST_TO_SPLIT and (mixed or not isinstance(network, KneserNey)):
-        text = Text(*hold_out(corpus, share), corpus if tokens <= LARGE else None)
+    if request.plan is not None:
+        given = PrefixModel.build(request.plan.model)
+    elif isinstance(request.model, str):
+        return vocabulary, corpus, None
     else:
-        text = Text(corpus, None, corpus)
-    del corpus   # of a large text there is no memory to lose
-    card |= {"trained_on": len(text.corpus.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
-    fitting = Fitting(seconds, epochs, plan, plan, seed, threads, optimizer, clock, share, unit, report)
-    if isinstance(network, KneserNey) and not mixed:
-        for name, value in (("epochs", epochs), ("checkpoint", checkpoint), ("optimizer", optimizer)):
-            if value is not None:
-                raise ValueError(f"{name} = {value!r} was given; a kneser-ney model is counted in one pass")
-        network.fit(text.corpus, threads)
-        history = judge(network, text.corpus, text.held_out, threads, clock)
-        return LanguageModel(vocabulary, network, history, None, card)
-    if not mixed and not (plan and isinstance(network, Mixture)):
-        history, kept = fitting.fit(network, text)
-        return LanguageModel(vocabulary, network, history, kept, card)
+        given = request.model if isinstance(request.model, PrefixModel) else request.model(len(vocabulary))
+    if given.vocab_size != len(vocabulary):
+        raise ValueError(f"the model is for {given.vocab_size} ids and the text has {len(vocabulary)}")
+    return vocabulary, corpus, given
 
-    settled = network if isinstance(network, Mixture) else None
-    if checkpoint is not None and os.path.exists(checkpoint) and plan is None:
-        fitting.recorded = checkpoints.plan_of(checkpoint)
-        resumed = PrefixModel.build(fitting.recorded.model)
-        if not isinstance(resumed, Mixture):
-            raise ValueError(f"{checkpoint} is a checkpoint of {resumed!r}; one of n-grams and networks was expected")
-        settled, card["chosen"] = resumed, f"as in the checkpoint: {resumed.kinds()}"
-    letters = vocabulary.letters()
-    counts = [network, *(Factored(size, factors, letters) for factors in usual_factors(letters))]
-    mixing = Mixing(counts, text, fitting, settled)
-    lm = LanguageModel(vocabulary, mixing.fit(selection.beside), mixing.history, mixing.plan, card)
-    lm.adaptive = mixing.adaptive
+
+def split(corpus: Corpus, vocabulary: Vocabulary, given: PrefixModel | None, request: Request,
+          timetable: Timetable) -> Text:
+    """Hold a part of the text out for evaluation, unless there is other text for it, or nothing is to be evaluated."""
+    policy, tokens = request.policy, len(corpus.ids)
+    share = held_out_share(tokens, request, timetable)
+    if request.valid is not None:
+        other = Corpus.read(request.valid, vocabulary, documents=request.documents)
+        return Text(corpus, replace(other, boundary=corpus.boundary), None, tokens, corpus.bytes, share)
+    if tokens < policy.least_tokens_to_hold_out or is_counted(given, request):
+        return Text(corpus, None, corpus, tokens, corpus.bytes, share)
+    whole = corpus if tokens <= policy.large_text else None
+    return Text(*hold_out(corpus, share), whole, tokens, corpus.bytes, share)
+
+
+def held_out_share(tokens: int, request: Request, timetable: Timetable) -> float:
+    """Return which share of a text of so many tokens is enough to evaluate and weigh models by."""
+    policy = request.policy
+    if request.plan is not None:
+        return request.plan.held_out
+    enough = min(max(policy.held_out_enough, policy.held_out_share_of_long * tokens), policy.held_out_most)
+    share = min(policy.held_out_share, enough / max(1, tokens))
+    hurried = request.blended and timetable.budget < policy.hurried_below
+    return min(share, policy.hurried_share) if hurried else share
+
+
+def is_counted(given: PrefixModel | None, request: Request) -> bool:
+    """Return whether the model is n-grams by themselves, which no text needs to be held out for."""
+    return isinstance(given, KneserNey) if given is not None else request.model == "kneser-ney"
+
+
+def decide(text: Text, vocabulary: Vocabulary, given: PrefixModel | None, request: Request,
+           timetable: Timetable) -> Decision:
+    """Decide which model is trained; `blend` sizes networks beside n-grams, once it knows how long counting took."""
+    if is_counted(given, request):
+        for name in ("epochs", "checkpoint", "optimizer"):
+            if getattr(request, name) is not None:
+                raise ValueError(f"{name} = {getattr(request, name)!r} was given; a kneser-ney model is counted in one "
+                                 "pass")
+    if request.plan is not None and isinstance(given, Mixture):
+        return Decision(None, Recorded(given, request.plan))
+    if given is not None:
+        return Decision(given)
+    if not request.blended:
+        size = size_alone(vocabulary, text.tokens, request, timetable)
+        return Decision(builders.build(request.model, vocabulary, request.policy, size, request.seed, request.order,
+                                       request.softmax))
+    if request.checkpoint is None or not os.path.exists(request.checkpoint):
+        return Decision(None)
+    plan = checkpoints.plan_of(request.checkpoint)
+    resumed = PrefixModel.build(plan.model)
+    if not isinstance(resumed, Mixture):
+        raise ValueError(f"{request.checkpoint} is a checkpoint of {resumed!r}; one of n-grams and networks was "
+                         "expected")
+    return Decision(None, Recorded(resumed, plan), f"as in the checkpoint: {resumed.kinds()}")
+
+
+def size_alone(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
+    """Return how large a network is to be that has all of the time for itself; None for other architectures."""
+    if request.model not in builders.RECURRENT:
+        return None
+    unit, policy = vocabulary.unit, request.policy
+    if not timetable.limited:
+        return size_for_passes(unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
+    speed = measure_speed(request.threads, policy.speed_seconds)
+    return network_size(unit, len(vocabulary), tokens, timetable.left(), speed, policy)
+
+
+def run(decision: Decision, text: Text, vocabulary: Vocabulary, request: Request,
+        timetable: Timetable) -> LanguageModel:
+    """Train or count what was decided, and return it with its card."""
+    card = {"fastlm": __version__, "documents": request.documents, "tokens": text.tokens, "bytes": text.bytes,
+            "trained_on": len(text.train.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
+    model, policy = decision.alone, request.policy
+    if isinstance(model, KneserNey):
+        model.fit(text.train, request.threads, memory=policy.counting_bytes)
+        request.interrupt.keep()
+        history = evaluate_counts(model, text.train, text.held_out, request.threads, timetable.now(), request.interrupt)
+        return LanguageModel(vocabulary, model, history, None, card)
+    if model is not None:
+        lanes = batch_size(vocabulary.unit, len(text.train.ids), policy.sequence_length, policy)
+        history, plan = fit_network(model, text, request, timetable, lanes, policy.sequence_length,
+                                    passes=request.epochs)
+        return LanguageModel(vocabulary, model, history, plan, card)
+    blended = blend(vocabulary, text, request, timetable, decision.recorded)
+    if chosen := decision.chosen or blended.chosen:
+        card["chosen"] = chosen
+    lm = LanguageModel(vocabulary, blended.model, blended.history, blended.plan, card)
+    lm.adaptive = blended.cache
     return lm

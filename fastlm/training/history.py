@@ -20,7 +20,8 @@ class Plan:
 
     ``rates`` (steps,) float64: the learning rate of every step, as the clock set them when there was a time budget;
     ``kept``: after how many steps the weights that were kept were reached. ``held_out``: the share of the text that was
-    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end. ``folds``,
+    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end;
+    ``dropped``: which of the model's parts were left out after training, since they had no weight. ``folds``,
     ``fitted_folds``, ``network_loss_share``: how n-grams that networks correct were cross-fitted, and which share of
     the loss was the networks' own, see `CrossFittedLoss`; 0 folds where they were not.
     """
@@ -40,6 +41,7 @@ class Plan:
     folds: int = 0
     fitted_folds: int = 0
     network_loss_share: float = 0.0
+    dropped: list[int] = field(default_factory=list)
     rates: Array = field(default_factory=lambda: np.zeros(0))
 
     def __eq__(self, other: object) -> bool:
@@ -55,7 +57,8 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan but for its rates, which are kept as an array, and what a mixture alone needs, where it is usual."""
-        usual = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0}
+        usual = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0,
+                 "dropped": []}
         return json.dumps({name: value for name, value in asdict(self).items()
                            if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
 

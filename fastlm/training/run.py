@@ -18,10 +18,6 @@ from fastlm.training.run_state import RunState
 from fastlm.training.schedule import learning_rate
 from fastlm.workers import Workers
 
-_LOOKS = 10          # times a run looks at the held-out text
-_REPORT = 0.5        # seconds between calls of `report`
-_LOOK_SHARE = 0.005  # of a time budget that one look may take
-
 
 class Run(RunState):
     """The loop of `Trainer.fit`, from where it stands to the end."""
@@ -32,7 +28,8 @@ class Run(RunState):
         if self.budget is None:
             return share
         # one more step, one more look at the held-out text and the saving must fit in what remains
-        length = self.budget * 0.985 - self.reserve - self.step_seconds - 1.2 * self.look_seconds - self.begun
+        after = self.reserve + self.step_seconds + 1.2 * self.look_seconds
+        length = self.budget * self.loop.usable_share - after - self.begun
         return 1.0 if length <= 0 else max(share, min(1.0, (self.clock.seconds() - self.begun) / length))
 
     def go(self, replay: Plan | None, workers: Workers, interrupt: Interrupt,
@@ -47,19 +44,20 @@ class Run(RunState):
         reason, ended = Ended.FINISHED, ""
         while self.progress() < 1 or (self.step == 0 and self.total != 0):
             rate = (float(replay.rates[self.step]) if replay
-                    else learning_rate(self.optimizer.lr, self.progress(), self.step))
+                    else learning_rate(self.optimizer.lr, self.progress(), self.step, self.loop.warm_up_steps,
+                                       self.loop.warm_up))
             if fault := self.timed_step(rate, workers):
                 self.finish(Ended.DIVERGED, fault)
                 warnings.warn(fault, stacklevel=4)
                 return
             done = self.progress()
-            if int(done * _LOOKS) > self.looks or done >= 1:
-                self.looks = int(done * _LOOKS)
+            if int(done * self.loop.evaluations) > self.looks or done >= 1:
+                self.looks = int(done * self.loop.evaluations)
                 if self.held_out is not None and replay is None:
                     self.look(workers, interrupt)
                 self.record(rate)
                 self.keep_next = self.held_out is None
-            if report and (self.clock.seconds() - reported > _REPORT or done >= 1):
+            if report and (self.clock.seconds() - reported > self.loop.report_every or done >= 1):
                 reported = self.clock.seconds()
                 self.report(report, rate, checkpoint)
             if checkpoint is not None and self.clock.seconds() - saved >= checkpoint_every:
@@ -155,7 +153,7 @@ class Run(RunState):
             if interrupt.asked:
                 return   # a figure from part of the text could not be compared with the others
             if self.budget is not None and self.look_batches is None \
-                    and self.clock.seconds() - begin > _LOOK_SHARE * self.budget:
+                    and self.clock.seconds() - begin > self.loop.evaluation_share * self.budget:
                 self.look_batches = index + 1
             if index + 1 == self.look_batches:
                 break

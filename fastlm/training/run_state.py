@@ -15,6 +15,7 @@ from fastlm.training import checkpoint as checkpoints
 from fastlm.training.batches import DocumentBatches, LaneBatches, longest_document
 from fastlm.training.budget import Clock
 from fastlm.training.history import History, Plan
+from fastlm.training.loop_settings import LoopSettings
 from fastlm.training.losses import Loss
 from fastlm.training.optim import Optimizer
 from fastlm.training.update import Update
@@ -29,11 +30,12 @@ class RunState:
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer, loss: Loss, plan: Plan, batches: Batches,
                  held_out: Corpus | None, clock: Clock, total: int | None, budget: float | None,
-                 reserve: float = 0.0) -> None:
+                 reserve: float = 0.0, loop: LoopSettings | None = None) -> None:
         self.model, self.optimizer, self.plan, self.batches, self.clock = model, optimizer, plan, batches, clock
         self.total, self.budget, self.reserve, self.objective = total, budget, reserve, loss
+        self.loop = loop or LoopSettings()
         self.update = Update(model, optimizer, plan.shards, plan.clip or None)
-        self.held_out = None if held_out is None else _held_out_batches(held_out, plan)
+        self.held_out = None if held_out is None else _held_out_batches(held_out, plan, self.loop.evaluation_tokens)
         self.states: list[State | None] = [None] * plan.shards
         self.history = History()
         self.begun, self.step, self.tokens, self.looks = clock.seconds(), 0, 0, 0
@@ -137,8 +139,9 @@ def _records(text: str, source: str) -> list[dict[str, Any]]:
         raise ValueError(f"{source} is a checkpoint with a history that cannot be read: {error}") from None
 
 
-def _held_out_batches(corpus: Corpus, plan: Plan) -> Batches:
+def _held_out_batches(corpus: Corpus, plan: Plan, tokens: int) -> Batches:
+    """Return the held-out text in batches of about so many tokens."""
     if longest_document(corpus) <= 4 * plan.chunk:
-        return DocumentBatches(corpus, 2048, plan.shards, 0)
+        return DocumentBatches(corpus, tokens, plan.shards, 0)
     lanes = max(1, min(32, len(corpus.ids) // 256))
-    return LaneBatches(corpus, lanes, max(1, 2048 // lanes), plan.shards, 0)
+    return LaneBatches(corpus, lanes, max(1, tokens // lanes), plan.shards, 0)

@@ -17,10 +17,25 @@ from fastlm.training.batches import DocumentBatches, LaneBatches, longest_docume
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
+from fastlm.training.loop_settings import LoopSettings
 from fastlm.training.losses import HeadLoss, Loss
 from fastlm.training.optim import AdamW, Optimizer
 from fastlm.training.run import Run
 from fastlm.workers import Workers, check_threads, one_thread_products
+
+_SEQUENCE_LENGTH = 32     # tokens of a lane that a gradient goes back through
+_FEW_IDS = 512            # a vocabulary of at most so many ids has cheap rows, so that more lanes are read at once:
+_LARGEST = {True: 32, False: 16}   # lanes of such a vocabulary and of others; on a CPU many small steps learn more
+_LEAST_STEPS = 4          # of a lane: of a shorter corpus fewer lanes are read, so that an epoch still has some steps
+
+
+def batch_size_for(tokens: int, largest: int, sequence_length: int = _SEQUENCE_LENGTH) -> int:
+    """Return how many lanes of a corpus of so many tokens are read side by side: `largest`, or fewer of a short one.
+
+    >>> batch_size_for(100_000, 32), batch_size_for(1_000, 32), batch_size_for(3, 32)
+    (32, 7, 1)
+    """
+    return max(1, min(largest, tokens // (_LEAST_STEPS * sequence_length)))
 
 
 class Trainer:
@@ -30,7 +45,7 @@ class Trainer:
     for no limit; ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a
     step (None: by the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then
     added, so that up to as many threads help and every number of them gives the same bytes; ``threads``: None for all
-    there are.
+    there are; ``loop``: how often the run evaluates and reports, see `LoopSettings`.
 
     >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
     >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP
@@ -38,7 +53,7 @@ class Trainer:
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str | Loss = "cross_entropy",
                  clip: float | None = 1.0, lanes: int | None = None, chunk: int | None = None, shards: int = 2,
-                 seed: int = 0, threads: int | None = None) -> None:
+                 seed: int = 0, threads: int | None = None, *, loop: LoopSettings | None = None) -> None:
         for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
@@ -49,7 +64,7 @@ class Trainer:
         self.model, self.optimizer = model, optimizer or AdamW()
         self.clip, self.seed = clip, seed
         self.lanes, self.chunk, self.shards = lanes, chunk, shards
-        self.threads = check_threads(threads)
+        self.threads, self.loop = check_threads(threads), loop or LoopSettings()
         self.history = History()
         self.plan: Plan | None = None
 
@@ -84,7 +99,8 @@ class Trainer:
         held_out = None if valid is None else self._checked(valid, "valid")
         batches, self.plan = self._prepare(text, plan)
         total = plan.kept if plan else None if epochs is None else max(1, round(epochs * batches.per_epoch))
-        run = Run(self.model, self.optimizer, self.loss, self.plan, batches, held_out, clock, total, seconds, reserve)
+        run = Run(self.model, self.optimizer, self.loss, self.plan, batches, held_out, clock, total, seconds, reserve,
+                  self.loop)
         self.history = run.history
         if checkpoint is not None:
             atomic.check_writable(checkpoint)
@@ -110,13 +126,12 @@ class Trainer:
 
     def _prepare(self, corpus: Corpus, plan: Plan | None) -> tuple[LaneBatches | DocumentBatches, Plan]:
         tokens = len(corpus.ids)
-        chunk = plan.chunk if plan else self.chunk or 32
-        # small batches: in minutes on a CPU many small steps go further than few large ones
-        widest = 32 if self.model.vocab_size <= 512 else 16
-        lanes = plan.lanes if plan else self.lanes or max(1, min(widest, tokens // (4 * chunk)))
-        if self.lanes is not None and tokens < 2 * lanes:
+        chunk = plan.chunk if plan else self.chunk or _SEQUENCE_LENGTH
+        lanes = plan.lanes if plan else self.lanes or batch_size_for(
+            tokens, _LARGEST[self.model.vocab_size <= _FEW_IDS], chunk)
+        if self.lanes is not None and self.lanes > 1 and tokens < 2 * lanes:
             raise ValueError(f"the corpus has {tokens} tokens; {lanes} lanes need at least {2 * lanes}")
-        whole = longest_document(corpus) <= 4 * chunk
+        whole = longest_document(corpus) <= _LEAST_STEPS * chunk
         batching = plan.batching if plan else "documents" if whole else "lanes"
         shards, seed = (plan.shards, plan.seed) if plan else (self.shards, self.seed)
         batches: LaneBatches | DocumentBatches

@@ -1,12 +1,14 @@
-"""fastlm.train: what it makes of its arguments."""
+"""fastlm.train: what it makes of its arguments and of the time."""
+
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fastlm
-from fastlm.auto.blend import _folds
 from fastlm.auto.build import build
-from fastlm.auto.size import MOST, Choice
+from fastlm.auto.policy import Policy
 from fastlm.models import (
     GRU,
     LSTM,
@@ -20,7 +22,9 @@ from fastlm.models import (
     Transformer,
 )
 from fastlm.text.folding import fold_singletons
+from fastlm.training.progress import ProgressLine
 
+EVERYTHING = Policy(negligible_weight=0.0)   # keeps the parts that have no weight
 LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
 
 
@@ -58,13 +62,37 @@ def test_every_model_trains_on_every_unit_from_the_same_call(name, kind, unit):
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
 def test_an_ngram_model_is_counted_and_needs_no_budget(unit):
     lm = fastlm.train(["to be or not to be\n" * 200], unit=unit, model="kneser-ney", threads=2)
-    assert isinstance(lm.model, KneserNey) and lm.model.order == 8 and lm.model.boundary is None
-    assert build("kneser-ney", 513).order == 5
+    order = 5 if unit == "word" else 8
+    assert isinstance(lm.model, KneserNey) and lm.model.order == order and lm.model.boundary is None
     assert lm.card["held_out"] == 0 and lm.card["trained_on"] == lm.card["tokens"]
     assert abs(sum(p for _, p in lm.next_tokens("to", k=300)) - 1) < 1e-5
     assert lm.perplexity(["to be or not to be\n" * 9]) < 1.5
     assert len(lm.history) == 0 and lm.plan is None
-    assert lm.history.ended.startswith(f"counted {len(lm.model.tables['word']):,} n-grams of up to 8 tokens in ")
+    assert lm.history.ended.startswith(f"counted {len(lm.model.tables['word']):,} n-grams of up to {order} tokens in ")
+
+
+@pytest.mark.parametrize(("unit", "order", "window", "context", "width"), [
+    ("word", 5, 1024, 5, 64), ("char", 8, 8192, 10, 32), ("byte", 8, 8192, 10, 32)])
+def test_the_unit_decides_whatever_the_size_of_the_vocabulary(unit, order, window, context, width):
+    """600 characters are still characters, and three words are words."""
+    several = "".join(chr(0x4E00 + index) for index in range(600))
+    vocabulary = fastlm.Vocabulary.build(["a b a" if unit == "word" else several], unit)
+    assert (len(vocabulary) > 512) == (unit == "char")
+    assert build("kneser-ney", vocabulary, Policy()).order == order
+    network = build("lstm", vocabulary, Policy())
+    assert network.options["width"] == (48 if unit == "word" else 64)
+    assert network.options["tied"] == (unit == "word")
+    assert build("feed-forward", vocabulary, Policy()).options["context"] == context
+    assert build("feed-forward", vocabulary, Policy()).options["width"] == width
+    many = "".join(np.random.default_rng(1).choice(list(several), 4000))
+    lm = fastlm.train(["a b a\n" * 700 if unit == "word" else many], unit, model="mixture", epochs=0.05, threads=1)
+    assert lm.model.parts[0].order == order and lm.adaptive.window == window
+    assert (lm.model.residual is not None) == (unit != "word")
+
+
+def test_one_architecture_is_built_by_name():
+    with pytest.raises(ValueError, match=r"^name = 'mixture'; the name of one architecture was expected$"):
+        build("mixture", fastlm.Vocabulary(["a", "b"]), Policy())
 
 
 def test_an_ngram_model_of_held_out_text_and_of_any_order():
@@ -90,7 +118,7 @@ def random_text(seed, words=6000):
 
 def test_a_mixture_of_counts_and_a_network():
     text, other = random_text(1), random_text(2, 3000)
-    lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3)
+    lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3, policy=EVERYTHING)
     counts, *factored, network = lm.model.parts
     assert [type(part) for part in factored] == [Factored, Factored]
     assert isinstance(lm.model, Mixture) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
@@ -114,27 +142,14 @@ def test_a_mixture_goes_on_from_its_checkpoint(tmp_path):
     assert again(epochs=1).digest() == again(epochs=1).digest()
 
 
-def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path, monkeypatch):
-    def again():
-        return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", budget=1.0)
-    with monkeypatch.context() as patched:
-        patched.setattr("fastlm.auto.blend._DEARER", 1e9)   # no time for n-grams of factors
-        first = again()
-    second = again()                                    # there would be, by now
+def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path):
+    def again(**options):
+        return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", budget=1.0,
+                            **options)
+    first = again(policy=Policy(factored_seconds=1e9))   # no time for n-grams of factors
+    second = again()                                     # there would be, by now
     assert len(first.model.parts) == len(second.model.parts) == 2 and second.digest() == first.digest()
     assert second.card["chosen"] == "as in the checkpoint: KneserNey, LSTM"
-
-
-def test_a_network_by_name_has_all_of_the_time(monkeypatch):
-    asked = []
-
-    def choose(size, tokens, read, most):
-        asked.append(most)
-        return Choice(48, 0.0, 1.0, most)
-    monkeypatch.setattr("fastlm.auto.size.choose", choose)
-    fastlm.train([random_text(5)], model="lstm", budget=0.5, threads=1)
-    fastlm.train([random_text(5)], budget=1.5, threads=1)
-    assert asked == [1, MOST]
 
 
 def test_a_mixture_does_not_go_on_from_a_network(tmp_path):
@@ -151,30 +166,16 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
 
-def test_networks_that_look_back_are_trained_kept_and_trained_again(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastlm.auto.size._LOOKING_FROM", {True: 1, False: 1})   # narrow ones as well
-    for unit in ("char", "word"):
-        lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1)
-        assert lm.model.parts[-1].options["lookback"] == {"width": 32, "window": 512}
+def test_networks_that_look_back_are_trained_kept_and_trained_again(tmp_path):
+    usual = Policy()
+    narrow = replace(EVERYTHING, words=replace(usual.words, lookback_from=1),
+                     characters=replace(usual.characters, lookback_from=1))
+    for unit, window in (("char", 512), ("word", 100)):
+        lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1, policy=narrow)
+        assert lm.model.parts[-1].options["lookback"] == {"width": 32, "window": window}
         lm.save(tmp_path / "lm.fastlm")
         assert fastlm.load(tmp_path / "lm.fastlm").digest() == lm.digest()
         assert fastlm.train([random_text(8)], unit, plan=lm.plan, threads=2).digest() == lm.digest()
-
-
-def test_as_many_folds_as_there_is_time_and_memory_for(monkeypatch):
-    """Two n-grams of 50 words over 10,000 tokens are a million bytes; a fold takes 0.7 of what counting took."""
-    counts, corpus = [KneserNey(50), KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(10_000, np.int32)])
-    assert _folds(counts, corpus, None, 1.0) == (8, 8)
-    assert _folds(counts, corpus, 10.0, 1.0) == (8, 7)
-    assert _folds(counts, corpus, 1.0, 1.0) == _folds(counts, corpus, -9.0, 1.0) == (0, 0)
-    for limit, wanted in ((1e6, (8, 8)), (4e5, (8, 3)), (5e4, (20, 1))):
-        monkeypatch.setattr("fastlm.auto.blend._FOLDS_BYTES", limit)
-        assert _folds(counts, corpus, 100.0, 1.0) == wanted
-    assert _folds(counts, corpus, None, 1.0) == (0, 0)
-    counts[0].counted_whole = False
-    assert _folds(counts, corpus, 100.0, 1.0) == (0, 0)
-    assert _folds([KneserNey(513)], corpus, 100.0, 1.0) == _folds(
-        [KneserNey(50)], fastlm.Corpus.from_ids([np.zeros(1999, np.int32)]), 100.0, 1.0) == (0, 0)
 
 
 def test_how_much_to_adapt_is_chosen_on_the_held_out_text():
@@ -192,11 +193,10 @@ def test_how_much_to_adapt_is_chosen_on_the_held_out_text():
     assert chosen < lm.evaluate(other, adapt=True).nats and chosen < 0.99 * static
 
 
-def test_a_mixture_says_that_its_text_was_counted_in_part(monkeypatch):
-    fit = KneserNey.fit
-    monkeypatch.setattr(KneserNey, "fit", lambda self, text, threads=None: fit(self, text, threads, memory=48 * 3000))
-    lm = fastlm.train([random_text(6)], epochs=1, threads=1)
-    assert lm.model.residual is None and lm.model.networks == [3]   # no residual: it would meet what was not counted
+def test_a_mixture_says_that_its_text_was_counted_in_part():
+    in_part = replace(EVERYTHING, counting_bytes=48 * 3000)
+    lm = fastlm.train([random_text(6)], "char", epochs=0.1, threads=1, policy=in_part)
+    assert lm.model.residual is None                    # it would meet what was not counted
     assert " tokens and order " in lm.history.ended and "to stay within" in lm.history.ended
 
 
@@ -248,16 +248,16 @@ def test_a_budget_ends_annealed_and_records_its_plan():
 
 
 def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
-    falling, rising = np.arange(5000, 0, -1), np.arange(5000)
-    assert "output" not in build("lstm", 2000, counts=falling[:2000]).options
-    assert "output" not in build("lstm", 5000, counts=rising).options
-    assert "output" not in build("lstm", 5000, softmax="full", counts=falling).options
-    sampled = {"name": "sampled", "samples": 1024}
+    def output(name, size, softmax="auto", rising=False):
+        counts = np.arange(size) if rising else np.arange(size, 0, -1)
+        vocabulary = fastlm.Vocabulary([f"w{id}" for id in range(size)], counts=counts)
+        return build(name, vocabulary, Policy(), softmax=softmax).options.get("output")
+    assert output("lstm", 2000) is None and output("lstm", 5000, rising=True) is None
+    assert output("lstm", 5000, "full") is None and output("lstm", 9, "adaptive") is None
     for name in ("lstm", "gru", "sru", "feed-forward", "decayed-bag"):
-        assert build(name, 5000, counts=falling).options["output"] == sampled
-        assert build(name, 5000, softmax="adaptive", counts=falling).options["output"]["name"] == "adaptive"
-    assert build("lstm", 9, softmax="sampled", counts=falling[:9]).options["output"]["samples"] == 9
-    assert "output" not in build("lstm", 9, softmax="adaptive", counts=falling[:9]).options
+        assert output(name, 2001) == {"name": "sampled", "samples": 1024}
+        assert output(name, 5000, "adaptive")["name"] == "adaptive"
+    assert output("lstm", 9, "sampled")["samples"] == 9
 
 
 @pytest.mark.parametrize("options, message", [
@@ -275,3 +275,76 @@ def test_what_softmax_cannot_be(options, message):
     with pytest.raises(ValueError) as caught:
         fastlm.train(["to be or not to be\n" * 9], epochs=1, **options)
     assert str(caught.value) == message
+
+
+def lines(seed: int, count: int) -> str:
+    rng = np.random.default_rng(seed)
+    return "".join(" ".join(f"w{(7 * i + int(rng.integers(0, 3))) % 30}" for i in range(int(rng.integers(3, 9)))) + "\n"
+                   for _ in range(count))
+
+
+def test_auto_says_what_it_chose():
+    said = []
+
+    class Line(ProgressLine):
+        def __init__(self):
+            pass
+
+        def say(self, sentence):
+            said.append(sentence)
+
+        def __call__(self, figures):
+            pass
+    short = fastlm.train(["to be or not to be\n"], budget=30, threads=1, progress=Line())
+    assert isinstance(short.model, KneserNey)
+    assert said == [short.card["chosen"]] == [
+        "n-grams alone: 7 tokens are too few to hold some out and weigh a network by them"]
+    hurried = fastlm.train([lines(1, 900)], budget=0.002, threads=1)
+    assert isinstance(hurried.model, KneserNey) and 0 < hurried.card["held_out"] < 0.03 * hurried.card["tokens"]
+    assert hurried.card["chosen"] == "n-grams alone: what is left of 0.002 s is too short for a network"
+    whole = fastlm.train([lines(1, 900)], model="kneser-ney")   # there was no time to count what was held out
+    assert len(hurried.model.tables["logp"]) < len(whole.model.tables["logp"])
+    whole = fastlm.train([lines(1, 900)], "char", model="kneser-ney")
+    both = fastlm.train([lines(1, 900)], "char", budget=3, threads=2)
+    np.testing.assert_array_equal(both.model.parts[0].tables["logp"], whole.model.tables["logp"])
+    assert both.model.residual is not None   # how many networks and how wide depends on the machine's speed
+    assert re.fullmatch(r"n-grams and (an LSTM|[2-8] LSTMs) of \d+ units(| with dropout 0\.\d+), "
+                        r"which will read [\d,]+ tokens about [\d.]+ times", both.card["chosen"])
+    words = fastlm.train([lines(1, 900)], epochs=1, min_count=1, threads=1, policy=EVERYTHING)
+    assert words.model.residual is None and words.card["chosen"].endswith(" tokens about 0 times")
+
+
+def test_enough_passes_end_a_run_before_its_budget():
+    lm = fastlm.train([lines(2, 500)], budget=600, threads=2)
+    assert lm.plan.rates[-1] < 0.02 * max(lm.plan.rates)
+    read = lm.history[-1]["tokens"] / lm.card["trained_on"]
+    assert 0.95 * 60 < read <= 1.02 * 60
+
+
+@pytest.mark.parametrize("unit", ["word", "char", "byte"])
+@pytest.mark.parametrize(("text", "context", "following"), [
+    ("the only line there is\n", "the only ", "line"), ("again " * 3000, "again again ", "again"),
+    ("abcdeabcdeabcdeabcde", "abcdeabcdeabcdeabcde", "a"), ("x", "x", None), ("\n" * 5000, "\n\n", "\n")])
+def test_any_text_will_do(unit, text, context, following):
+    lm = fastlm.train([text], unit, budget=2.5, threads=2)
+    assert lm.model.vocab_size == len(lm.vocabulary) and "chosen" in lm.card
+    first, share = lm.next_tokens(context, k=1)[0]
+    assert sum(p for _, p in lm.next_tokens(context, k=300)) == pytest.approx(1, abs=1e-4)
+    if following is not None and (unit != "word" or following not in "a"):
+        assert first == (following if unit == "word" else following[0]) and share > 0.4
+    assert np.isfinite(lm.perplexity([text]))
+    assert isinstance("".join(lm.generate(context, max_tokens=9, seed=1)), str)
+
+
+def test_a_plan_holds_out_as_much_as_the_run_it_repeats():
+    """Of a network by itself too, where the text is so long that less than a twentieth is held out."""
+    lm = fastlm.train([lines(3, 900)], model="decayed-bag", epochs=0.2, threads=1, policy=Policy(held_out_enough=100))
+    assert 80 < lm.card["held_out"] < 130
+    again = fastlm.train([lines(3, 900)], plan=lm.plan, threads=1)
+    assert again.card == lm.card and again.digest() == lm.digest()
+
+
+def test_few_tokens_and_much_time():
+    """A lane has two tokens or more, however many lanes a long run would like."""
+    lm = fastlm.train(["a b a b\n"], model="mixture", budget=60, threads=1, policy=Policy(most_passes=2.0))
+    assert lm.plan.lanes == 2 and lm.card["trained_on"] == 5

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from fastlm import Corpus
-from fastlm.auto.cross_fit import leave_out
+from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
+from fastlm.auto.policy import Policy
+from fastlm.auto.timetable import Timetable
 from fastlm.models import Factored, KneserNey
 from fastlm.training.batches import DocumentBatches, LaneBatches, read_and_predict
+from fastlm.training.budget import Clock
 
 V = 5
 
@@ -33,7 +36,7 @@ def chain(count, seed):
 def test_each_fold_is_predicted_by_what_was_counted_of_the_others(boundary) -> None:
     corpus = replace(Corpus.from_ids([chain(70, 1), chain(1, 2)[:1], chain(50, 3)]), boundary=boundary)
     parts = [KneserNey(V, order=3, boundary=boundary), Factored(V, [2])]
-    table, same = leave_out(parts, corpus, 3, threads=2)
+    table, same = cross_fit(parts, corpus, 3, threads=2)
     assert same is corpus
     assert table.shape == (2, 121, V) and table.dtype == np.uint8
     ids = corpus.ids
@@ -52,19 +55,20 @@ def test_each_fold_is_predicted_by_what_was_counted_of_the_others(boundary) -> N
             found += [part.log_probabilities(inputs[a:b]) for a, b in pairwise(ends)]
     for codes, found in zip(table, rows, strict=True):
         np.testing.assert_allclose(decoded(codes), np.maximum(np.concatenate(found), -255 / 16), atol=1 / 32 + 1e-5)
-    np.testing.assert_array_equal(table, leave_out(parts, corpus, 3, threads=1)[0])
+    np.testing.assert_array_equal(table, cross_fit(parts, corpus, 3, threads=1)[0])
 
 
 def test_some_of_the_folds() -> None:
     """Of 121 tokens in five folds the second and the fourth: 24 to 48 and 73 to 97, with what was a document's end."""
     corpus = Corpus.from_ids([chain(70, 1), chain(10, 2), chain(41, 3)])
     parts = [KneserNey(V, order=3), Factored(V, [2])]
-    whole, _ = leave_out(parts, corpus, 5)
-    table, text = leave_out(parts, corpus, 5, done=2)
+    whole, _ = cross_fit(parts, corpus, 5)
+    table, text = cross_fit(parts, corpus, 5, done=2)
     np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[24:48], corpus.ids[73:97]]))
     assert text.offsets.tolist() == [0, 24, 31, 48]
     np.testing.assert_array_equal(table, np.concatenate([whole[:, 24:48], whole[:, 73:97]], axis=1))
-    table, text = leave_out(parts, corpus, 3, done=1, shortest=20)   # the middle one of three, in two stretches
+    # the middle one of three, in two stretches
+    table, text = cross_fit(parts, corpus, 3, done=1, policy=Policy(shortest_stretch=20))
     np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[20:40], corpus.ids[81:101]]))
     assert text.offsets.tolist() == [0, 20, 40]
     rest = Corpus.from_ids([corpus.ids[:20], corpus.ids[40:70], corpus.ids[70:80], corpus.ids[80:81],
@@ -74,7 +78,7 @@ def test_some_of_the_folds() -> None:
         wanted = np.concatenate([part.log_probabilities(corpus.ids[a:a + 20]) for a in (20, 81)])
         np.testing.assert_allclose(decoded(codes), np.maximum(wanted, -255 / 16), atol=1 / 32 + 1e-5)
     with pytest.raises(ValueError, match=r"^done = 6; 1 to 5 folds were expected$"):
-        leave_out(parts, corpus, 5, done=6)
+        cross_fit(parts, corpus, 5, done=6)
 
 
 def test_nothing_leaks() -> None:
@@ -82,7 +86,7 @@ def test_nothing_leaks() -> None:
     the plain counts a text's own tokens are far likelier. The bound is that of shared/design for an offset."""
     own, new = Corpus.from_ids([chain(4000, 1)]), Corpus.from_ids([chain(4000, 2)])
     parts = [KneserNey(V, order=8), Factored(V, [1, 2, 3])]
-    for codes, part in zip(leave_out(parts, own, 8)[0], parts, strict=True):
+    for codes, part in zip(cross_fit(parts, own, 8)[0], parts, strict=True):
         left_out = -decoded(codes)[np.arange(3999), own.ids[1:]].mean()
         part.fit(own)
         said_own, said_new = (-part.log_probabilities(text.ids[:-1])[np.arange(3999), text.ids[1:]].mean()
@@ -95,7 +99,7 @@ def test_how_many_folds() -> None:
     corpus = Corpus.from_ids([[0, 1, 2]])
     for folds in (1, 4):
         with pytest.raises(ValueError, match=rf"^folds = {folds}; 2 to 3, the tokens of the text, were expected$"):
-            leave_out([KneserNey(V)], corpus, folds)
+            cross_fit([KneserNey(V)], corpus, folds)
 
 
 @pytest.mark.parametrize("boundary", [None, 4])
@@ -112,3 +116,45 @@ def test_batches_say_where_their_rows_lie(boundary) -> None:
                 np.testing.assert_array_equal(shard.targets[counted], targets[places])
                 seen += places.tolist()
         assert sorted(seen) == np.flatnonzero(targets >= 0).tolist()
+
+
+class AlwaysAtOnce(Clock):
+    def seconds(self) -> float:
+        return 1.0
+
+
+def folds(models=None, tokens: int = 10_000, unit: str = "char", budget: float | None = None, counting: float = 1.0,
+          **policy) -> Folds | None:
+    """Decide for two n-gram models of 50 characters, a table of a million bytes, unless said otherwise."""
+    timetable = Timetable(budget, AlwaysAtOnce())
+    return folds_for(models or [KneserNey(50), KneserNey(50)], tokens, unit, counting, timetable, Policy(**policy))
+
+
+def test_as_many_folds_as_there_is_time_for() -> None:
+    """A fold takes 0.7 of what counting took, and all of them no more than half of the time that is left."""
+    assert folds() == Folds(8, 8)
+    assert folds(budget=11.0) == Folds(8, 7)
+    assert folds(budget=11.0, counting=0.0) == Folds(8, 8)
+    assert folds(budget=11.0, fold_seconds=1.4) == Folds(8, 3)
+    assert folds(budget=2.0) is None and folds(budget=0.5) is None
+
+
+def test_as_many_folds_as_there_is_memory_for() -> None:
+    for limit, wanted in ((1e6, Folds(8, 8)), (4e5, Folds(8, 3)), (5e4, Folds(20, 1))):
+        assert folds(budget=101.0, cross_fitted_bytes=limit, least_tokens_corrected=0) == wanted
+    assert folds(budget=101.0, cross_fitted_bytes=4e5, least_tokens_corrected=3750) == Folds(8, 3)
+    assert folds(budget=101.0, cross_fitted_bytes=4e5, least_tokens_corrected=3751) is None
+    assert folds(cross_fitted_bytes=4e5, least_tokens_corrected=0) is None   # passes over all of the text are asked for
+
+
+def test_characters_of_large_alphabets_are_cross_fitted_where_memory_leaves_enough_to_read() -> None:
+    """Of 600 characters a table of 500,000 tokens has 6e8 bytes; of 3,000 a fifth of these tokens would fit."""
+    assert folds([KneserNey(600), KneserNey(600)], 500_000, budget=1e6) == Folds(8, 8)
+    assert folds([KneserNey(3000), KneserNey(3000)], 500_000, budget=1e6) is None
+    assert folds([KneserNey(3000)], 500_000, budget=1e6) == Folds(8, 3)
+
+
+def test_what_is_not_cross_fitted() -> None:
+    assert folds(unit="word") is None and folds(tokens=1999) is None and folds(tokens=2000) == Folds(8, 8)
+    in_part = KneserNey(50).fit([np.zeros(900, np.int32)], memory=48 * 300)
+    assert not in_part.counted_whole and folds([in_part]) is None

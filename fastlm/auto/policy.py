@@ -1,0 +1,320 @@
+"""Every tuned number of what `fastlm.train` decides, once each, with its unit, its reason and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any
+
+from fastlm.models.ngram.kneser_ney import MEMORY
+from fastlm.training.loop_settings import LoopSettings
+
+
+def tuned(value: Any, unit: str, why: str, source: str) -> Any:
+    """Return a field of `Policy` and what there is to know about its number.
+
+    source: "calibrate: NAME" where `python -m benchmarks calibrate` can measure it again; "tried: HEADING" for a
+    heading of docs/tried.md below which the figures stand; or "assumption".
+    """
+    return field(default=value, metadata={"unit": unit, "why": why, "source": source})
+
+
+def by_unit(words: Any, characters: Any, unit: str, why: str, source: str) -> Any:
+    """Return a field of `UnitPolicy`: its two values side by side, and the rest as `tuned` has it."""
+    return field(metadata={"word": words, "char": characters, "unit": unit, "why": why, "source": source})
+
+
+_NETWORKS = "tried: What a network learns beside the counts"
+_JOINED = "tried: How n-grams and networks of characters are joined"
+_SEVERAL = "tried: Cross-fitting, and several networks"
+_LOOKBACK = "tried: Looking back"
+_ADAPTING = "tried: Adapting"
+
+
+@dataclass(frozen=True)
+class UnitPolicy:
+    """The numbers that differ between words and characters; bytes are treated as characters."""
+
+    order: int = by_unit(
+        5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams")
+    embedding_width: int | None = by_unit(
+        None, 64, "units, None for those of the layer above", "a vector of few characters needs no more", "assumption")
+    tied: bool = by_unit(
+        True, False, "yes or no", "one table that embeds and predicts learns rare words from both sides", "assumption")
+    tokens_per_weight: float = by_unit(
+        15.0, 7.0, "tokens to read for each recurrent weight", "a wider network learns more from a token and takes "
+        "longer over it", _NETWORKS)
+    dropout: tuple[tuple[float, float], ...] = by_unit(
+        ((2, 0.0), (6, 0.1), (12, 0.3), (40, 0.5)), ((2, 0.0), (6, 0.1), (12, 0.25), (40, 0.4)),
+        "(passes over the text, rate)", "a text that is read often is learnt by heart without it", _NETWORKS)
+    lookback_cost: float = by_unit(
+        2.5e5, 5e5, "multiply-adds a token", "what attention to the past takes away from width", "calibrate: lookback")
+    lookback_from: int = by_unit(
+        128, 224, "units", "narrower networks learn more in the time that looking back takes", _LOOKBACK)
+    lookback_window: int = by_unit(
+        100, 512, "tokens", "a longer past holds more repetitions and takes longer to look through", _LOOKBACK)
+    batch_size: int = by_unit(
+        16, 32, "lanes", "many small steps learn more in minutes than few large ones, which are faster", _NETWORKS)
+    networks_correct: bool = by_unit(
+        False, True, "yes or no", "a network that corrects n-grams learns only what they miss, and needs what they say "
+        "of every token of the vocabulary", _NETWORKS)
+    correction_cost: float = by_unit(
+        0.0, 1.2e5, "multiply-adds a token", "n-grams are asked for a row of every token", "calibrate: correction")
+    shares_inputs: bool = by_unit(
+        False, True, "yes or no", "of few characters the products of an embedding are made once for all tokens alike",
+        "assumption")
+    feed_forward_context: int = by_unit(
+        5, 10, "tokens", "a longer context knows more and has more weights", "assumption")
+    feed_forward_width: int = by_unit(
+        64, 32, "units of an embedding", "few characters need narrower vectors", "assumption")
+    cache_window: int = by_unit(
+        1024, 8192, "tokens", "a longer past holds more repetitions and takes longer to look through", _ADAPTING)
+    cache_decay: float = by_unit(
+        150.0, 2000.0, "tokens after which a count weighs 1/e", "what is long past says less", _ADAPTING)
+    cache_lowest: int = by_unit(
+        0, 1, "tokens of the shortest context looked up", "single characters repeat without saying much", _ADAPTING)
+    cache_highest: int = by_unit(
+        2, 8, "tokens of the longest context looked up", "longer ones hardly ever repeat", _ADAPTING)
+
+    @classmethod
+    def usual(cls, unit: str) -> UnitPolicy:
+        """Return the numbers of "word" or "char"."""
+        return cls(**{item.name: item.metadata[unit] for item in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Every tuned number of what `fastlm.train` decides; ``dataclasses.replace`` changes some of them.
+
+    ``fastlm.train(..., policy=Policy(...))`` is for experiments and tests. `numbers` lists them all.
+
+    >>> Policy().of("byte").order, Policy(least_folds=4).least_folds
+    (8, 4)
+    """
+
+    words: UnitPolicy = field(default_factory=partial(UnitPolicy.usual, "word"))
+    characters: UnitPolicy = field(default_factory=partial(UnitPolicy.usual, "char"))
+
+    # How the time is spent.
+    usable_share: float = tuned(
+        LoopSettings.usable_share, "share of the budget", "what is left over is for what nobody has measured",
+        "assumption")
+    saving_seconds: float = tuned(
+        0.06, "seconds", "the model is written and the process ends within the budget", "calibrate: saving")
+    saving_speed: float = tuned(
+        4e8, "bytes a second", "large tables take longer to write", "calibrate: saving")
+    most_reserved: float = tuned(
+        0.5, "share of the budget", "training has at least as much as what follows it", "assumption")
+    recount_seconds: float = tuned(
+        1.1, "seconds for each second of counting", "the text that was held out is counted as well", "assumption")
+    recount_share: float = tuned(
+        0.1, "share of the usable budget", "n-grams that know the held-out text are better, while training learns more "
+        "in longer time", "assumption")
+    factored_seconds: float = tuned(
+        3.0, "seconds for each second of counting plain n-grams", "whether there is time for factored n-grams must be "
+        "known before they are counted", "calibrate: factored n-grams")
+    counting_share: float = tuned(
+        0.85, "share of the usable budget", "all n-grams are counted by then, or only the plain ones", "assumption")
+    large_text: int = tuned(
+        8_000_000, "tokens", "of longer texts factored n-grams would take too much memory, and so would a second copy "
+        "that is counted again", "assumption")
+    counting_bytes: float = tuned(
+        MEMORY, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
+        "assumption")
+
+    # What is held out of the text.
+    least_tokens_to_hold_out: int = tuned(
+        2000, "tokens", "a twentieth of a shorter text would tell nothing, so that all of it is trained on",
+        "assumption")
+    held_out_share: float = tuned(
+        0.05, "share of the text", "what is held out is not learnt from", "assumption")
+    held_out_enough: int = tuned(
+        25_000, "tokens", "they tell a loss to about a hundredth of a nat; no more are held out, unless of a long text",
+        "assumption")
+    held_out_share_of_long: float = tuned(
+        0.005, "share of the text", "a long text has enough to learn from", "assumption")
+    held_out_most: int = tuned(
+        500_000, "tokens", "more would tell nothing new", "assumption")
+    hurried_below: float = tuned(
+        10.0, "seconds of the budget", "there is no time to weigh by more text", "assumption")
+    hurried_share: float = tuned(
+        0.02, "share of the text", "held out at most in a hurry; what is held out is not learnt from", "assumption")
+
+    # Which networks, how wide and how many.
+    network_sizes: tuple[int, ...] = tuned(
+        (48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024), "units",
+        "multiples of 16 fill the registers; finer steps would change the loss by less than a seed does", "assumption")
+    least_tokens_read: float = tuned(
+        1e5, "tokens", "a network that reads fewer adds nothing to n-grams", "assumption")
+    weights_per_token: float = tuned(
+        2.0, "recurrent weights for each token of the text", "more of them learn it by heart", "assumption")
+    embedding_bytes: float = tuned(
+        5e8, "bytes", "the embedding with its copies in training leaves memory to the rest", "assumption")
+    most_passes: float = tuned(
+        60.0, "passes over the text", "more of them only learn it by heart", "assumption")
+    passes_per_network: float = tuned(
+        2.5, "passes over the text for each network beside it", "from then on one more network gains more than wider "
+        "ones", _SEVERAL)
+    most_networks: int = tuned(
+        8, "networks", "each further one gains less and is one more to predict with", "assumption")
+    narrow_units: float = tuned(
+        150.0, "units", "a network as wide has 1 - 1/e of the speed of a very wide one", "calibrate: narrow networks")
+    speed_seconds: float = tuned(
+        0.03, "seconds", "the speed of the machine is measured so long; shorter is noisier", "assumption")
+    full_softmax_up_to: int = tuned(
+        2000, "tokens of the vocabulary", "up to these the full softmax costs little", "assumption")
+    sampled_words: int = tuned(
+        1024, "words drawn a step", "more teach more in a step that takes longer", "tried: Output layers")
+    lookback_width: int = tuned(
+        32, "units of queries, keys and values", "wider ones find more and take longer", _LOOKBACK)
+    network_loss_share: tuple[tuple[float, float], ...] = tuned(
+        ((1, 0.1), (4, 0.6)), "(recurrent weights times passes for each token of the text, share of the loss)",
+        "networks that correct n-grams learn by heart where those err; a loss of their own keeps them from it",
+        _JOINED)
+    hidden_units: int = tuned(
+        256, "units", "of feed-forward and decayed-bag networks, as wide as a minute allows", "assumption")
+    decayed_bag_width: int = tuned(
+        64, "units of an embedding", "each decay rate has a sum of its own", "assumption")
+    transformer_width: int = tuned(
+        128, "units", "wider ones read too few tokens in a minute", "tried: Attention")
+    transformer_layers: int = tuned(
+        2, "layers", "two can find what followed before; more are slower", "tried: Attention")
+    transformer_window: int = tuned(
+        128, "tokens", "a longer past holds more and takes longer", "tried: Attention")
+    onehot_weights: int = tuned(
+        20_000_000, "weights", "a positional one-hot model has V^2 of them for each place", "assumption")
+    onehot_places: int = tuned(
+        64, "tokens", "places further back say little", "assumption")
+
+    # How networks are trained.
+    learning_rate: float = tuned(
+        1e-2, "peak of AdamW's rate", "higher is faster until it is unsteady", _NETWORKS)
+    wide_batches_from: float = tuned(
+        45.0, "seconds of the budget", "in longer runs the noise of small batches costs more than their number gains",
+        _NETWORKS)
+    wide_batch_size: int = tuned(
+        32, "lanes", "larger batches are faster for each token and learn less from each", _NETWORKS)
+    sequence_length: int = tuned(
+        32, "tokens that a gradient goes back through", "longer ones learn more from far back, in fewer steps",
+        _NETWORKS)
+    long_sequence_length: int = tuned(
+        64, "tokens that a gradient goes back through", "networks that correct n-grams gain from longer ones", _JOINED)
+    long_sequences_from: int = tuned(
+        200_000, "tokens of the text", "of a shorter text there would be too few steps", "assumption")
+    evaluations: int = tuned(
+        LoopSettings.evaluations, "evaluations a run", "the best of some weights is kept; evaluating takes time",
+        "assumption")
+    evaluation_share: float = tuned(
+        LoopSettings.evaluation_share, "share of the budget", "one evaluation takes no more; a longer text is read in "
+        "part", "assumption")
+    evaluation_tokens: int = tuned(
+        LoopSettings.evaluation_tokens, "tokens", "of one batch of held-out text, which larger ones do not read faster",
+        "assumption")
+    report_every: float = tuned(
+        LoopSettings.report_every, "seconds", "a progress line need not be newer", "assumption")
+    warm_up: float = tuned(
+        LoopSettings.warm_up, "share of the run", "the first gradients are too uncertain for a full rate", "assumption")
+    warm_up_steps: int = tuned(
+        LoopSettings.warm_up_steps, "steps", "the same, in short runs", "assumption")
+
+    # What n-grams say of text that they have not counted.
+    least_folds: int = tuned(
+        8, "folds", "more of them count more of the text and take longer", _JOINED)
+    folds_share: float = tuned(
+        0.5, "share of the time left", "a network that corrects n-grams gains from more text until too little time is "
+        "left to train it", _JOINED)
+    fold_seconds: float = tuned(
+        0.7, "seconds for each second of counting", "how many folds there is time for must be known before",
+        "calibrate: cross-fitting")
+    cross_fitted_bytes: float = tuned(
+        6e8, "bytes", "the table holds one byte for every n-gram model, token and entry of the vocabulary",
+        "assumption")
+    least_tokens_cross_fitted: int = tuned(
+        2000, "tokens of the text", "of shorter texts too little would be left to count", "assumption")
+    least_tokens_corrected: int = tuned(
+        100_000, "tokens", "where memory lets a network that corrects n-grams read fewer, because the alphabet is "
+        "large, one that reads the whole text without correcting learns more", "assumption")
+    counted_at_once: int = tuned(
+        2_000_000, "tokens", "of texts up to this every thread counts a fold of its own; longer ones need the memory",
+        "assumption")
+    stretches_of_a_fold: int = tuned(
+        8, "stretches", "where not all folds are used, stretches far apart show more of the text", _JOINED)
+    shortest_stretch: int = tuned(
+        2000, "tokens", "each begins with an empty prefix, which tells little", "assumption")
+    rows_predicted: int = tuned(
+        4096, "rows", "predicted at a time, so that their logarithms stay in the cache", "assumption")
+
+    # How the parts are weighed.
+    weighed_tokens: int = tuned(
+        1 << 14, "tokens", "more of them would move the weights by less than a hundredth", "assumption")
+    weighed_per_second: float = tuned(
+        2000.0, "tokens for each second of the budget, and no fewer than in one second", "short runs weigh by fewer",
+        "assumption")
+    weighed_stretches: int = tuned(
+        64, "stretches", "fewer and longer ones would favour what looks back in the held-out text", _LOOKBACK)
+    stretches_at_once: int = tuned(
+        16, "stretches", "read side by side by one thread", "assumption")
+    weighing_sample: int = tuned(
+        4, "one in so many of the tokens", "is scored before training, to know how long all of them will take",
+        "assumption")
+    interrupted_sample: int = tuned(
+        8, "one in so many of the tokens", "is weighed by after an interrupt, so that the model is soon saved",
+        "assumption")
+    weighing_margin: float = tuned(
+        1.2, "seconds for each second expected", "the trained networks may be slower to score", "assumption")
+    gate_seconds: float = tuned(
+        4e-5, "seconds for each token weighed", "fitting the gate and the cache takes time after training",
+        "calibrate: gate")
+    negligible_weight: float = tuned(
+        0.01, "weight of a part, at most, in any context", "a part below it is dropped: the model is smaller and "
+        "faster, and the others are weighed again", "assumption")
+    negligible_loss: float = tuned(
+        0.001, "nats a token", "a part that some rare tokens need is not dropped", "assumption")
+    negligible_certainty: float = tuned(
+        2.0, "standard errors", "a few tokens do not show that nothing is lost", "assumption")
+    negligible_tokens: int = tuned(
+        4096, "tokens", "the gate is fitted on as many to decide what is dropped; fitting it on all takes longer",
+        "assumption")
+    cache_from: float = tuned(
+        10.0, "seconds of the budget", "in shorter runs the usual weights of the cache must do", "assumption")
+
+    def of(self, unit: str) -> UnitPolicy:
+        """Return the numbers of a unit of text: "word", "char" or "byte"."""
+        return self.words if unit == "word" else self.characters
+
+    def loop(self) -> LoopSettings:
+        """Return the numbers that the training loop goes by."""
+        return LoopSettings(self.evaluations, self.evaluation_share, self.evaluation_tokens, self.report_every,
+                            self.usable_share, self.warm_up, self.warm_up_steps)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One tuned number: ``name`` is that of the field, with "words." or "characters." before it where it is of one."""
+
+    name: str
+    value: Any
+    unit: str
+    why: str
+    source: str
+
+
+def numbers(policy: Policy | None = None) -> Iterator[Number]:
+    """Return every number of a policy, by default of the usual one, in the order of the fields.
+
+    >>> next(number for number in numbers() if number.name == "characters.tokens_per_weight").value
+    7.0
+    """
+    policy = policy or Policy()
+    for item in fields(policy):
+        value = getattr(policy, item.name)
+        if isinstance(value, UnitPolicy):
+            yield from (_number(f"{item.name}.{inner.name}", getattr(value, inner.name), inner.metadata)
+                        for inner in fields(value))
+        else:
+            yield _number(item.name, value, item.metadata)
+
+
+def _number(name: str, value: Any, metadata: Any) -> Number:
+    return Number(name, value, metadata["unit"], metadata["why"], metadata["source"])

@@ -1,0 +1,89 @@
+"""What the caller of `fastlm.train` asked for, and the text it is asked of, as values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastlm.auto.policy import Policy
+from fastlm.models import Mixture
+from fastlm.text.corpus import Corpus
+from fastlm.training import Plan
+from fastlm.training.interrupt import Interrupt
+from fastlm.training.optim import Optimizer
+from fastlm.training.progress import ProgressLine
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `fastlm.train`, which says what each means; ``budget``: seconds, None where something else says
+    how long to train; ``progress``: a function, or None."""
+
+    unit: str
+    valid: Any
+    model: Any
+    budget: float | None
+    seed: int
+    threads: int | None
+    epochs: float | None
+    plan: Plan | None
+    documents: str
+    min_count: int | None
+    max_size: int | None
+    order: int | None
+    softmax: str
+    optimizer: Optimizer | None
+    progress: Callable[[dict[str, Any]], None] | None
+    checkpoint: Any
+    checkpoint_every: float
+    policy: Policy
+    interrupt: Interrupt
+
+    @property
+    def blended(self) -> bool:
+        """Whether n-grams and networks were asked for by name."""
+        return self.plan is None and isinstance(self.model, str) and self.model in ("auto", "mixture")
+
+    @property
+    def may_be_counts_alone(self) -> bool:
+        """Whether n-grams alone will do, where a network would add nothing."""
+        return isinstance(self.model, str) and self.model == "auto" and self.epochs is None
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence where the progress is shown as lines."""
+        if isinstance(self.progress, ProgressLine):
+            self.progress.say(sentence)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run that is repeated or continued: the ``model`` that was trained, not trained yet, and the ``plan`` of it."""
+
+    model: Mixture
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, cut for training.
+
+    ``train``: what is trained on. ``held_out``: what models are judged and weighed by, or None. ``whole``: both, where
+    they came from one source that is not too large. ``tokens``, ``bytes``: of the source. ``share``: of the source
+    that is held out where no other text is given.
+    """
+
+    train: Corpus
+    held_out: Corpus | None
+    whole: Corpus | None
+    tokens: int
+    bytes: int
+    share: float
+
+
+def progress_function(progress: Callable[[dict[str, Any]], None] | bool) -> Callable[[dict[str, Any]], None] | None:
+    """Return the function that `progress` stands for: a line on standard error for True, none for False."""
+    if isinstance(progress, bool):
+        return ProgressLine(sys.stderr) if progress else None
+    return progress

@@ -1,0 +1,161 @@
+"""How a blend spends its time, on a clock that a test turns."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastlm
+from fastlm import Corpus
+from fastlm.auto import blend
+from fastlm.auto.policy import Policy
+from fastlm.auto.request import Request, Text
+from fastlm.auto.timetable import Timetable
+from fastlm.models import KneserNey, Mixture
+from fastlm.training import Plan
+from fastlm.training.budget import Clock
+from fastlm.training.interrupt import Interrupt
+from tests.auto.test_timetable import Turned
+
+
+class Ticking(Clock):
+    """A clock on which a second passes whenever it is read."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def seconds(self) -> float:
+        self.at += 1
+        return self.at
+
+
+class Counted:
+    """n-grams that take so many seconds to count, on a clock that is turned."""
+
+    def __init__(self, clock: Turned, seconds: float) -> None:
+        self.clock, self.takes, self.tokens = clock, seconds, []
+        self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
+
+    def fit(self, corpus, threads, memory):
+        self.clock.at += self.takes
+        self.tokens.append(len(corpus.ids))
+        return self
+
+
+def asked(policy: Policy | None = None, **changes) -> Request:
+    usual = {"unit": "char", "valid": None, "model": "auto", "budget": None, "seed": 0, "threads": 1, "epochs": None,
+             "plan": None, "documents": "file", "min_count": None, "max_size": None, "order": None, "softmax": "auto",
+             "optimizer": None, "progress": None, "checkpoint": None, "checkpoint_every": 60.0,
+             "interrupt": Interrupt()}
+    return Request(**usual | changes, policy=policy or Policy())
+
+
+def cut(train: int = 90, held_out: int | None = 10, whole: bool = True) -> Text:
+    def corpus(tokens: int) -> Corpus:
+        return Corpus.from_ids([np.zeros(tokens, np.int32)])
+    total = train + (held_out or 0)
+    return Text(corpus(train), None if held_out is None else corpus(held_out), corpus(total) if whole else None, total,
+                total, 0.1)
+
+
+def count(budget: float | None, seconds: tuple[float, ...] = (2.0, 4.0, 1.0), recorded: bool = False,
+          policy: Policy | None = None, text: Text | None = None) -> tuple[int, float]:
+    """Return how many of three models are counted, and how long counting them again will take."""
+    clock = Turned()
+    candidates = [Counted(clock, each) for each in seconds]
+    request = asked(policy, budget=budget)
+    counts, again = blend.count(candidates, text or cut(), request, Timetable(budget, clock), recorded)
+    assert counts == candidates[:len(counts)] and all(model.tokens == [90] for model in counts)
+    return len(counts), again
+
+
+def test_all_n_grams_are_counted_where_there_is_time() -> None:
+    """Two seconds for the first, and three times as many for the others, end after eight: 0.85 of 9.41."""
+    assert count(9.42) == (3, pytest.approx(1.1 * 7)) and count(9.41) == (1, pytest.approx(1.1 * 2))
+    assert count(9.41, recorded=True)[0] == 3          # a run that is repeated has what it had
+    assert count(None) == (3, pytest.approx(1.1 * 7))
+    assert count(9.41, policy=Policy(factored_seconds=2.9))[0] == 3
+    assert count(9.41, policy=Policy(counting_share=0.86))[0] == 3
+    assert count(99.0, text=cut(held_out=None))[0] == 1 and count(None, text=cut(held_out=None))[0] == 3
+    assert count(None, policy=Policy(large_text=89))[0] == 1 and count(None, policy=Policy(large_text=90))[0] == 3
+
+
+def test_the_whole_text_is_counted_where_a_tenth_of_the_time_is_enough() -> None:
+    def again(counting: float, text: Text | None = None, budget: float | None = 100.0, **options) -> bool:
+        return blend.is_counted_again(text or cut(), counting, asked(**options), Timetable(budget, Turned(), 0.985))
+    assert again(9.85) and not again(9.86) and again(1e9, budget=None)
+    assert not again(1.0, cut(held_out=None)) and not again(1.0, cut(whole=False))
+
+    def recorded(recounted: bool) -> Plan:
+        return Plan({}, {}, "", 0.0, "", 1, 1, 1, 0, recounted=recounted)
+    assert again(1.0, budget=None, plan=recorded(True)) and not again(1.0, budget=None, plan=recorded(False))
+    assert again(20.0, policy=Policy(recount_share=0.21))
+
+
+def test_writing_takes_time_by_the_size_of_the_tables() -> None:
+    """Of each model 40 + 720 bytes."""
+    counts = [Counted(Turned(), 0.0), Counted(Turned(), 0.0)]
+    request = asked(Policy(saving_seconds=0.5, saving_speed=1000.0))
+    assert blend.saving_seconds(counts, request) == pytest.approx(0.5 + 1.52)
+
+
+def test_how_many_tokens_are_weighed() -> None:
+    def tokens(budget: float | None) -> int:
+        return blend.weighed_tokens(asked(), Timetable(budget, Turned()))
+    assert [tokens(0.3), tokens(1.0), tokens(2.5), tokens(60.0), tokens(None)] == [2000, 2000, 5000, 16384, 16384]
+
+
+def test_a_sample_tells_how_long_weighing_takes() -> None:
+    """A second passes while it is scored; four times as many tokens take four, a fifth of it is a margin; 2,000
+    tokens weighed by a gate of a thousandth of a second each take two."""
+    model = Mixture(3, [KneserNey(3), KneserNey(3)])
+    text = cut(held_out=300)
+    request = asked(Policy(gate_seconds=1e-3))
+    found = blend.weighing_seconds(model, text.held_out, request, Timetable(1.0, Ticking()))
+    assert found == pytest.approx(1.2 * 4 + 2)
+
+
+def test_n_grams_alone_and_why() -> None:
+    vocabulary = fastlm.Vocabulary(list("abcde"), "char")
+
+    def chosen(model: str = "auto", held_out: int | None = 10, budget: float | None = 30.0, at: float = 40.0,
+               epochs: float | None = None) -> tuple[object, str]:
+        return blend.choose_networks(vocabulary, 90, cut(held_out=held_out), asked(model=model, epochs=epochs),
+                                     Timetable(budget, Turned(at)))
+    assert chosen() == (None, "n-grams alone: what is left of 30 s is too short for a network")
+    assert chosen(held_out=None) == (
+        None, "n-grams alone: 90 tokens are too few to hold some out and weigh a network by them")
+    size, sentence = chosen("mixture")
+    assert size.hidden == 48 and sentence == (
+        "n-grams and an LSTM of 48 units with dropout 0, which will read 90 tokens about 0 times")
+    size, sentence = chosen(budget=None, epochs=2000.0)
+    assert size.hidden == 48 and size.passes == 60.0 and sentence.endswith("dropout 0.4, which will read 90 tokens "
+                                                                           "about 60 times")
+
+
+@pytest.mark.parametrize(("budget", "reserved", "wanted", "passes"), [
+    (100.0, 12.5, 12.5, 60.0), (10.0, 12.5, 5.0, 60.0), (None, 12.5, 12.5, 3.0)])
+def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, budget, reserved, wanted, passes) -> None:
+    told = {}
+
+    def fit_network(network, text, request, timetable, lanes, length, reserve, passes, loss):
+        assert loss == "cross_entropy"
+        told.update(lanes=lanes, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
+        return "history", "plan"
+    monkeypatch.setattr(blend, "fit_network", fit_network)
+    timetable = Timetable(budget, Turned())
+    timetable.reserve("saving", reserved)
+    vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(700, held_out=None)
+    mixture = Mixture(5, [KneserNey(5), fastlm.models.LSTM(5, hidden=3)])
+    request = asked(budget=budget, epochs=3.0 if budget is None else None)
+    design = blend.Design(mixture, text.train, "")
+    assert blend.train_networks(design, vocabulary, text, request, timetable) == ("history", "plan")
+    lanes = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
+    assert told == {"lanes": lanes, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
+
+
+def test_without_networks_there_is_nothing_to_train() -> None:
+    design = blend.Design(Mixture(5, [KneserNey(5), KneserNey(5)]), cut().train, "")
+    vocabulary, timetable = SimpleNamespace(unit="char"), Timetable(None, Turned())
+    history, plan = blend.train_networks(design, vocabulary, cut(), asked(), timetable)
+    assert plan is None and str(history) == "counted 10 n-grams"

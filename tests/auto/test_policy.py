@@ -1,0 +1,62 @@
+"""Every tuned number has a unit, a reason and a source."""
+
+import re
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from fastlm.auto.policy import Policy, UnitPolicy, numbers
+from fastlm.training.loop_settings import LoopSettings
+
+ROOT = Path(__file__).parent.parent.parent
+NUMBERS = list(numbers())
+CALIBRATED = {"correction", "cross-fitting", "factored n-grams", "gate", "lookback", "narrow networks", "saving"}
+
+
+def headings() -> set[str]:
+    text = (ROOT / "docs" / "tried.md").read_text(encoding="utf-8")
+    return set(re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
+def test_every_number_has_unit_reason_and_source(number) -> None:
+    assert len(number.unit) > 3 and len(number.why.split()) > 3 and not number.why.endswith(".")
+    kind, _, name = number.source.partition(": ")
+    assert kind in ("calibrate", "tried", "assumption") and bool(name) == (kind != "assumption")
+    if kind == "tried":
+        assert name in headings()
+    if kind == "calibrate":
+        assert name in CALIBRATED
+
+
+def test_how_many_numbers_come_from_where() -> None:
+    """Where this changes, so does what the documentation says of how much of the policy is measured."""
+    kinds = Counter(number.source.partition(":")[0] for number in NUMBERS if not number.name.startswith("characters."))
+    assert kinds == {"assumption": 55, "tried": 27, "calibrate": 8}
+    assert {number.source.partition(": ")[2] for number in NUMBERS if number.source.startswith("calibrate")} \
+        == CALIBRATED
+
+
+def test_a_number_that_is_named_twice_is_found_once() -> None:
+    names = [number.name for number in NUMBERS]
+    assert len(names) == len(set(names)) == len(fields(Policy)) - 2 + 2 * len(fields(UnitPolicy))
+
+
+def test_words_and_characters() -> None:
+    policy = Policy()
+    assert policy.of("word") is policy.words and policy.of("char") is policy.of("byte") is policy.characters
+    found = {number.name: number.value for number in NUMBERS}
+    assert found["words.order"] == 5 and found["characters.order"] == 8 and found["most_passes"] == 60
+    changed = replace(policy, words=replace(policy.words, order=3))
+    assert {number.name: number.value for number in numbers(changed)} == found | {"words.order": 3}
+    assert policy == Policy() != changed and hash(policy) == hash(Policy())
+
+
+def test_the_training_loop_goes_by_the_policy() -> None:
+    assert Policy().loop() == LoopSettings()
+    other = LoopSettings(3, 0.5, 77, 1.5, 0.9, 0.25, 9)
+    policy = Policy(evaluations=3, evaluation_share=0.5, evaluation_tokens=77, report_every=1.5, usable_share=0.9,
+                    warm_up=0.25, warm_up_steps=9)
+    assert policy.loop() == other

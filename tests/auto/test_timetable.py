@@ -1,0 +1,46 @@
+"""What is left of a budget, on a clock that a test turns."""
+
+from math import inf
+
+from fastlm.auto.timetable import Timetable
+from fastlm.training.budget import Clock
+
+
+class Turned(Clock):
+    """A clock that stands still until it is turned."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.at = seconds
+
+    def seconds(self) -> float:
+        return self.at
+
+
+def test_what_is_left_is_the_usable_time_less_what_is_reserved() -> None:
+    clock = Turned(3.0)
+    timetable = Timetable(100.0, clock, 0.9)
+    assert (timetable.limited, timetable.budget, timetable.deadline) == (True, 100.0, 90.0)
+    assert timetable.left() == 87.0 and timetable.reserved() == 0
+    timetable.reserve("saving", 2.0)
+    timetable.reserve("weighing", 5.0)
+    assert timetable.reserved() == 7.0 and timetable.left() == 80.0
+    timetable.reserve("weighing", 1.0)          # in place of the five
+    assert timetable.left() == 84.0
+    timetable.release("saving")
+    timetable.release("recounting")             # of which nothing was reserved
+    assert timetable.reserved() == 1.0
+    clock.at = 95.0
+    assert timetable.left() == -6.0 and timetable.now() == 95.0
+
+
+def test_work_fits_where_it_ends_in_time() -> None:
+    timetable = Timetable(100.0, Turned(40.0), 0.8)
+    assert timetable.fits(40.0) and not timetable.fits(40.1)
+    assert timetable.fits(20.0, share=0.75) and not timetable.fits(20.1, share=0.75)
+
+
+def test_without_a_budget_everything_fits() -> None:
+    timetable = Timetable(None, Turned(1e9), 0.9)
+    timetable.reserve("saving", 1e12)
+    assert not timetable.limited and timetable.left() == timetable.deadline == inf
+    assert timetable.fits(1e300) and timetable.fits(1.0, share=0.01)
