@@ -170,6 +170,17 @@ def test_what_would_take_gigabytes_is_refused(name: str, tmp_path) -> None:
     assert refusal(path).startswith(message)
 
 
+def test_what_corrects_n_grams_is_limited_by_itself() -> None:
+    """Where the output layer is far smaller than a matrix of the row's width and the vocabulary."""
+    size = 20_000
+    parts = [{"name": "KneserNey", "vocab_size": size, "order": 1},
+             {"name": "LSTM", "vocab_size": size, "hidden": 1000, "width": 1,
+              "output": {"name": "adaptive", "cutoffs": [2], "widths": [1]}}]
+    with initial.limited({}), pytest.raises(ValueError) as caught:
+        models.Mixture(size, parts, residual=True)
+    assert str(caught.value).startswith("an array of shape (1000, 20000) would take 80,000,000 bytes; at most ")
+
+
 def nested(levels: int) -> dict[str, Any]:
     config: dict[str, Any] = {"name": "KneserNey", "vocab_size": V, "order": 2}
     for _ in range(levels):
@@ -237,7 +248,7 @@ def test_offsets_of_tokens_that_wrap_around(tmp_path) -> None:
     path = saved(models.LSTM(V, hidden=3), tmp_path / "it.fastlm")
     tensors, metadata = modelfile.load(path)
     offsets = tensors["vocabulary/offsets"].copy()
-    offsets[1:4] = [2**63 - 1, -2**63, 2**63 - 1]
+    offsets[1:4] = [2**63 - 1, -2**63, -1]
     modelfile.save(path, tensors | {"vocabulary/offsets": offsets}, metadata)
     assert refusal(path).startswith("offsets do not rise from 0 to the ")
 
