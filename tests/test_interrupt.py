@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.models import LSTM, Corrected, Ensemble, Factored, KneserNey, Mixture
+from fastlm.auto.policy import Policy
+from fastlm.models import LSTM, Factored, KneserNey, Mixture
 from fastlm.training.history import Ended
 from fastlm.training.interrupt import Interrupt, interruptible
+from tests.auto.test_train import random_text
 from tests.processes import finished
-from tests.test_recipe import random_text
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -160,29 +161,31 @@ def press(monkeypatch: pytest.MonkeyPatch, owner: str, name: str, call: int = 1,
 
 
 STAGES = [
-    # where, what, which call, the class of the model, whether its n-grams have counted the held-out text
-    ("fastlm.models:Factored", "fit", 1, KneserNey),
-    ("fastlm.models:Factored", "fit", 2, Mixture),
-    ("fastlm.auto.blend", "leave_out", 1, Mixture),
-    ("fastlm.training.run:Run", "look", 2, Corrected),
-    ("fastlm.auto.blend", "judged", 1, Corrected),
-    ("fastlm.models.mixture.gate", "fit_gate", 1, Corrected),
-    ("fastlm.auto.blend", "adapting", 1, Corrected),
-    ("fastlm.models:KneserNey", "fit", 10, Corrected),     # again, after eight folds: the held-out text too
-    ("fastlm.models:Factored", "fit", 20, Corrected),
+    # where, what, which call of characters and of words, and whether it is n-grams alone, n-grams, or networks too
+    ("fastlm.models:Factored", "fit", (1, 1), "alone"),
+    ("fastlm.models:Factored", "fit", (2, 2), "n-grams"),
+    ("fastlm.auto.blend", "cross_fit", (1, 0), "n-grams"),
+    ("fastlm.training.run:Run", "look", (2, 2), "networks"),
+    ("fastlm.auto.blend", "nll_by_part", (1, 1), "networks"),
+    ("fastlm.models.mixture.gate", "fit_gate", (1, 1), "networks"),
+    ("fastlm.auto.blend", "fit_cache", (1, 1), "networks"),
+    ("fastlm.models:KneserNey", "fit", (10, 2), "networks"),   # the held-out text too; of characters after eight folds
+    ("fastlm.models:Factored", "fit", (20, 4), "networks"),
 ]
+EVERYTHING = Policy(negligible_weight=0.0)   # keeps the parts that have no weight
 
 
 @pytest.mark.parametrize("unit", ["char", "word"])
-@pytest.mark.parametrize(("owner", "name", "call", "kind"), STAGES, ids=[f"{s[0]}.{s[1]} {s[2]}" for s in STAGES])
+@pytest.mark.parametrize(("owner", "name", "calls", "kind"), STAGES, ids=[f"{s[0]}.{s[1]} {s[2]}" for s in STAGES])
 def test_ctrl_c_in_any_stage_of_a_mixture_gives_the_model_so_far(
-        unit: str, owner: str, name: str, call: int, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    if unit == "word" and name in ("leave_out", "look"):
-        pytest.skip("the same as for characters")
-    text = random_text(1, 3000)
+        unit: str, owner: str, name: str, calls: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, call = random_text(1, 3000), calls[unit == "word"]
+    if not call:
+        pytest.skip("no n-grams of words are cross-fitted")
     press(monkeypatch, owner, name, call)
-    lm = fastlm.train([text], unit, epochs=0.5, threads=2)
-    assert type(lm.model) is kind
+    lm = fastlm.train([text], unit, epochs=0.5, threads=2, policy=EVERYTHING)
+    networks = getattr(lm.model, "networks", [])
+    assert isinstance(lm.model, KneserNey) == (kind == "alone") and bool(networks) == (kind == "networks")
     assert lm.history.reason is Ended.INTERRUPTED and "interrupted" in lm.history.ended
     counts = lm.model if isinstance(lm.model, KneserNey) else lm.model.parts[0]
     monkeypatch.undo()
@@ -190,7 +193,7 @@ def test_ctrl_c_in_any_stage_of_a_mixture_gives_the_model_so_far(
     assert lm.card["held_out"] > 0 and counts.counts is not None
     assert len(counts.tables["logp"]) < len(alone.fit(fastlm.Corpus.read([text], lm.vocabulary)).tables["logp"])
     assert lm.adaptive is None or name == "fit"
-    if isinstance(lm.model, Ensemble):
+    if networks:
         assert isinstance(lm.model.parts[-1], LSTM) and not lm.plan.recounted and lm.plan.steps > 0
     if isinstance(lm.model, Mixture):
         assert lm.model.weights.sum() == pytest.approx(1)
@@ -202,11 +205,11 @@ def test_ctrl_c_in_any_stage_of_a_mixture_gives_the_model_so_far(
 def test_what_was_counted_again_in_part_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tables of an interrupted run are those of a run that never counted the held-out text."""
     text = random_text(1, 3000)
-    press(monkeypatch, "fastlm.models:Factored", "fit", 20)    # the last of all, after eight folds of two each
-    lm = fastlm.train([text], "word", epochs=0.2, threads=1, model="mixture")
+    press(monkeypatch, "fastlm.models:Factored", "fit", 4)    # the last of all, after both were counted once
+    lm = fastlm.train([text], "word", epochs=0.2, threads=1, model="mixture", policy=EVERYTHING)
     monkeypatch.undo()
-    press(monkeypatch, "fastlm.auto.blend", "adapting")
-    other = fastlm.train([text], "word", epochs=0.2, threads=1, model="mixture")
+    press(monkeypatch, "fastlm.auto.blend", "fit_cache")
+    other = fastlm.train([text], "word", epochs=0.2, threads=1, model="mixture", policy=EVERYTHING)
     for part, twin in zip(lm.model.parts, other.model.parts, strict=True):
         for name, array in part.tensors().items():
             np.testing.assert_array_equal(array, twin.tensors()[name])
