@@ -111,7 +111,7 @@ def test_memory_does_not_grow_with_the_batch(monkeypatch: pytest.MonkeyPatch) ->
     assert max(lent) < 200_000 < 4096 * 512
 
 
-class Bigram(models.PrefixModel):
+class CountlessBigram(models.PrefixModel):
     """Ends in its logits."""
 
     def __init__(self, vocab_size: int, seed: int = 0) -> None:
@@ -123,7 +123,7 @@ class Bigram(models.PrefixModel):
 
 
 def test_a_model_that_writes_forward_to_logits_is_trained_and_scored_by_them() -> None:
-    model = Bigram(V)
+    model = CountlessBigram(V)
     batch, targets = Batch.of([[1, 2, 3]]), np.array([4, 5, 6], np.int32)
     logits = model.logits(batch)[0].value.astype(float)
     x, _ = model.forward(batch)

@@ -140,7 +140,7 @@ def test_what_looks_like_a_document(text: str, tmp_path: Path, monkeypatch: pyte
 def test_long_documents_without_whitespace_take_linear_time() -> None:
     """Of 3 MB each; a search that looks again from every place would take hours."""
     code = """
-from fastlm.text.reader import read_documents
+from fastlm.text.readers import read_documents
 for text in ('{"a":"b"},' * 300_000, "data:text/plain;base64," + "Zm9v/" * 600_000 + " ", ".tx" * 1_000_000):
     assert [bytes for _, bytes in read_documents([text, "b"])] == [text.encode(), b"b"]
 """
