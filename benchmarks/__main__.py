@@ -13,7 +13,7 @@ import fastlm  # noqa: F401  (first, so that a checkout that is not compiled fin
 from benchmarks.harness import Disagreement, Options, Skipped, environment
 
 NAMES = ("kernels", "rows", "products", "step", "ngram", "large", "prefix_state", "training", "attention", "scaling",
-         "outputs", "startup", "quantized", "quality", "budgets", "ladder")
+         "outputs", "startup", "quantized", "quality", "budgets", "ladder", "calibrate")
 
 
 def main() -> int:
