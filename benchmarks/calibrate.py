@@ -30,6 +30,7 @@ from fastlm.models import Corrected, Ensemble, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Trainer
+from fastlm.workers import one_thread_products
 
 POLICY = Policy()
 WIDTHS = (48, 96, 160, 256, 448, 768)   # units at which the speed of networks is measured
@@ -184,8 +185,9 @@ def gate(texts: Texts) -> dict[str, float]:
     weighed = nll_by_part(mixture, held_out, None, POLICY.weighed_tokens, POLICY)
 
     def fit() -> None:
-        mixture.fit(list(weighed.nll), weighed.features)
-        fit_cache(mixture, held_out, weighed, POLICY.words)
+        with one_thread_products():
+            mixture.fit(list(weighed.nll), weighed.features)
+            fit_cache(mixture, held_out, weighed, POLICY.words)
     return {"gate_seconds": seconds(fit) / weighed.nll.shape[1]}
 
 

@@ -32,6 +32,7 @@ from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import History, Plan, Trainer
 from fastlm.training.optim import AdamW, from_config
+from fastlm.workers import one_thread_products
 
 CountModel = Any   # a KneserNey or a Factored
 
@@ -268,15 +269,16 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
     if text.held_out is None or len(mixture.parts) == 1:
         return mixture, [], None
     weighed = nll_by_part(mixture, text.held_out, request.threads, weighed_tokens(request, timetable), policy)
-    dropped = negligible_parts(mixture, weighed, policy) if request.plan is None else request.plan.dropped
-    if dropped:
-        kept, mixture = distributions(mixture, dropped), without(mixture, dropped)
-        features = weighed.features if isinstance(mixture.parts[0], KneserNey) else None
-        weighed = replace(weighed, nll=weighed.nll[kept], features=features)
-    mixture.fit(list(weighed.nll), weighed.features)
-    if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
-        return mixture, dropped, None
-    return mixture, dropped, fit_cache(mixture, text.held_out, weighed, policy.of(vocabulary.unit))
+    with one_thread_products():   # several threads give other bytes, and wait for each other on a busy machine
+        dropped = negligible_parts(mixture, weighed, policy) if request.plan is None else request.plan.dropped
+        if dropped:
+            kept, mixture = distributions(mixture, dropped), without(mixture, dropped)
+            features = weighed.features if isinstance(mixture.parts[0], KneserNey) else None
+            weighed = replace(weighed, nll=weighed.nll[kept], features=features)
+        mixture.fit(list(weighed.nll), weighed.features)
+        if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
+            return mixture, dropped, None
+        return mixture, dropped, fit_cache(mixture, text.held_out, weighed, policy.of(vocabulary.unit))
 
 
 def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:
