@@ -7,7 +7,7 @@ import numpy as np
 Array = np.ndarray
 # The cost of one softmax over C classes of width d, for m rows forward and backward, is C (m (d + 37) + 10 d). Its unit
 # is the time of one multiply-add in all three of its products. Source: fitted to products of 4 to 256 rows, 500 to
-# 20,000 classes and widths of 32 to 200, on one thread of a 2-core AMD EPYC (Zen 4).
+# 20,000 classes and widths of 32 to 200, on one thread.
 _PER_LOGIT = 37.0      # units for each logit beside its products: exponential, bias and sums
 _PER_WEIGHT = 10.0     # units for each weight, which is read and moved as if there were so many more rows
 # Units for each cluster: its calls, its rows gathered and their gradients scattered, about 150 microseconds. Source: an
@@ -25,7 +25,7 @@ def cutoffs(counts: Array, width: int, rows: int = 256) -> list[int]:
     cluster from the rarest words on. An empty list says that one softmax over everything is cheapest.
 
     >>> cutoffs(1e6 / np.arange(1, 10_001), width=200)
-    [1075, 2863, 5595]
+    [58, 495, 1438, 2835, 4604, 6785]
     """
     size = len(counts)
     places = np.unique(np.geomspace(1, size, _GRID).astype(int))
