@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--full] [--data FOLDER] [--budget SECONDS] [--only TEXT]"""
+"""Run the benchmarks: python -m benchmarks [NAME ...] [--list] [--full] [--data FOLDER] [--budget S] [--only TEXT]"""
 
 from __future__ import annotations
 
@@ -12,41 +12,85 @@ from pathlib import Path
 import fastlm  # noqa: F401  (first, so that a checkout that is not compiled finds the installed one)
 from benchmarks.harness import Disagreement, Options, Skipped, environment
 
-NAMES = ("kernels", "rows", "products", "step", "ngram", "large", "prefix_state", "training", "attention", "scaling",
-         "outputs", "startup", "quantized", "quality", "budgets", "ladder", "calibrate")
+# The benchmarks by subject, each subject a folder: name = file name, and what is measured. They run in this order.
+SUBJECTS = {
+    "kernels": {
+        "kernels": "softmax and losses, activations, dropout, LSTM gates, optimisers, sums, sampling",
+        "rows": "gather, scatter, all prefixes of a positional one-hot document, decayed sums",
+        "products": "the matrix products of an LSTM layer (16 to 64 rows), and those of many rows",
+    },
+    "models": {
+        "step": "one token of one document through an LSTM-256; the best 5 of 10,000 words; generation",
+        "prefix_state": "all prefixes of a text by one pass, by steps, and each anew; draws docs/prefix_state.png",
+        "training": "tokens/s of whole training steps, and their share of the sgemm peak",
+        "attention": "whole training steps of a GPT of width 256",
+        "scaling": "a training step in 1, 2, 4 and 8 shards on one thread and on two; more cores projected",
+    },
+    "ngrams": {
+        "ngram": "the n-gram model: time to build, to score; perplexity, memory, disk",
+        "large": "100 MB of generated text counted: time, memory, and what had to be left out",
+    },
+    "quality": {
+        "quality": "nats and perplexity of an LSTM after a time budget, by the command line",
+        "outputs": "perplexity against seconds of the output layers at 10,000 and 50,000 words; time of a prediction",
+        "budgets": "what `fastlm train` reaches in 2 s to 30 min, static and adapting, beside its goals",
+        "ladder": "each part of that model by itself, and the mixture without it",
+        "quantized": "perplexity and size of models with weights in one byte",
+        "calibrate": "the numbers by which `train` decides, where they can be measured; the sources of the others",
+    },
+    "package": {
+        "startup": "time of `import fastlm`, installed size",
+    },
+}
+MODULES = {name: f"benchmarks.{subject}.{name}" for subject, names in SUBJECTS.items() for name in names}
+
+
+def listing() -> str:
+    """Return the names of the benchmarks by subject, one a line, each with what it measures."""
+    return "\n".join(line for subject, names in SUBJECTS.items()
+                     for line in (subject, *(f"    {name:13} {what}" for name, what in names.items())))
 
 
 def main() -> int:
-    """Runs the benchmarks named, or all; 1 where a rival's result disagreed with ours."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="fastlm beside its rivals.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all")
-    parser.add_argument("--full", action="store_true", help="quality at 60 s and 300 s; every prefix recomputed")
+    """Run the benchmarks named, or all; return 1 where a rival's result disagreed with ours."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure fastlm beside its rivals.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default all); see --list")
+    parser.add_argument("--list", action="store_true", help="print the names by subject, and run nothing")
+    parser.add_argument("--full", action="store_true",
+                        help="the long runs: quality at 60 s and 300 s, every budget by three seeds, every prefix anew")
     parser.add_argument("--data", type=Path, metavar="FOLDER",
-                        help="the corpora (default FASTLM_DATA or ../shared/data)")
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="of each run of quality, budgets and ladder")
+                        help="the folder of the corpora (default $FASTLM_DATA, else ../shared/data)")
+    parser.add_argument("--budget", type=float, metavar="SECONDS",
+                        help="seconds of each training run of the quality benchmarks")
     parser.add_argument("--only", default="", metavar="TEXT",
-                        help="training, budgets: only what contains TEXT in its name")
+                        help="of training and budgets, only the cases whose name contains TEXT")
     arguments = parser.parse_args()
     for name in arguments.names:
-        if name not in NAMES:
-            parser.error(f"benchmark {name!r} is not known; one of {', '.join(NAMES)} was expected")
+        if name not in MODULES:
+            parser.error(f"benchmark {name!r} is not known; one of {', '.join(MODULES)} was expected")
+    if arguments.list:
+        print(listing())
+        return 0
     data = arguments.data or Path(os.environ.get("FASTLM_DATA") or Options.data)
     options = Options(arguments.full, data, arguments.budget, arguments.only)
     print(environment(), end="\n\n")
-    failed = 0
-    for name in arguments.names or NAMES:
-        module = importlib.import_module(f"benchmarks.{name}")
-        print(f"## {name}\n\n{(module.__doc__ or '').strip()}\n", flush=True)
-        begin = time.perf_counter()
-        try:
-            module.run(options)
-        except Skipped as reason:
-            print(f"skipped: {reason}\n")
-        except Disagreement as error:
-            print(f"NOT TIMED: {error}\n")
-            failed = 1
-        print(f"{name}: {time.perf_counter() - begin:.0f} s\n", file=sys.stderr)
-        sys.stdout.flush()
+    return max([run(name, options) for name in arguments.names or MODULES], default=0)
+
+
+def run(name: str, options: Options) -> int:
+    """Run one benchmark and print its tables; return 1 where a rival's result disagreed with ours, else 0."""
+    module = importlib.import_module(MODULES[name])
+    print(f"## {name}\n\n{(module.__doc__ or '').strip()}\n", flush=True)
+    begin, failed = time.perf_counter(), 0
+    try:
+        module.run(options)
+    except Skipped as reason:
+        print(f"skipped: {reason}\n")
+    except Disagreement as error:
+        print(f"NOT TIMED: {error}\n")
+        failed = 1
+    print(f"{name}: {time.perf_counter() - begin:.0f} s\n", file=sys.stderr)
+    sys.stdout.flush()
     return failed
 
 

@@ -1,5 +1,4 @@
-"""What every benchmark shares: rivals timed turn by turn in one process, validated first, and Markdown
-tables.
+"""Validate rivals, time them in turn in one process, and print Markdown tables, for every benchmark.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Rival:
 
 
 def torch_or_none() -> Any:
-    """PyTorch held to one thread, or None where it is not installed."""
+    """Return PyTorch held to one thread, or None where it is not installed."""
     try:
         import torch
     except ImportError:
@@ -63,7 +62,7 @@ def torch_or_none() -> Any:
 
 
 def torch_or_skip() -> Any:
-    """PyTorch held to one thread; Skipped where it is not installed."""
+    """Return PyTorch held to one thread; raise Skipped where it is not installed."""
     torch = torch_or_none()
     if torch is None:
         raise Skipped('PyTorch is not installed (pip install ".[bench]")')
@@ -72,20 +71,20 @@ def torch_or_skip() -> Any:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Holds NumPy's and SciPy's BLAS to one thread."""
+    """Hold NumPy's and SciPy's BLAS to one thread."""
     from threadpoolctl import threadpool_limits
     with threadpool_limits(1, user_api="blas"):
         yield
 
 
 def parts(result: Any) -> list[np.ndarray]:
-    """Results as fresh float64 arrays."""
+    """Return results as fresh float64 arrays."""
     items = result if isinstance(result, tuple) else (result,)
     return [np.array(item.detach() if hasattr(item, "detach") else item, np.float64) for item in items]
 
 
 def validate(name: str, rivals: dict[str, Rival], tolerance: float) -> None:
-    """Raises Disagreement unless every rival's result is the first one's, to `tolerance` of its largest entry."""
+    """Raise Disagreement unless every rival's result is the first one's, to `tolerance` of its largest entry."""
     results = {}
     for label, rival in rivals.items():
         if rival.prepare:
@@ -101,7 +100,7 @@ def validate(name: str, rivals: dict[str, Rival], tolerance: float) -> None:
 
 
 def interleave(rivals: dict[str, Rival], seconds: float = 0.5, least: int = 7, most: int = 400) -> dict[str, float]:
-    """Median seconds of each rival's run, read turn by turn (A B A B ...) for about `seconds` in all.
+    """Return the median seconds of each rival's run, read turn by turn (A B A B ...) for about `seconds` in all.
 
     Every turn begins with untimed calls of the same rival, three where they are short. Each would otherwise start
     with the caches full of the others' arrays, and kernels bound by memory would all read alike: a gather of 4 MB takes
@@ -134,7 +133,7 @@ def _timed(rival: Rival, repeats: int) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 12.3 µs, 4.56 ms, 7.89 s.
+    """Format seconds for people: 12.3 µs, 4.56 ms, 7.89 s.
 
     >>> duration(0.00456)
     '4.56 ms'
@@ -146,12 +145,12 @@ def duration(seconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio for people: 0.85x, 12.3x, 456x."""
+    """Format a ratio for people: 0.85x, 12.3x, 456x."""
     return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×" if ratio < 100 else f"{ratio:.0f}×"
 
 
 def verdict(goals: Sequence[tuple[str, float, float]]) -> str:
-    """Goals as (text, value, least value) and whether each is met."""
+    """Format goals, given as (text, value, least value), with whether each is met."""
     return ", ".join(f"{text}: {'met' if value >= least else 'MISSED'}" for text, value, least in goals)
 
 
@@ -163,14 +162,14 @@ class Table:
         self.rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: Any) -> None:
-        """One more row, a cell a column."""
+        """Add a row, one cell for each column."""
         if len(cells) != len(self.headers):
             raise ValueError(f"{len(cells)} cells were given for {len(self.headers)} columns")
         self.rows.append(tuple(map(str, cells)))
         print(".", end="", file=sys.stderr, flush=True)
 
     def print(self) -> None:
-        """Prints the table, its columns lined up."""
+        """Print the table, its columns lined up."""
         print(file=sys.stderr)
         widths = [max(map(len, column)) for column in zip(self.headers, *self.rows, strict=True)]
         for row in (self.headers, tuple("-" * width for width in widths), *self.rows):
@@ -179,7 +178,7 @@ class Table:
 
 
 def environment() -> str:
-    """Machine, versions, commit, date and load, one line each."""
+    """Return machine, versions, commit, date and load, one line each."""
     import fastlm
     from fastlm import _core
     cpu = platform.processor() or platform.machine()

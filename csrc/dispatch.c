@@ -1,4 +1,4 @@
-/* dispatch.c: which table of kernels serves this processor. */
+/* dispatch.c: which table of kernels serves this processor. Declared in fastlm.h. */
 #include "fastlm.h"
 
 #include <string.h>
@@ -18,8 +18,8 @@ static int has_avx2(void)
 static int has_avx512(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
 

@@ -1,13 +1,11 @@
-/* sample.c: drawing the next token. One row at a time, so that plain double arithmetic is fast enough. */
+/* sample.c: drawing the next token. Declared in fastlm.h. One row at a time, so that plain double arithmetic is fast
+ * enough. */
 #include "fastlm.h"
 
 #include <math.h>
 
 /* Whether id a comes before id b: the larger x, ties to the lower id. */
-static int before(const float *x, int32_t a, int32_t b)
-{
-    return x[a] > x[b] || (x[a] == x[b] && a < b);
-}
+static int before(const float *x, int32_t a, int32_t b) { return x[a] > x[b] || (x[a] == x[b] && a < b); }
 
 /* Restores the heap order[0..n) below root; the id that comes last is on top. */
 static void sift(int32_t *order, const float *x, size_t root, size_t n)
@@ -44,7 +42,7 @@ void flm_top_k(int32_t *order, const float *x, size_t k, size_t V)
             continue;
         }
         for (const size_t end = i + 16 < V ? i + 16 : V; i < end; i++)
-            if (x[i] > x[order[0]]) {                            /* a tie goes to the lower id, which is there already */
+            if (x[i] > x[order[0]]) { /* a tie goes to the lower id, which is in the heap */
                 order[0] = (int32_t)i;
                 sift(order, x, 0, k);
             }
@@ -59,7 +57,7 @@ void flm_top_k(int32_t *order, const float *x, size_t k, size_t V)
 
 /* The first i at which the running sum of p[order[i]] (p[i] where order is NULL) exceeds u * mass; rounding cannot
  * take it past the last i with p > 0. */
-static size_t walk(const double *p, const int32_t *order, double u, double mass, size_t n)
+static size_t index_at(const double *p, const int32_t *order, double u, double mass, size_t n)
 {
     double sum = 0.0;
     size_t last = 0;
@@ -100,8 +98,8 @@ int32_t flm_sample(double *p, int32_t *order, const float *x, double temperature
 
     double mass = weigh(p, kept < V ? order : NULL, x, best, temperature, kept);
     if (!(mass >= 1.0)) return -1;
-    if (top_p >= 1.0 && kept == V) return (int32_t)walk(p, NULL, u, mass, V);
-    if (top_p >= 1.0) return order[walk(p, order, u, mass, kept)];
+    if (top_p >= 1.0 && kept == V) return (int32_t)index_at(p, NULL, u, mass, V);
+    if (top_p >= 1.0) return order[index_at(p, order, u, mass, kept)];
     /* The set is mostly small: sort a few, and more only where they do not reach top_p. */
     for (size_t sorted = kept < V ? kept : 64;; sorted *= 4) {
         if (sorted > kept) sorted = kept;
@@ -109,7 +107,7 @@ int32_t flm_sample(double *p, int32_t *order, const float *x, double temperature
         double sum = 0.0;
         for (size_t i = 0; i < sorted; i++) {
             sum += p[order[i]];
-            if (sum >= top_p * mass || i + 1 == kept) return order[walk(p, order, u, sum, i + 1)];
+            if (sum >= top_p * mass || i + 1 == kept) return order[index_at(p, order, u, sum, i + 1)];
         }
     }
 }

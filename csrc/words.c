@@ -1,15 +1,14 @@
-/* words.c: splits UTF-8 text into words and numbers them, in a hash table on arrays of the caller. The contract is in
- * fastlm.h. Linear probing at most half full; a slot keeps 32 bits of the hash, so that a miss rarely reads a word. */
-#include "fastlm.h"
+/* words.c: splits UTF-8 text into words and numbers them, in a hash table on arrays of the caller. Declared in words.h.
+ * Linear probing at most half full; a slot keeps 32 bits of the hash, so that a miss rarely reads a word. */
+#include "words.h"
 
 #include <string.h>
 
-static inline int is_space(uint8_t c)
-{
-    return c == ' ' || (uint8_t)(c - '\t') <= '\r' - '\t';
-}
+static inline int is_space(uint8_t c) { return c == ' ' || (uint8_t)(c - '\t') <= '\r' - '\t'; }
 
-static inline uint64_t mix(uint64_t x)
+/* One step of the hash of a word. It is not mix64 of simd/hash.h, whose values files depend on: nothing outside the
+ * table depends on these, so that they may change. */
+static inline uint64_t hash_step(uint64_t x)
 {
     x ^= x >> 32;
     x *= UINT64_C(0x9E3779B97F4A7C15);
@@ -19,23 +18,19 @@ static inline uint64_t mix(uint64_t x)
 }
 
 /* The hash decides where a word lies in `slot` and nothing else: ids and files do not depend on it. */
-static inline uint64_t hash(const uint8_t *word, size_t length)
+static inline uint64_t hash_word(const uint8_t *word, size_t length)
 {
-    uint64_t h = mix(length), block;
+    uint64_t h = hash_step(length), block;
     for (; length >= sizeof block; length -= sizeof block, word += sizeof block) {
         memcpy(&block, word, sizeof block);
-        h = mix(h ^ block);
+        h = hash_step(h ^ block);
     }
     block = 0;
-    for (size_t i = 0; i < length; i++)
-        block |= (uint64_t)word[i] << (8 * i);
-    return mix(h ^ block);
+    for (size_t i = 0; i < length; i++) block |= (uint64_t)word[i] << (8 * i);
+    return hash_step(h ^ block);
 }
 
-static inline uint64_t entry(uint64_t h, size_t id)
-{
-    return (h & ~UINT64_C(0xFFFFFFFF)) | (id + 1);
-}
+static inline uint64_t entry(uint64_t h, size_t id) { return (h & ~UINT64_C(0xFFFFFFFF)) | (id + 1); }
 
 /* The slot that holds the word, or the free one where it belongs. */
 static inline size_t probe(const flm_words *w, const uint8_t *word, size_t length, uint64_t h)
@@ -43,14 +38,19 @@ static inline size_t probe(const flm_words *w, const uint8_t *word, size_t lengt
     const size_t mask = w->slots - 1;
     size_t s = (size_t)h & mask;
     for (; w->slot[s]; s = (s + 1) & mask) {
-        if (((w->slot[s] ^ h) >> 32) != 0)
-            continue;
+        if (((w->slot[s] ^ h) >> 32) != 0) continue;
         const size_t id = (size_t)(w->slot[s] & UINT64_C(0xFFFFFFFF)) - 1;
         const size_t from = w->offset[id];
-        if (w->offset[id + 1] - from == length && memcmp(w->blob + from, word, length) == 0)
-            break;
+        if (w->offset[id + 1] - from == length && memcmp(w->blob + from, word, length) == 0) break;
     }
     return s;
+}
+
+size_t flm_words_slots(size_t size)
+{
+    size_t slots = 16;
+    while (slots <= 4 * size) slots *= 2;
+    return slots;
 }
 
 size_t flm_words_index(flm_words *w)
@@ -59,28 +59,24 @@ size_t flm_words_index(flm_words *w)
     for (size_t id = 0; id < w->size; id++) {
         const uint8_t *word = w->blob + w->offset[id];
         const size_t length = w->offset[id + 1] - w->offset[id];
-        if (length == 0)
-            continue;
-        const uint64_t h = hash(word, length);
+        if (length == 0) continue;
+        const uint64_t h = hash_word(word, length);
         const size_t s = probe(w, word, length, h);
-        if (w->slot[s])
-            return id;
+        if (w->slot[s]) return id;
         w->slot[s] = entry(h, id);
     }
     return w->size;
 }
 
 /* One walk for both uses; `learn` is a constant wherever it is inlined, and without it the table is only read. */
-static inline int walk(flm_words *w, int learn, int32_t *id, size_t *written, size_t N, const uint8_t *text,
-                       size_t *position, size_t n, int32_t newline)
+static inline int read_words(flm_words *w, int learn, int32_t *id, size_t *written, size_t N, const uint8_t *text,
+                             size_t *position, size_t n, int32_t newline)
 {
     size_t at = *position, out = *written;
     int status = FLM_WORDS_DONE;
     for (;;) {
-        while (at < n && is_space(text[at]) && (text[at] != '\n' || newline < 0))
-            at++;
-        if (at == n)
-            break;
+        while (at < n && is_space(text[at]) && (text[at] != '\n' || newline < 0)) at++;
+        if (at == n) break;
         if (out == N) {
             status = FLM_WORDS_IDS_FULL;
             break;
@@ -91,23 +87,18 @@ static inline int walk(flm_words *w, int learn, int32_t *id, size_t *written, si
             continue;
         }
         size_t end = at + 1;
-        while (end < n && !is_space(text[end]))
-            end++;
+        while (end < n && !is_space(text[end])) end++;
         const size_t length = end - at;
-        const uint64_t h = hash(text + at, length);
+        const uint64_t h = hash_word(text + at, length);
         const size_t s = probe(w, text + at, length, h);
         if (w->slot[s]) {
             id[out++] = (int32_t)((w->slot[s] & UINT64_C(0xFFFFFFFF)) - 1);
         } else if (learn) {
             const size_t used = w->offset[w->size];
-            if (w->size == w->capacity)
-                status = FLM_WORDS_WORDS_FULL;
-            else if (2 * (w->size + 1) > w->slots)
-                status = FLM_WORDS_SLOTS_FULL;
-            else if (w->bytes - used < length)
-                status = FLM_WORDS_BLOB_FULL;
-            if (status != FLM_WORDS_DONE)
-                break;
+            if (w->size == w->capacity) status = FLM_WORDS_WORDS_FULL;
+            else if (2 * (w->size + 1) > w->slots) status = FLM_WORDS_SLOTS_FULL;
+            else if (w->bytes - used < length) status = FLM_WORDS_BLOB_FULL;
+            if (status != FLM_WORDS_DONE) break;
             memcpy(w->blob + used, text + at, length);
             w->slot[s] = entry(h, w->size);
             id[out++] = (int32_t)w->size++;
@@ -125,12 +116,12 @@ static inline int walk(flm_words *w, int learn, int32_t *id, size_t *written, si
 int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                     size_t n, int32_t newline)
 {
-    return walk(w, 1, id, written, N, text, position, n, newline);
+    return read_words(w, 1, id, written, N, text, position, n, newline);
 }
 
 int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                    size_t n, int32_t newline)
 {
     flm_words view = *w;
-    return walk(&view, 0, id, written, N, text, position, n, newline);
+    return read_words(&view, 0, id, written, N, text, position, n, newline);
 }

@@ -34,10 +34,11 @@ else:
          "models": "fastlm.models", "onehot": "fastlm.text.onehot", "optim": "fastlm.training.optim",
          "recurrence": "fastlm.autodiff.sequence"},
         {"__version__": "fastlm._version", "Batch": "fastlm.batch", "Corpus": "fastlm.text.corpus",
-         "History": "fastlm.training.history", "LanguageModel": "fastlm.language_model", "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models",
-         "PrefixState": "fastlm.prefix_state", "Score": "fastlm.scoring", "State": "fastlm.batch",
-         "Trainer": "fastlm.training.trainer", "Vocabulary": "fastlm.text.vocabulary",
-         "load": "fastlm.language_model", "pairs": "fastlm.text.pairs", "train": "fastlm.auto.train"})
+         "History": "fastlm.training.history", "LanguageModel": "fastlm.language_model",
+         "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models", "PrefixState": "fastlm.prefix_state",
+         "Score": "fastlm.scoring", "State": "fastlm.batch", "Trainer": "fastlm.training.trainer",
+         "Vocabulary": "fastlm.text.vocabulary", "load": "fastlm.language_model", "pairs": "fastlm.text.pairs",
+         "train": "fastlm.auto.train"})
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",
            "Trainer", "Vocabulary", "arpa", "attention", "autodiff", "load", "models", "onehot", "optim", "pairs",

@@ -1,4 +1,4 @@
-"""csrc/fastlm.h as Cython reads it."""
+"""csrc/fastlm.h, words.h and ngram.h as Cython reads them."""
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
@@ -130,6 +130,8 @@ cdef extern from "fastlm.h" nogil:
     int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)
     void flm_top_k(int32_t *, const float *, size_t, size_t)
 
+
+cdef extern from "words.h" nogil:
     ctypedef struct flm_words:
         uint8_t *blob
         size_t *offset
@@ -143,12 +145,15 @@ cdef extern from "fastlm.h" nogil:
         FLM_WORDS_SLOTS_FULL
         FLM_WORDS_BLOB_FULL
 
+    size_t flm_words_slots(size_t)
     size_t flm_words_index(flm_words *w)
     int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                         size_t n, int32_t newline)
     int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
                        size_t *position, size_t n, int32_t newline)
 
+
+cdef extern from "ngram.h" nogil:
     ctypedef struct flm_ngrams:
         const int32_t *word
         const int32_t *link
@@ -167,6 +172,10 @@ cdef extern from "fastlm.h" nogil:
 
     void flm_ngram_spans(uint8_t *, const int32_t *, const uint8_t *, int32_t, size_t, size_t)
     void flm_ngram_group(int32_t *, size_t *, const int32_t *, size_t, size_t)
+    void flm_ngram_cuts(size_t *, const size_t *, size_t, size_t)
+    size_t flm_ngram_largest_group(const size_t *, size_t, size_t)
+    size_t flm_ngram_order_within(const size_t *, size_t, size_t, double)
+    void flm_ngram_count_words(int32_t *, const int32_t *, const uint8_t *, size_t)
     void flm_ngram_sort(int32_t *, int32_t *, uint8_t *, uint8_t *, uint64_t *, int32_t *, const int32_t *,
                         const uint8_t *, const size_t *, size_t, size_t, size_t, size_t, size_t)
     void flm_ngram_sizes(size_t *, const uint8_t *, const uint8_t *, size_t, size_t, size_t)
@@ -201,8 +210,9 @@ cdef extern from "fastlm.h" nogil:
     enum:
         FLM_CACHE_ORDERS
         FLM_CACHE_SIZES
-        FLM_CACHE_SMALL
+        FLM_CACHE_SHIFT
 
+    size_t flm_cache_running(double *, const double *, size_t)
     void flm_cache_counts(double *, double *, const flm_cache *, const int32_t *, const uint8_t *, const int32_t *,
                           int32_t *, int32_t *, size_t, size_t)
     void flm_cache_rows(int32_t *, float *, float *, size_t, const flm_cache *, const double *, const int32_t *,
@@ -226,7 +236,8 @@ cdef extern from "fastlm.h" nogil:
     size_t flm_factor_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, int64_t *, int32_t *, int32_t *,
                              size_t *, const int32_t *, const int32_t *, const uint64_t *, const int32_t *,
                              const int32_t *, size_t)
-    void flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
+    size_t flm_factor_slots(size_t)
+    size_t flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
     void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, size_t, const int64_t *,
                          const int32_t *, const uint8_t *, const size_t *, size_t)
     int flm_factor_check(const flm_ngrams *, size_t *)

@@ -196,6 +196,12 @@ def sample(
 ) -> int: ...
 def top_k(x: Floats, k: int) -> Ids: ...
 
+MAX_ORDER: int
+CACHE_ORDERS: int
+CACHE_SIZES: int
+CACHE_SHIFT: int
+SPELT_WORDS: int
+
 class WordTable:
     def __init__(self, blob: NDArray[uint8], offsets: Rows) -> None: ...
     def __len__(self) -> int: ...
@@ -246,7 +252,7 @@ class NGrams:
 
 class Cache:
     vocab_size: int
-    def __init__(self, vocab_size: int, window: int, memory: float, lowest: int, orders: int) -> None: ...
+    def __init__(self, vocab_size: int, decay: NDArray[float64], lowest: int, orders: int) -> None: ...
     def counts(
         self,
         total: NDArray[float64],

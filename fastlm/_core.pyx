@@ -18,6 +18,7 @@ from libc.string cimport memcpy, memset
 # Instruction sets ------------------------------------------------------------------------------------------------
 
 cdef const flm_kernels *kernels = NULL
+cdef bint wider = False   # flm_multiplies_wider(kernels), which asks the processor: that takes too long for every product
 cdef tuple ALL_ISAS = ("portable", "avx2", "avx512")
 
 
@@ -33,14 +34,14 @@ def isa():
 
 def use_isa(str name not None):
     """Switches every kernel to an instruction set; not while another thread is in one. RuntimeError if it is absent."""
-    global kernels
+    global kernels, wider
     if name not in ALL_ISAS:
         raise RuntimeError(f"FASTLM_ISA = {name} is not one of {', '.join(ALL_ISAS)}")
     cdef const flm_kernels *found = flm_kernels_for(name.encode())
     if found == NULL:
         raise RuntimeError(f"FASTLM_ISA = {name} is not supported by this processor, which has "
                            + ", ".join(available_isas()))
-    kernels = found
+    kernels, wider = found, flm_multiplies_wider(found)
 
 
 use_isa(os.environ.get("FASTLM_ISA") or max(available_isas(), key=ALL_ISAS.index))
@@ -62,6 +63,8 @@ cdef _Flat flat(object array, str name, bint write):
     cdef _Flat view = _Flat.__new__(_Flat)
     PyObject_GetBuffer(array, &view.buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if write else 0))
     if view.buffer.format[0] != c'f' or view.buffer.format[1] != 0:
+        if <size_t> view.buffer.buf % sizeof(float):
+            raise ValueError(f"{name} does not begin at a multiple of {sizeof(float)} bytes in memory")
         raise ValueError(f"{name} has dtype {array.dtype}, expected float32")
     view.at = <float *> view.buffer.buf
     view.n = <size_t> view.buffer.len // sizeof(float)
@@ -115,6 +118,8 @@ cdef int packed_sequences(const size_t[::1] size, const uint8_t[::1] starts, Py_
         raise ValueError(f"size[{t}] = {size[t]} is more than the {size[t - 1] if t else S} sequences before it")
     if total != <size_t> N:
         raise ValueError(f"size adds up to {total} rows, expected {N}")
+    if T and size[0] > total:                               # the sum did not fit 64 bits
+        raise ValueError(f"size[0] = {size[0]} is more than the {N} rows there are")
     if starts is not None:
         extent("starts", starts.shape[0], N)
     return 0
@@ -398,14 +403,14 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
         kernels.dropout(o.at, i.at, keep, seed, add, o.n)
 
 
-include "_lstm.pxi"
-include "_optimizers.pxi"
-include "_ids.pxi"
-include "_ngram.pxi"
-include "_matrix.pxi"
-include "_dense.pxi"
-include "_cache.pxi"
-include "_factor.pxi"
-include "_attention.pxi"
-include "_gru.pxi"
-include "_sru.pxi"
+include "_core_parts/lstm.pxi"
+include "_core_parts/optimizers.pxi"
+include "_core_parts/ids.pxi"
+include "_core_parts/ngram.pxi"
+include "_core_parts/matrix.pxi"
+include "_core_parts/dense.pxi"
+include "_core_parts/cache.pxi"
+include "_core_parts/factor.pxi"
+include "_core_parts/attention.pxi"
+include "_core_parts/gru.pxi"
+include "_core_parts/sru.pxi"

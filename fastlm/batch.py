@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +16,22 @@ class Batch:
 
     ``ids`` (N,) int32: the tokens; ``size`` (T,) uintp: how many sequences each step holds, never growing;
     ``starts`` (N,) uint8 or None: 1 at rows before which a new document begins; ``order`` (S,) or None: which of the
-    caller's sequences each lane holds, longest first; ``sequences``: S; ``places`` (N,) int or None: in training, which
-    token of the corpus each row is.
+    caller's sequences each lane holds, longest first; ``sequences``: S.
 
     >>> batch = Batch.of([[5, 6], [7, 8, 9]])
     >>> batch.ids.tolist(), batch.size.tolist()
     ([7, 5, 8, 6, 9], [2, 2, 1])
     """
 
-    __slots__ = ("ids", "offset", "order", "places", "sequences", "size", "starts")
+    __slots__ = ("ids", "offset", "order", "sequences", "size", "starts")
 
     def __init__(self, ids: Array, size: Array, sequences: int, starts: Array | None = None,
-                 order: Array | None = None, places: Array | None = None) -> None:
+                 order: Array | None = None) -> None:
         self.ids = ids
         self.size = size
         self.sequences = sequences
         self.starts = starts
         self.order = order
-        self.places = places
         self.offset = np.zeros(len(size) + 1, np.int64)
         np.cumsum(size, out=self.offset[1:])
 
@@ -44,22 +43,31 @@ class Batch:
         order = np.argsort(-lengths, kind="stable")
         steps = int(lengths.max(initial=0))
         # lengths descend along the lanes, so the lanes active at step t are the first size[t]
-        size = np.searchsorted(-lengths[order], -np.arange(steps), side="left").astype(np.uintp)
+        size = _falling(lengths[order], steps).astype(np.uintp)
         batch = cls(np.empty(int(lengths.sum()), np.int32), size, len(arrays), None, order)
         for lane, index in enumerate(order):
             batch.ids[batch.offset[: lengths[index]] + lane] = arrays[index]
         return batch
 
     @classmethod
-    def lanes(cls, ids: Array, starts: Array | None = None, places: Array | None = None) -> Batch:
-        """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 and places (T, S) int64, or None."""
+    def lanes(cls, ids: Array, starts: Array | None = None) -> Batch:
+        """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 or None."""
         steps, sequences = ids.shape
         flags = None if starts is None or not starts.any() else np.ascontiguousarray(starts, np.uint8).reshape(-1)
         rows, size = np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp)
-        return cls(rows, size, sequences, flags, None, None if places is None else places.reshape(-1))
+        return cls(rows, size, sequences, flags)
+
+    @classmethod
+    def one(cls, ids: Array) -> Batch:
+        """Make a batch of one sequence of ids (N,) int32, which are not copied: row n is its n-th token."""
+        return cls(ids, np.ones(len(ids), np.uintp), 1)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def lengths(self) -> Array:
+        """Count the tokens of each lane (S,) int64, longest first; 0 for an empty sequence."""
+        return _falling(self.size.astype(np.int64), self.sequences)
 
     def steps(self) -> Iterator[tuple[int, int]]:
         """The first and one past the last row of every time step."""
@@ -79,15 +87,15 @@ class Batch:
 
     def last_rows(self) -> Array:
         """The row of each lane's last token (S,) int64, -1 for an empty lane."""
-        steps = np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
+        lengths = self.lengths()
         rows = np.full(self.sequences, -1, np.int64)
-        live = steps > 0
-        rows[live] = self.offset[steps[live] - 1] + np.flatnonzero(live)
+        live = lengths > 0
+        rows[live] = self.offset[lengths[live] - 1] + np.flatnonzero(live)
         return rows
 
     def unpack(self, rows: Array) -> list[Array]:
         """Splits per-row values (N, ...) into one array per sequence, in the caller's order."""
-        lengths = np.searchsorted(-self.size.astype(np.int64), -np.arange(self.sequences), side="left")
+        lengths = self.lengths()
         parts: list[Array] = [rows[:0]] * self.sequences
         for lane in range(self.sequences):
             index = lane if self.order is None else int(self.order[lane])
@@ -95,11 +103,60 @@ class Batch:
         return parts
 
 
+def _falling(values: Array, count: int) -> Array:
+    """Count the values (n,), which never grow, that are above 0, above 1, ... above count - 1: (count,) int64."""
+    return np.searchsorted(-values, -np.arange(count), side="left")
+
+
 def _whole(sequence: Array | Sequence[int]) -> Array:
     array = np.asarray(sequence)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"ids of dtype {array.dtype} were given; whole numbers were expected")
     return array.astype(np.int32, copy=False)
+
+
+class Rows:
+    """Rows of several arrays together: row n of each belongs to prefix n. A mixture's rows are those of its parts.
+
+    ``parts``: arrays or Variables of N rows each, Rows of them, or None where a part was not needed. What heads need of
+    a NumPy array of rows works here too: the length, a slice, a copy.
+
+    >>> rows = Rows(np.arange(3), np.ones((3, 2)))
+    >>> len(rows), rows[-1:].parts[0].tolist()
+    (3, [2])
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    @property
+    def value(self) -> Rows:
+        """The same of plain arrays, as ``value`` of a Variable is."""
+        return Rows(*(part if part is None or isinstance(part, np.ndarray) else part.value for part in self.parts))
+
+    def __len__(self) -> int:
+        first = next(part for part in self.parts if part is not None)
+        return len(first if isinstance(first, np.ndarray | Rows) else first.value)
+
+    def __getitem__(self, index: slice) -> Rows:
+        return Rows(*(part if part is None else part[index] for part in self.parts))
+
+    def copy(self) -> Rows:
+        """Return rows that share no memory with these."""
+        return Rows(*(part if part is None else part.copy() for part in self.parts))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and len(self.parts) == len(other.parts) and all(
+            equal_rows(own, theirs) for own, theirs in zip(self.parts, other.parts, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def equal_rows(left: Any, right: Any) -> bool:
+    """Return whether two arrays of rows, or Rows, hold the same numbers."""
+    return left == right if isinstance(left, Rows) else bool(np.array_equal(left, right))
 
 
 class State:

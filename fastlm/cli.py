@@ -14,8 +14,15 @@ from typing import Any
 import fastlm
 from fastlm.auto.build import MODELS, SOFTMAXES
 from fastlm.files import atomic
+from fastlm.files.overwrite import check_outputs, rescue, without_outputs
 from fastlm.training.budget import Clock
-from fastlm.training.progress import ProgressLine
+from fastlm.training.interrupt import Interrupt
+from fastlm.training.progress import ProgressLine, flush_errors, open_missing_streams, tell
+
+_STOPPING = ("The first Ctrl-C, SIGTERM or SIGHUP ends the training after its step, and the best model so far is "
+             "saved: exit code 130, 143 or 129. A second one is not waited for. Where the model cannot be saved under "
+             "its name, it is saved beside it, in the current folder or in that for temporary files under another "
+             "name, one sentence says where, and the exit code is 2.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,9 +31,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"fastlm {fastlm.__version__}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
 
-    train = verbs.add_parser("train", help="train a model of text files")
+    train = verbs.add_parser("train", help="train a model of text files", description="Train a model of text files.",
+                             epilog=_STOPPING)
     train.add_argument("files", nargs="+", metavar="FILE", help="text files or folders; - is standard input")
-    train.add_argument("-o", "--output", required=True, metavar="MODEL", help="where to write the model")
+    train.add_argument("-o", "--output", required=True, metavar="MODEL", help="where to write the model: a new name or "
+                       "that of an older model, which is replaced; any other file is refused")
     train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth or less, from ten places)")
     train.add_argument("--unit", choices=("word", "char", "byte"), default="word")
     train.add_argument("--model", choices=MODELS, default="auto")
@@ -83,42 +92,77 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one sub-command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run one sub-command and return the exit code: 0; 2 for bad input, or a model that could not be saved where it
+    was to be; 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, whether there was a model to save or not."""
+    if arguments is None:
+        open_missing_streams()
     options = parser().parse_args(arguments)
     # of a command of its own, what it took to start is a part of the time
     options.clock = Clock(time.process_time() if arguments is None else 0.0)
     try:
         return VERBS[options.verb](options)
     except KeyboardInterrupt:
-        print("fastlm: interrupted before there was anything to keep", file=sys.stderr)
+        tell("fastlm: interrupted before there was anything to keep")
         return 130
-    except BrokenPipeError:   # the reader of our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
-        print(f"fastlm: {error}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError) and options.verb not in ("train", "quantize"):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # the reader has had enough
+            return 0
+        tell(f"fastlm: {error}")
         return 2
+    finally:
+        if arguments is None:
+            flush_errors()
 
 
 def _train(options: argparse.Namespace) -> int:
+    with Interrupt() as interrupt:
+        trained = False
+        try:
+            lm = _trained(options, interrupt)
+            trained = True
+            code = _save(lm, options)
+        except (KeyboardInterrupt, SystemExit):
+            if interrupt.number is None:
+                raise
+            tell("fastlm: interrupted again, before the model was saved" if trained or interrupt.kept
+                 else "fastlm: interrupted before there was anything to keep")
+            code = 0
+    return code or (128 + interrupt.number if interrupt.number is not None else 0)
+
+
+def _trained(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.LanguageModel:
+    outputs = {"output": options.output, "checkpoint": options.checkpoint}
+    names, left = without_outputs(options.files, outputs.values())
+    source: Any = sys.stdin.buffer if names == ["-"] else [Path(name) for name in names]
+    check_outputs(outputs, source, options.valid)
     atomic.check_writable(options.output)
+    if left and not options.quiet:
+        tell(f"{', '.join(left)} will be written and is left out of the text")
     line = None if options.quiet else ProgressLine(sys.stderr)
     plan = fastlm.load(options.plan).plan if options.plan else None
     if options.plan and plan is None:
         raise ValueError(f"{options.plan} records no plan")
-    source: Any = sys.stdin.buffer if options.files == ["-"] else [Path(name) for name in options.files]
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
         max_size=options.vocab_size, order=options.order, softmax=options.softmax, progress=line or False,
-        checkpoint=options.checkpoint, clock=options.clock)
+        checkpoint=options.checkpoint, clock=options.clock, interrupt=interrupt)
     if line is not None:
         line.close()
-    lm.save(options.output)
+    return lm
+
+
+def _save(lm: fastlm.LanguageModel, options: argparse.Namespace) -> int:
+    """Save the model, if it must be in another place; return the exit code."""
+    try:
+        lm.save(options.output)
+    except OSError as error:
+        tell(f"fastlm: {error}; {rescue(lm.save, options.output)}")
+        return 2
     if not options.quiet:
-        print(f"{lm.history.ended}\n{lm!r} saved to {options.output} after {options.clock.seconds():.1f} s",
-              file=sys.stderr)
-    return 130 if lm.history.ended.startswith("interrupted") else 0
+        tell(f"{lm.history.ended}\n{lm!r} saved to {options.output} after {options.clock.seconds():.1f} s")
+    return 0
 
 
 def _eval(options: argparse.Namespace) -> int:
@@ -158,7 +202,7 @@ def _score(options: argparse.Namespace) -> int:
         for number, raw in enumerate(file, 1):
             text = raw if raw.endswith(b"\n") else raw + b"\n"
             if text.isspace() and not text.strip(b"\r\n"):
-                print(f"fastlm: line {number} is empty; text was expected, so its figure is nan", file=sys.stderr)
+                tell(f"fastlm: line {number} is empty; text was expected, so its figure is nan")
                 write("nan\n")
                 continue
             try:
@@ -171,6 +215,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _quantize(options: argparse.Namespace) -> int:
+    check_outputs({"output": options.output}, options.model)
     atomic.check_writable(options.output)
     fastlm.load(options.model).quantized().save(options.output)
     return 0

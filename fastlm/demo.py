@@ -103,7 +103,7 @@ def saved(lm: LanguageModel, text: str, length: int = 192) -> str:
 
     def anew() -> None:
         for end in range(1, len(ids) + 1):
-            lm.model.forward(Batch(ids[:end], np.ones(end, np.uintp), 1))
+            lm.model.forward(Batch.one(ids[:end]))
     once, again = _seconds(by_state), _seconds(anew)
     return (f"All {len(ids)} prefixes of a text: {1000 * once:.0f} ms by prefix state, {1000 * again:.0f} ms by "
             f"reading every prefix anew: {again / once:.0f} times as long, and growing with the length.")

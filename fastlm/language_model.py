@@ -15,8 +15,10 @@ from fastlm import _core
 from fastlm.batch import Batch
 from fastlm.files import modelfile
 from fastlm.generation import sample_ids
-from fastlm.models.base import PrefixModel, check_size
-from fastlm.models.cache import Adaptive
+from fastlm.models.base import PrefixModel
+from fastlm.models.cache import CACHES, CacheModel
+from fastlm.models.initial import limited
+from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, shortened
 from fastlm.prefix_state import PrefixState, name_tokens
 from fastlm.scoring import Score, score_sequences
 from fastlm.text.corpus import Corpus
@@ -34,7 +36,7 @@ class LanguageModel:
     ``vocabulary``, ``model``: its two parts; ``history``, ``plan``: how it was trained; ``card``: facts about the text.
     Every document is read after one boundary token (the end of a line, where the vocabulary has it), so that its
     first token is predicted too. Figures are natural logarithms; perplexity is exp of the mean over all targets.
-    With ``adapt=True`` the model goes on learning from each document as it reads it: see `models.Adaptive`.
+    With ``adapt=True`` the model goes on learning from each document as it reads it: see `models.CacheModel`.
     """
 
     def __init__(self, vocabulary: Vocabulary, model: PrefixModel, history: History | None = None,
@@ -44,7 +46,7 @@ class LanguageModel:
                              "numbers were expected")
         self.vocabulary, self.model = vocabulary, model
         self.history, self.plan, self.card = History() if history is None else history, plan, card or {}
-        self.adaptive: Adaptive | None = None     # where `fit_adapt` has chosen its weights
+        self.adaptive: CacheModel | None = None     # where `fit_adapt` has chosen its weights
 
     # reading ------------------------------------------------------------------------------------------------------
 
@@ -76,18 +78,18 @@ class LanguageModel:
         """
         if k is not None and k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
-        ids, predictor, state = self.vocabulary.encode(text), self.model.predictor, self.start().state
+        ids, head, state = self.vocabulary.encode(text), self.model.head, self.start().state
         together = self.model.rows_together()
         together = together if k else max(1, min(together, (1 << 22) // len(self.vocabulary)))
         likeliest: list[list[tuple[str, float]]] = []
         p = np.empty((0 if k else len(ids), len(self.vocabulary)), np.float32)
         for first in range(0, len(ids), together):
             part = ids[first: first + together]
-            x, state = self.model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            x, state = self.model.forward(Batch.one(part), state)
             if k:
-                likeliest += [self._named(*row) for row in zip(*predictor.top(x.value, k), strict=True)]
+                likeliest += [self._named(*row) for row in zip(*head.top(x.value, k), strict=True)]
             else:
-                _core.log_softmax(p[first: first + together], predictor.logits(x).value)
+                _core.log_softmax(p[first: first + together], head.logits(x).value)
         return likeliest if k else np.exp(p, out=p)
 
     def top(self, log_probabilities: Array, k: int) -> list[tuple[str, float]]:
@@ -104,8 +106,7 @@ class LanguageModel:
 
     def adapting(self) -> LanguageModel:
         """The same, learning from each document as it reads: what ``adapt=True`` asks. This one stays as it is."""
-        model = self.model if isinstance(self.model, Adaptive) else self.adaptive or Adaptive(len(self.vocabulary),
-                                                                                              self.model)
+        model = self.model if isinstance(self.model, CacheModel) else self.adaptive or self._cache()
         return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card))
 
     def fit_adapt(self, source: Any, documents: str = "file") -> LanguageModel:
@@ -114,8 +115,11 @@ class LanguageModel:
         corpus = source if isinstance(source, Corpus) else Corpus.read(source, self.vocabulary, documents=documents)
         inputs, targets, starts = read_and_predict(replace(corpus, boundary=self.boundary))
         with one_thread_products():
-            self.adaptive = Adaptive(len(self.vocabulary), self.model).fit(inputs, targets, starts)
+            self.adaptive = self._cache().fit(inputs, targets, starts)
         return self
+
+    def _cache(self) -> CacheModel:
+        return CacheModel(len(self.vocabulary), self.model, **CACHES[self.vocabulary.unit])
 
     # scoring ------------------------------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ class LanguageModel:
         if adapt:
             return self.adapting()._score(corpus, threads, False)
         inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
-        spans = [slice(a, b) for a, b in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True)]
+        spans = list(corpus.spans())
         with one_thread_products(), Workers(threads) as workers:
             nats = score_sequences(self.model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
         per_token = np.concatenate(nats)
@@ -210,15 +214,18 @@ class LanguageModel:
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole."""
-        tensors = self._tensors()
-        metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": json.dumps(self.model.config()),
+        """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole.
+        ValueError for a model that could not be loaded again: its options do not build it, or its class has no name.
+        """
+        tensors, config = self._tensors(), json.dumps(self.model.config())
+        check_rebuilt(config, self.model.tensors(), len(self.vocabulary))
+        metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": config,
                     "card": json.dumps(self.card), "history": self.history.to_json()}
         if self.plan is not None:
             metadata["plan"] = self.plan.to_json()
             tensors["plan/rates"] = self.plan.rates
         if self.adaptive is not None:
-            metadata["adaptive"] = json.dumps(self.adaptive.choices())
+            metadata["adaptive"] = json.dumps(self.adaptive.choices_in_file())
             tensors["adaptive/weights"] = self.adaptive.weights
         modelfile.save(path, tensors, metadata)
 
@@ -240,19 +247,17 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     try:
         vocabulary = Vocabulary.from_arrays(tensors["vocabulary/tokens"], tensors["vocabulary/offsets"],
                                             tensors["vocabulary/counts"], metadata["unit"])
-        config = json.loads(metadata["config"])
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
-        check_size(config, weights, len(vocabulary))
-        model = PrefixModel.build(config)
+        model = rebuild(metadata["config"], weights, len(vocabulary))
         model.restore(weights)
         plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
         lm = LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
-                           json.loads(metadata["card"]))
+                           dictionary(metadata["card"], "card"))
         if "adaptive" in metadata:
-            lm.adaptive = Adaptive(len(vocabulary), model, **json.loads(metadata["adaptive"]))
+            options = CacheModel.options_from_file("Adaptive", dictionary(metadata["adaptive"], "cache"))
+            with limited({"weights": tensors["adaptive/weights"]}):
+                lm.adaptive = CacheModel(len(vocabulary), model, **options)
             lm.adaptive.use(tensors["adaptive/weights"])
         return lm
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, modelfile.ModelFileError):
-            raise
-        raise modelfile.ModelFileError(f"{path} is damaged: {error}") from error
+    except DAMAGE as error:
+        raise modelfile.ModelFileError(f"{path} is damaged: {shortened(error)}") from error

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core
-from fastlm.batch import Batch, State
+from fastlm.batch import Batch, State, equal_rows
 from fastlm.models.base import PrefixModel
 from fastlm.text.vocabulary import Vocabulary
 
@@ -30,12 +30,12 @@ class PrefixState:
     __slots__ = ("_model", "_row", "_stepper", "_vocabulary", "tokens")
 
     def __init__(self, model: PrefixModel, vocabulary: Vocabulary, state: State | None = None,
-                 row: Array | None = None, tokens: int = 0) -> None:
+                 row: Any = None, tokens: int = 0) -> None:
         """Begin a document, or go on from a `state` of the model and the `row` (1, D) its head reads there."""
         self._model, self._vocabulary, self.tokens = model, vocabulary, tokens
         self._stepper = model.stepper(model.start(1) if state is None else state)
         # A step leaves the row in a buffer of the stepper, which the next step writes over.
-        self._row = self._stepper.read(vocabulary.boundary) if row is None else row
+        self._row = self._stepper.advance(vocabulary.boundary) if row is None else row
 
     def step(self, token: str | int, out: Array | None = None) -> Array:
         """Reads one token, by its text or its id; returns `log_probabilities(out)` of what follows it.
@@ -48,7 +48,7 @@ class PrefixState:
 
     def advance(self, token: str | int) -> None:
         """`step` without the distribution, of which `next_tokens` then works out no more than it needs."""
-        self._row = self._stepper.read(self._id(token) if isinstance(token, str) else operator.index(token))
+        self._row = self._stepper.advance(self._id(token) if isinstance(token, str) else operator.index(token))
         self.tokens += 1
 
     def _id(self, token: str) -> int:
@@ -76,7 +76,7 @@ class PrefixState:
         state = self._stepper.state
         for first in range(0, len(ids), _ADVANCED_TOGETHER):
             part = ids[first: first + _ADVANCED_TOGETHER]
-            rows, state = model.read(Batch(part, np.ones(len(part), np.uintp), 1), state)
+            rows, state = model.forward(Batch.one(part), state)
             self._row = rows.value[-1:].copy()
         self._stepper = model.stepper(state)
         self.tokens += len(ids)
@@ -87,7 +87,7 @@ class PrefixState:
         if out is None:
             out = np.empty(model.vocab_size, np.float32)
         rows = out[None]
-        model.predictor.write(rows, self._row)
+        model.head.write(rows, self._row)
         _core.log_softmax(rows, rows)
         return out
 
@@ -95,7 +95,7 @@ class PrefixState:
         """The k likeliest next tokens with their probabilities, likeliest first."""
         if k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
-        ids, log_probabilities = self._model.predictor.top(self._row, k)
+        ids, log_probabilities = self._model.head.top(self._row, k)
         return name_tokens(self._vocabulary, ids[0], log_probabilities[0])
 
     def copy(self) -> PrefixState:
@@ -104,7 +104,7 @@ class PrefixState:
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, PrefixState) and self.state == other.state
-                and np.array_equal(self._row, other._row))
+                and equal_rows(self._row, other._row))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -120,7 +120,7 @@ class PrefixState:
     def logits(self) -> Array:
         """The model's logits (V,) for the next token."""
         out = np.empty((1, self._model.vocab_size), np.float32)
-        self._model.predictor.write(out, self._row)
+        self._model.head.write(out, self._row)
         return out[0]
 
 

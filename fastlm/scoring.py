@@ -10,7 +10,7 @@ import numpy as np
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 _TOGETHER = 32       # documents read side by side
@@ -77,16 +77,17 @@ def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]
     tape = Tape(record=False)
     state: State | None = None
     out = [np.empty(len(sequence)) for sequence in targets]
-    predictor = model.predictor
+    head = model.head
     steps = max(1, model.rows_together() // len(inputs))
     for first in range(0, max(map(len, inputs)), steps):
+        stop_if_asked()   # documents may be long
         part = slice(first, first + steps)
         batch = Batch.of([sequence[part] for sequence in inputs])
         wanted = np.empty(len(batch), np.int32)
         packed = Batch.of([sequence[part] for sequence in targets])
         wanted[:] = packed.ids
         with tape:
-            x, state = model.read(batch, state)
-            for index, piece in enumerate(batch.unpack(predictor.nats(x, wanted))):
+            x, state = model.forward(batch, state)
+            for index, piece in enumerate(batch.unpack(head.nats(x, wanted))):
                 out[index][part] = piece
     return out

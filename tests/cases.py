@@ -72,7 +72,7 @@ def adapted(model, p, ids, steps, starts, state):
                 a = np.zeros(model.vocab_size)
                 for j in range(m, last + 1):
                     if text[j - m: j] == text[last + 1 - m: last + 1]:
-                        a[text[j]] += np.exp(-(last - j) / model.memory)
+                        a[text[j]] += np.exp(-(last - j) / model.decay)
                 if a.sum() > 0:
                     size = min(15, max(0, int(np.floor(np.log2(a.sum()))) + 1 + 3))
                     out[row] = (1 - model.weights[m, size]) * out[row] + model.weights[m, size] * a / a.sum()
@@ -161,18 +161,18 @@ ALL_MODELS = NETWORKS | {
     "Mixture with a transformer": (lambda v: models.Mixture(v, [
         models.KneserNey(v, order=2), models.LSTM(v, hidden=5, width=3),
         models.Transformer(v, width=4, heads=2, layers=1, window=3)]), mixture),
-    "Adaptive": (lambda v: models.Adaptive(v, models.KneserNey(v, order=3), window=5, memory=3.0, lowest=0, highest=2),
+    "Adaptive": (lambda v: models.CacheModel(v, models.KneserNey(v, order=3), window=5, decay=3.0, lowest=0, highest=2),
                  adapted),
     "Adaptive of a network": (
-        lambda v: models.Adaptive(v, models.LSTM(v, hidden=5, width=3), window=20, memory=9.0, lowest=1, highest=3),
+        lambda v: models.CacheModel(v, models.LSTM(v, hidden=5, width=3), window=20, decay=9.0, lowest=1, highest=3),
         adapted),
-    "Corrected": (lambda v: models.Corrected(v, [
-        models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3)]), corrected),
-    "Corrected, several": (lambda v: models.Corrected(v, [
+    "Corrected": (lambda v: models.Mixture(v, [
+        models.KneserNey(v, order=3), models.LSTM(v, hidden=5, width=3)], residual=True), corrected),
+    "Corrected, several": (lambda v: models.Mixture(v, [
         models.KneserNey(v, order=2), models.KneserNey(v, order=3),
         models.LSTM(v, hidden=5, width=3, lookback={"width": 2, "window": 3}),
-        models.LSTM(v, hidden=7, width=2)]), corrected),
-    "Ensemble": (lambda v: models.Ensemble(v, [
+        models.LSTM(v, hidden=7, width=2)], residual=True), corrected),
+    "Ensemble": (lambda v: models.Mixture(v, [
         models.KneserNey(v, order=2), models.LSTM(v, hidden=5, width=3),
         models.DecayedBag(v, width=3, hidden=9, rates=(0.0, 0.5), output=adaptive(v, [4, 3]))]), mixture),
 }
@@ -196,7 +196,7 @@ def randomise(model: PrefixModel, rng: np.random.Generator) -> None:
         for part in model.parts:
             randomise(part, rng)
         model.weights = rng.dirichlet(np.ones(len(model.weights)))
-    if isinstance(model, models.Adaptive):
+    if isinstance(model, models.CacheModel):
         randomise(model.model, rng)
         model.weights = rng.uniform(0.1, 0.6, model.weights.shape)
 
@@ -206,7 +206,7 @@ def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -
     state, grown = model.start(sequences), []
     if isinstance(model, models.Factored):   # whose words cannot be told from a state
         histories = [rng.integers(0, model.vocab_size, rng.integers(0, 9)) for _ in range(sequences)]
-        state = model.features(Batch.of(histories))[1]
+        state = model.forward(Batch.of(histories))[1]
         model.histories = {(a.tobytes(), b.tobytes()): history.tolist() for a, b, history
                            in zip(state["ids"], state["spelt"], histories, strict=True)}
         return state

@@ -1,5 +1,6 @@
 """Says which fastlm is under test, that of this checkout or the installed one, and holds what several files need."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,14 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     assert _core.isa() == request.param
     yield request.param
     _core.use_isa(before)
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Gives SIGINT, SIGTERM and SIGHUP their default handlers, which they lack under nohup and in background jobs."""
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL,
+                signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastlm.heads import Adaptive, Sampled
+from fastlm.heads import AdaptiveSoftmax, SampledSoftmax
 
 
 def layout(lengths):
@@ -229,11 +229,11 @@ def squared_error(logits, targets):
 
 def output(model, p, x, tied=False):
     """What a model's output layer makes of rows x: logits, or log p where it is adaptive."""
-    layer = model.output_layer
+    layer = model.head
     weights = transposed(p["embedding"]) if tied else p["output"]
-    if isinstance(layer, Adaptive):
+    if isinstance(layer, AdaptiveSoftmax):
         return adaptive(p, x, weights, layer.edges.tolist())
-    if isinstance(layer, Sampled) and not tied:
+    if isinstance(layer, SampledSoftmax) and not tied:
         weights = transposed(weights)
     return linear(x, weights, p["output_bias"])
 

@@ -8,20 +8,20 @@ import pytest
 import fastlm
 from fastlm import _core
 from fastlm.files import modelfile
-from fastlm.models import LSTM, Adaptive, KneserNey, Mixture
+from fastlm.models import LSTM, CacheModel, KneserNey, Mixture
 from fastlm.scoring import _read_together
 
 UNIFORM = KneserNey(4)     # of no text: every token has 1/4
 
 
-def of(lowest: int, highest: int, window: int = 10, memory: float = np.inf) -> Adaptive:
+def of(lowest: int, highest: int, window: int = 10, memory: float = np.inf) -> CacheModel:
     """A uniform model over 4 ids, with a cache that trusts each order by half."""
-    model = Adaptive(4, UNIFORM, window=window, memory=memory, lowest=lowest, highest=highest)
+    model = CacheModel(4, UNIFORM, window=window, decay=memory, lowest=lowest, highest=highest)
     model.weights[:] = 0.5
     return model
 
 
-def after(model: Adaptive, ids: list[int]) -> np.ndarray:
+def after(model: CacheModel, ids: list[int]) -> np.ndarray:
     return np.exp(model.log_probabilities(ids)[-1])
 
 
@@ -55,7 +55,7 @@ def test_fit_by_hand() -> None:
     """Of three tokens the cache alone is ever right, then the model alone; ten more are one in twenty the cache's."""
     inputs = np.array([1, 1, 1, 1], np.int32)
     never = 800.0
-    model = Adaptive(4, UNIFORM, window=1, memory=1e9, lowest=0, highest=0)
+    model = CacheModel(4, UNIFORM, window=1, decay=1e9, lowest=0, highest=0)
     model.fit(inputs, np.array([1, 1, 1, -1], np.int32), nats=np.array([never, never, never, 0]))
     assert model.weights[0, 4] == pytest.approx(3.5 / 13)
     assert model.weights[0, 5] == pytest.approx(0.5 / 10)
@@ -72,7 +72,7 @@ def repetitive(rng: np.random.Generator, tokens: int) -> np.ndarray:
 
 def test_fitted_weights_beat_others() -> None:
     text = repetitive(np.random.default_rng(1), 6000)
-    model = Adaptive(11, KneserNey(11, order=2).fit([text[:2000]]), window=50, memory=40.0, lowest=0, highest=2)
+    model = CacheModel(11, KneserNey(11, order=2).fit([text[:2000]]), window=50, decay=40.0, lowest=0, highest=2)
     inputs, targets = text[2000:-1], text[2001:]
     static = model.model.score(inputs, targets).mean()
     model.fit(inputs, targets)
@@ -89,7 +89,7 @@ def test_fitted_weights_beat_others() -> None:
 def test_a_document_scored_whole_is_its_rows(inner) -> None:
     """`score` counts for the targets alone, rows hold all words of the cache; both read the same numbers."""
     text = repetitive(np.random.default_rng(3), 700)
-    model = Adaptive(11, inner, window=64, memory=30.0, lowest=0, highest=3)
+    model = CacheModel(11, inner, window=64, decay=30.0, lowest=0, highest=3)
     model.weights = np.random.default_rng(4).uniform(0.05, 0.5, model.weights.shape)
     targets = text[1:].copy()
     targets[5] = -1
@@ -144,9 +144,14 @@ def test_quantized_models_keep_the_weights() -> None:
     assert lm.adapting().quantized().score("abcab").nats == small.score("abcab", adapt=True).nats
 
 
-def test_windows_by_the_size_of_the_vocabulary() -> None:
-    assert Adaptive(512, KneserNey(512)).choices() == {"window": 8192, "memory": 2000.0, "lowest": 1, "highest": 8}
-    assert Adaptive(513, KneserNey(513)).choices() == {"window": 1024, "memory": 150.0, "lowest": 0, "highest": 2}
+@pytest.mark.parametrize(("unit", "choices"), [
+    ("char", {"window": 8192, "decay": 2000.0, "lowest": 1, "highest": 8}),
+    ("word", {"window": 1024, "decay": 150.0, "lowest": 0, "highest": 2})])
+def test_the_cache_by_the_unit(unit, choices) -> None:
+    vocabulary = fastlm.Vocabulary(["\n", "a", "<unk>"], unit=unit)
+    model = fastlm.LanguageModel(vocabulary, KneserNey(3)).adapting().model
+    assert model.choices() == choices
+    assert model.choices_in_file() == {"memory" if name == "decay" else name: value for name, value in choices.items()}
 
 
 def damaged(change, tmp_path) -> str:
@@ -170,26 +175,36 @@ def test_files_are_checked(tmp_path) -> None:
 
 
 IDS = np.zeros(3, np.int32)
+CACHE = _core.Cache(4, np.exp(-np.arange(5.0)), 0, 1)
 MESSAGES = {
     "<KneserNey(vocab_size=4, order=5, boundary=None), 4 n-grams> is for 4 ids; one for 7 was expected":
-        lambda: Adaptive(7, UNIFORM),
-    "window = 0; 1 to 1048576 tokens were expected": lambda: Adaptive(4, UNIFORM, window=0),
-    "a cache of 8192 tokens, memory 0.0 and contexts of 1 to less than 9 tokens was asked for; at least 1 token, a "
-    "memory above 0 and contexts of less than 32 were expected": lambda: Adaptive(4, UNIFORM, memory=0.0),
-    "a cache of 8192 tokens, memory 2000.0 and contexts of 9 to less than 9 tokens was asked for; at least 1 token, a "
-    "memory above 0 and contexts of less than 32 were expected": lambda: Adaptive(4, UNIFORM, lowest=9),
-    "an Adaptive model is not trained by itself; train the model in it, then fit its weights":
+        lambda: CacheModel(7, UNIFORM),
+    "window = 0; 1 to 1048576 tokens were expected": lambda: CacheModel(4, UNIFORM, window=0),
+    "decay = 0.0; a number of tokens above 0 was expected": lambda: CacheModel(4, UNIFORM, decay=0.0),
+    "decay = nan; a number of tokens above 0 was expected": lambda: CacheModel(4, UNIFORM, decay=np.nan),
+    "contexts of 9 to 2 tokens were asked for; 0 to 31, the lowest first, were expected":
+        lambda: CacheModel(4, UNIFORM, lowest=9),
+    "contexts of -1 to 2 tokens were asked for; 0 to 31, the lowest first, were expected":
+        lambda: CacheModel(4, UNIFORM, lowest=-1),
+    "contexts of 0 to 32 tokens were asked for; 0 to 31, the lowest first, were expected":
+        lambda: CacheModel(4, UNIFORM, highest=32),
+    "orders = 33, expected 1 to 32": lambda: _core.Cache(4, np.ones(5), 0, 33),
+    "orders = 2, expected 3 to 32": lambda: _core.Cache(4, np.ones(5), 2, 2),
+    "decay has 0 elements, expected 1 to 2^31 - 1": lambda: _core.Cache(4, np.ones(0), 0, 1),
+    "decay[2] = 1.5, expected 0 to 1": lambda: _core.Cache(4, np.array([1, 0, 1.5, -1]), 0, 1),
+    "decay[1] = -0.5, expected 0 to 1": lambda: _core.Cache(4, np.array([1, -0.5]), 0, 1),
+    "decay[0] = nan, expected 0 to 1": lambda: _core.Cache(4, np.array([np.nan]), 0, 1),
+    "a CacheModel is not trained by itself; train the model in it, then fit its weights":
         lambda: fastlm.Trainer(of(0, 0)).fit([[1, 2, 3]], epochs=1),
     "first = 4 is beyond the 3 tokens":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((0, 1)), np.zeros((0, 1)), IDS, None, IDS[:0], 4),
+        lambda: CACHE.counts(np.zeros((0, 1)), np.zeros((0, 1)), IDS, None, IDS[:0], 4),
     "total has shape (2, 1), expected (3, 1)":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((2, 1)), np.zeros((3, 1)), IDS, None, IDS, 0),
+        lambda: CACHE.counts(np.zeros((2, 1)), np.zeros((3, 1)), IDS, None, IDS, 0),
     "word has shape (3, 5), expected (3, 4)":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).rows(np.zeros((3, 5), np.int32), np.zeros((3, 4), np.float32),
-                                                  np.zeros(3, np.float32), np.zeros((1, 16)), IDS, None, 0),
+        lambda: CACHE.rows(np.zeros((3, 5), np.int32), np.zeros((3, 4), np.float32), np.zeros(3, np.float32),
+                           np.zeros((1, 16)), IDS, None, 0),
     "starts has 2 elements, expected 3":
-        lambda: _core.Cache(4, 5, 1.0, 0, 1).counts(np.zeros((3, 1)), np.zeros((3, 1)), IDS, np.zeros(2, np.uint8),
-                                                    IDS, 0),
+        lambda: CACHE.counts(np.zeros((3, 1)), np.zeros((3, 1)), IDS, np.zeros(2, np.uint8), IDS, 0),
 }
 
 

@@ -2,12 +2,16 @@
 
 import errno
 import os
+import re
+import signal
 import stat
 import sys
+import time
 
 import pytest
 
 from fastlm.files import atomic
+from tests.processes import finished
 
 OLD, NEW = b"the old file", b"the new one, longer than the old"
 
@@ -218,3 +222,55 @@ def test_no_file_stays_open(path):
 def test_a_folder_that_takes_no_files_even_from_root():
     with pytest.raises(OSError, match="^/proc/notes.txt cannot be written: no file can be created in /proc "):
         atomic.check_writable("/proc/notes.txt")
+
+
+DEAD = """
+import os, signal, sys
+from fastlm.files import atomic
+atomic.replace(sys.argv[1], lambda file: (file.write(b"half"), file.flush(), os.kill(os.getpid(), signal.SIGKILL)))
+"""
+
+
+@pytest.fixture
+def litter(path):
+    """What a process that was killed in `replace` has left, two minutes old."""
+    assert finished([sys.executable, "-c", DEAD, str(path)]).returncode == -signal.SIGKILL
+    [left] = [child for child in path.parent.iterdir() if child != path]
+    assert left.read_bytes() == b"half"
+    age(left, 120)
+    return left
+
+
+def age(path, seconds):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_the_litter_of_dead_writers_is_swept_by_the_next_one(path, litter):
+    atomic.replace(path, write_new)
+    assert only_file(path) == NEW
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/ns/pid"), reason="only Linux has /proc")
+def test_litter_stays_where_its_writer_may_live(path, litter):
+    machine, process, rest = re.fullmatch(r"\.fastlm-(.{8})-(\d+)-(.{16}\.tmp)", litter.name).groups()
+    kept = {f".fastlm-{machine}-{os.getpid()}-{rest}", f".fastlm-{machine}-1-{rest}",    # alive
+            f".fastlm-{'0' * 8 if machine != '0' * 8 else '1' * 8}-{process}-{rest}",    # on another machine
+            f".fastlm-{rest}", f"fastlm-{machine}-{process}-{rest}",                     # named by something else
+            f".fastlm-{machine}-{process}-{rest}.part", f".fastlm-{machine}-{process}-{'f' * 16}.tmp"}
+    for name in kept:
+        (path.parent / name).write_bytes(b"x")
+        age(path.parent / name, 10 if "f" * 16 in name else 120)                         # written just now
+    atomic.sweep(str(path.parent))
+    assert {child.name for child in path.parent.iterdir()} == kept | {path.name}
+
+
+def test_a_folder_that_cannot_be_swept_is_left(tmp_path):
+    atomic.sweep(str(tmp_path / "absent"))
+
+
+def test_litter_that_cannot_be_removed_does_not_stop_a_writer(path, litter, monkeypatch):
+    def refuse(name, *arguments, **options):
+        raise PermissionError(errno.EPERM, "no")
+    monkeypatch.setattr(os, "unlink", refuse)
+    atomic.sweep(str(path.parent))
+    assert litter.exists()

@@ -30,6 +30,22 @@ def test_lanes_by_hand() -> None:
     assert Batch.lanes(np.zeros((2, 2)), np.zeros((2, 2))).starts is None
 
 
+def test_one_sequence_by_hand() -> None:
+    ids = np.array([4, 5, 6], np.int32)
+    batch = Batch.one(ids)
+    assert batch.ids is ids and batch.size.tolist() == [1, 1, 1] and batch.size.dtype == np.uintp
+    assert (batch.sequences, batch.starts, batch.order) == (1, None, None)
+    assert batch.lengths().tolist() == [3] and batch.last_rows().tolist() == [2]
+    empty = Batch.one(ids[:0])
+    assert len(empty) == 0 and empty.sequences == 1 and empty.lengths().tolist() == [0]
+
+
+def test_lengths_by_hand() -> None:
+    assert Batch.of([[5, 6], [], [7, 8, 9], [4]]).lengths().tolist() == [3, 2, 1, 0]
+    assert Batch.lanes(np.zeros((2, 3), np.int32)).lengths().tolist() == [2, 2, 2]
+    assert Batch.of([]).lengths().tolist() == [] and Batch.of([[], []]).lengths().tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("sequences", [[], [[]], [[], []]])
 def test_nothing_to_pack(sequences) -> None:
     batch = Batch.of(sequences)

@@ -1,4 +1,6 @@
-"""Builds and runs the C tests (tests/c) through csrc/Makefile, plainly and under every sanitizer."""
+"""Builds and runs the C tests (tests/c) through csrc/Makefile, plainly and under every sanitizer.
+
+Every file that is included compiles on its own, too."""
 
 import shutil
 import subprocess
@@ -8,6 +10,18 @@ import pytest
 
 CSRC = Path(__file__).parent.parent / "csrc"
 TESTS = sorted(path.stem.removeprefix("test_") for path in (CSRC.parent / "tests" / "c").glob("test_*.c"))
+INCLUDED = sorted(path.relative_to(CSRC).as_posix() for kind in ("h", "inc") for path in CSRC.rglob(f"*.{kind}")
+                  if path.name != "table.inc")
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@pytest.mark.parametrize("name", INCLUDED)
+def test_a_file_that_is_included_includes_what_it_uses(name: str) -> None:
+    """It compiles whatever was included before it, also twice; table.inc is the body of the files of csrc/isa."""
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fsyntax-only", f"-I{CSRC}",
+               "-x", "c", "-"]
+    done = subprocess.run(command, input=f'#include "{name}"\n' * 2, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("make") or not shutil.which("cc"), reason="no C compiler")

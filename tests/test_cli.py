@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 
@@ -14,7 +13,10 @@ import pytest
 
 import fastlm
 from fastlm.cli import main
+from fastlm.files.overwrite import rescue
+from fastlm.training.history import Ended
 from fastlm.training.progress import ProgressLine, describe
+from tests.processes import finished, running
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n" * 12
 
@@ -146,17 +148,109 @@ def test_bad_input_is_one_sentence_and_writes_nothing(folder, capsys, arguments,
     assert not (folder / "x").exists()
 
 
-def test_ctrl_c_saves_the_best_model_so_far(folder):
-    command = [sys.executable, "-m", "fastlm", "train", str(folder / "text.txt"), "-o", str(folder / "i.fastlm"),
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_the_best_model_so_far(folder, number):
+    path = folder / f"i{number}.fastlm"
+    command = [sys.executable, "-m", "fastlm", "train", str(folder / "text.txt"), "-o", str(path),
                "--budget", "300", "--model", "lstm"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=os.getcwd())
-    assert "tokens/s" in process.stderr.readline()   # it is training
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "interrupted after step" in err
-    assert fastlm.load(folder / "i.fastlm").next_tokens("the cat sat", k=1)[0][0] == "on"
+    with running(command) as process:
+        assert "tokens/s" in process.stderr.readline()   # it is training
+        time.sleep(0.5)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert "interrupted after step" in err and "saved to" in err
+    lm = fastlm.load(path)
+    assert lm.next_tokens("the cat sat", k=1)[0][0] == "on" and lm.history.reason is Ended.INTERRUPTED
+    assert [name for name in os.listdir(folder) if name.startswith(".")] == []
+
+
+SLOW = """
+import fastlm, importlib, os, signal, sys
+from fastlm import cli
+from fastlm.files import modelfile
+def press_in(module, name, before):
+    whole = getattr(module, name)
+    def pressed(*arguments, **options):
+        if before:
+            os.kill(os.getpid(), signal.SIGTERM)
+        result = whole(*arguments, **options)
+        if not before:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+    setattr(module, name, pressed)
+press_in({module}, {name!r}, {before})
+sys.argv[0] = "fastlm"
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize(("module", "name", "before", "saved"), [
+    ("fastlm.Corpus", "build", True, False),             # while the text is read
+    ("fastlm.models.KneserNey", "fit", True, False),     # while n-grams are counted: there is no model yet
+    ("importlib.import_module('fastlm.auto.train')", "evaluate_counts", True, True),   # they have been
+    ("modelfile", "save", True, True),                   # while the model is saved
+    ("modelfile", "save", False, True),                  # it has been
+])
+def test_a_signal_before_and_after_the_training(folder, tmp_path, module, name, before, saved):
+    code = SLOW.format(module=module, name=name, before=before)
+    done = finished([sys.executable, "-c", code, "train", str(folder / "text.txt"), "-o", str(tmp_path / "m"),
+                     "--model", "kneser-ney", "--quiet"])
+    assert done.returncode == 128 + signal.SIGTERM and done.stdout == ""
+    assert done.stderr == ("" if saved else "fastlm: interrupted before there was anything to keep\n")
+    assert os.listdir(tmp_path) == (["m"] if saved else [])
+    if saved:
+        assert fastlm.load(tmp_path / "m").next_tokens("the cat sat", k=1)[0][0] == "on"
+
+
+@pytest.mark.parametrize("stream", ["2>/dev/full", "2>&-", "2> >(head -c 10 >/dev/null)", "2>/dev/null"])
+def test_a_lost_standard_error_loses_no_model(folder, tmp_path, stream):
+    text, path = folder / "text.txt", tmp_path / "m.fastlm"
+    command = f'"{sys.executable}" -m fastlm train "{text}" -o "{path}" --model lstm --epochs 40 {stream}'
+    done = finished(["bash", "-c", f"{command}; exit $?"])
+    assert (done.returncode, done.stdout) == (0, "")
+    assert fastlm.load(path).history.reason is Ended.FINISHED
+
+
+def test_a_lost_standard_error_does_not_hide_that_nothing_was_saved(folder, tmp_path):
+    command = f'"{sys.executable}" -m fastlm train "{tmp_path}/none.txt" -o "{tmp_path}/m" 2>/dev/full'
+    assert finished(["bash", "-c", f"{command}; exit $?"]).returncode == 2
+
+
+def test_a_model_that_cannot_be_saved_is_saved_elsewhere(folder, tmp_path, capsys, monkeypatch):
+    """The folder goes while the model is trained."""
+    gone, here = tmp_path / "gone", tmp_path / "here"
+    gone.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    train = fastlm.train
+
+    def train_and_lose(*arguments, **options):
+        lm = train(*arguments, **options)
+        gone.rmdir()
+        return lm
+    monkeypatch.setattr(fastlm, "train", train_and_lose)
+    path = gone / "m.fastlm"
+    assert main(["train", str(folder / "text.txt"), "-o", str(path), "--model", "kneser-ney", "--quiet"]) == 2
+    rescued = here / f"m.fastlm.rescued-{os.getpid()}"
+    assert capsys.readouterr().err == (f"fastlm: {path} cannot be written: {gone} is not a folder; the model was saved "
+                                       f"to {rescued} instead\n")
+    assert fastlm.load(rescued).next_tokens("the cat sat", k=1)[0][0] == "on"
+
+
+def test_what_cannot_be_saved_anywhere_is_said_to_be_lost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def save(path):
+        raise OSError("no")
+    name = f"m.rescued-{os.getpid()}"
+    (tmp_path / "other").mkdir()
+    sentence = rescue(save, tmp_path / "other" / "m")
+    assert sentence.startswith(f"nor could {name} be written to {tmp_path / 'other'}, {tmp_path}")
+    assert sentence.endswith(": the model is lost")
+    taken = tmp_path / name
+    taken.write_text("mine")
+    assert str(taken) not in rescue(lambda path: None, tmp_path / "m") and taken.read_text() == "mine"
 
 
 def test_the_progress_line_is_rewritten_on_a_terminal():
@@ -173,3 +267,111 @@ def test_the_progress_line_is_rewritten_on_a_terminal():
     text = " 25%  1,000 tokens/s  loss 2.000  held-out perplexity 2.72  30 s left"
     assert describe(figures) == text
     assert stream.getvalue() == f"\r{text}\r{text}\n"
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError, ValueError])
+def test_a_progress_line_whose_stream_fails_goes_silent(error):
+    class Failing(io.StringIO):
+        written = 0
+
+        def write(self, text):
+            self.written += 1
+            raise error
+
+        def isatty(self):
+            raise error
+    stream = Failing()
+    line = ProgressLine(stream)
+    for _ in range(3):
+        line.say("a sentence")
+        line({"progress": 1.0, "tokens_per_second": 1.0, "loss": 2.0, "valid": None, "seconds_left": 0.0,
+              "seconds": 10.0})
+        line.close()
+    assert stream.written == 1
+    ProgressLine(None).say("to nobody")
+
+
+# what may be replaced ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def poems(tmp_path, monkeypatch):
+    """A folder with two texts, a link and a hard link to one of them, a model and a checkpoint; all are as before."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(TEXT)
+    (tmp_path / "b.txt").write_text(TEXT * 2)
+    (tmp_path / "soft").symlink_to("a.txt")
+    os.link(tmp_path / "a.txt", tmp_path / "hard")
+    (tmp_path / "empty").write_text("")
+    lm = fastlm.train("a.txt", model="kneser-ney")
+    lm.save("old.fastlm")
+    fastlm.train("a.txt", model="decayed-bag", epochs=0.1, checkpoint="run")
+    yield tmp_path
+    assert (tmp_path / "a.txt").read_text() == TEXT and (tmp_path / "b.txt").read_text() == TEXT * 2
+
+
+READ = "a.txt is to be read, and the model would replace it; another name was expected"
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    ("a.txt -o a.txt", READ),
+    ("a.txt -o ./a.txt", "./" + READ),
+    ("a.txt -o soft", READ.replace("a.txt", "soft")),
+    ("soft -o a.txt", READ),
+    ("hard -o a.txt", READ),
+    ("b.txt --valid a.txt -o a.txt", READ),
+    ("b.txt -o a.txt", "a.txt exists and is no model file; a new name was expected, or remove it first"),
+    ("a.txt -o run", "run exists and is a checkpoint, no model; a new name was expected, or remove it first"),
+    ("a.txt -o new --checkpoint a.txt", READ.replace("the model", "the checkpoint")),
+    ("b.txt -o new --checkpoint a.txt", "a.txt exists and is no checkpoint; a new name was expected, or remove it "
+                                        "first"),
+    ("a.txt -o new --checkpoint ./new", "new is to be both the model and the checkpoint; two names were expected"),
+    ("a.txt -o new --checkpoint old.fastlm", "old.fastlm exists and is a model, no checkpoint; a new name was "
+                                             "expected, or remove it first"),
+])
+def test_no_text_is_replaced(poems, capsys, arguments, sentence):
+    assert main(["train", *arguments.split(), "--model", "lstm", "--epochs", "1", "--quiet"]) == 2
+    assert capsys.readouterr() == ("", f"fastlm: {sentence}\n")
+    assert not (poems / "new").exists()
+
+
+def test_a_text_from_standard_input_is_not_replaced(poems):
+    with open("a.txt") as text:
+        done = finished([sys.executable, "-m", "fastlm", "train", "-", "-o", "a.txt", "--quiet"], stdin=text)
+    assert (done.returncode, done.stderr) == (2, f"fastlm: {READ}\n")
+
+
+def test_older_models_and_empty_files_are_replaced(poems, capsys):
+    for name in ("old.fastlm", "empty", "brand-new"):
+        assert main(["train", "b.txt", "-o", name, "--model", "kneser-ney", "--order", "2", "--quiet"]) == 0
+        assert fastlm.load(name).model.order == 2
+
+
+def test_a_model_in_the_folder_of_its_text_is_left_out_of_it(poems, capsys):
+    (poems / "texts").mkdir()
+    (poems / "texts" / "a.txt").write_text(TEXT)
+    digests = []
+    for _ in range(2):
+        assert main(["train", "texts", "-o", "texts/m.fastlm", "--model", "kneser-ney"]) == 0
+        digests.append(fastlm.load("texts/m.fastlm").digest())
+    assert digests[0] == digests[1]
+    assert capsys.readouterr().err.count("texts/m.fastlm will be written and is left out of the text\n") == 1
+
+
+def test_quantize_replaces_neither_its_model_nor_a_text(poems, capsys):
+    before = (poems / "old.fastlm").read_bytes()
+    assert main(["quantize", "old.fastlm", "-o", "old.fastlm"]) == 2
+    assert main(["quantize", "old.fastlm", "-o", "a.txt"]) == 2
+    assert capsys.readouterr().err == (
+        f"fastlm: {READ.replace('a.txt', 'old.fastlm')}\n"
+        "fastlm: a.txt exists and is no model file; a new name was expected, or remove it first\n")
+    assert (poems / "old.fastlm").read_bytes() == before
+
+
+@pytest.mark.parametrize("source", ["a.txt", ["b.txt", "a.txt"], "open"])
+def test_python_replaces_no_text_by_a_checkpoint(poems, source):
+    with open("a.txt", "rb") as file, pytest.raises(ValueError, match="^a.txt is to be read, and the checkpoint would"):
+        fastlm.train(file if source == "open" else source, model="lstm", epochs=1, checkpoint="a.txt")
+    with pytest.raises(ValueError, match="^run is in the folder .*, which is to be read as text; the checkpoint "):
+        fastlm.train(".", model="lstm", epochs=1, checkpoint="run")
+    with pytest.raises(ValueError, match="^b.txt exists and is no checkpoint; a new name was expected"):
+        fastlm.train(["some text\n" * 9], model="lstm", epochs=1, checkpoint="b.txt")

@@ -123,6 +123,8 @@ SHAPES: dict[str, Callable[[], object]] = {
     "p has 1 dimensions, expected 2": lambda: _core.sgd_rows(f(3), f(3), i64(0), RATE),
     "x has shape (2, 2), expected (2, 3)": lambda: _core.add_rows(f(2, 3), f(2, 2), i64(0)),
     "out has dtype float64, expected float32": lambda: _core.add(np.zeros(3), f(3)),
+    "out does not begin at a multiple of 4 bytes in memory":
+        lambda: _core.add(np.zeros(13, np.uint8)[1:].view(F), f(3)),
     "x has dtype int32, expected float32": lambda: _core.tanh(f(3), i32(1, 2, 3)),
 }
 OUTSIDE: dict[str, Callable[[], object]] = {
@@ -184,6 +186,7 @@ SHAPES |= {
     "first[2] = 3, expected 0 to 2": lambda: attention(first=(0, 0, 3)),
     "first[2] = 0, expected 1 to 2": lambda: attention(first=(1, 0, 0)),
     "offset goes to 2, expected 0 to 3": lambda: attention(offset=(0, 1, 2)),
+    "offset[1] = 4 is beyond the 3 rows": lambda: attention(offset=(0, 4, 3)),
     "step 1 has 2 rows, expected at most the 1 before it": lambda: attention(offset=(0, 1, 3)),
     "log_sum has shape (3, 1), expected (3, 2)": lambda: attention().forward(f(3, 4), f(3, 1), f(1)),
     "scratch has 1 elements, expected 10048": lambda: attention().forward(f(3, 4), f(3, 2), f(1)),
@@ -192,6 +195,16 @@ SHAPES |= {
     ),
     "after has shape (1, 2, 8), expected (2, 2, 8)": lambda: attention().carry(f(1, 2, 8), i64(0, 0)),
     "kept[1] = 3 is more than after holds or the lane has": lambda: attention().carry(f(2, 4, 8), i64(3, 3)),
+}
+
+HALF = np.array([2**63, 2**63], np.uintp)      # the sum does not fit 64 bits
+SHAPES |= {
+    "size[0] = 9223372036854775808 is more than the 0 rows there are": lambda: _core.lstm_forward(
+        f(0, 16), f(0, 16), f(1, 0, 64), f(0, 16), f(0, 16), f(1, 16, 64), f(1, 0, 64), None, None, HALF
+    ),
+    "size[0] = 9223372036854775808 is more than the 0 rows there are ": lambda: _core.gru_forward(
+        f(0, 16), f(1, 0, 48), f(1, 0, 48), f(0, 16), f(1, 16, 48), f(16), f(1, 0, 48), None, None, HALF
+    ),
 }
 
 
@@ -263,3 +276,23 @@ def test_an_unknown_instruction_set_in_the_environment_is_refused() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 1
     assert done.stderr.endswith("RuntimeError: FASTLM_ISA = neon9 is not one of portable, avx2, avx512\n")
+
+
+def test_no_object_is_made_without_its_arguments() -> None:
+    """Its methods would read arrays that it never got."""
+    for kind in (_core.Matrix, _core.Attention, _core.WordTable, _core.Cache, _core.Rate, _core.Factors,
+                 _core.NGramBuilder):
+        with pytest.raises(TypeError):
+            kind.__new__(kind)
+    for kind in (_core.NGrams, _core.FactoredNGrams):
+        grams = kind.__new__(kind)
+        with pytest.raises(ValueError, match="^these n-grams have no tables, since they were not made by their class$"):
+            grams.log_probabilities(f(1, 0), i32(-1))
+    with pytest.raises(ValueError, match="these n-grams have no tables"):
+        grams.read_factors(i32(0), np.zeros((1, 1), np.int32), np.zeros((1, 3), np.int64), i32(0), None, sizes(1))
+
+
+def test_an_object_keeps_what_it_was_made_of() -> None:
+    matrix = _core.Matrix(f(2, 3))
+    matrix.__init__(f(9, 9))  # type: ignore[misc]
+    assert matrix.shape == (2, 3)

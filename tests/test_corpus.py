@@ -1,12 +1,15 @@
-"""Documents as ids: where they end, what is unknown, what a split holds, what is refused."""
+"""Documents as ids: where they end, what is unknown, what parts hold, what is refused."""
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
@@ -141,61 +144,83 @@ def test_from_ids() -> None:
     refused(TypeError, message, lambda: Corpus.from_ids([[1], [0.5]]))
 
 
-def lengths(corpus: Corpus) -> list[int]:
-    return np.diff(corpus.offsets).tolist()
+def five() -> Corpus:
+    """Five documents, of 3, 0, 2, 1 and 4 tokens; tokens 1, 4 and 8 are unknown; 20 bytes."""
+    ids = np.arange(10, dtype=np.int32)
+    return Corpus(ids, np.array([0, 3, 3, 5, 6, 10]), np.array([1, 4, 8]), 20, boundary=9)
 
 
-def test_split_between_documents() -> None:
-    corpus = Corpus.from_ids([[d] * (d % 3 + 1) for d in range(21)])
-    train, held_out = corpus.split(0.3)
-    assert len(train) == 30 and len(held_out) == 12  # 29.4 is aimed at; documents end at 28 and at 30
-    assert lengths(train) + lengths(held_out) == lengths(corpus)
-    assert train.ids.tolist() + held_out.ids.tolist() == corpus.ids.tolist()
-    assert np.shares_memory(held_out.ids, corpus.ids)
+def parts_of(corpus: Corpus) -> tuple[list[list[int]], list[int], int, int | None]:
+    assert corpus.offsets.dtype == corpus.unknown_at.dtype == np.int64
+    documents = [document.tolist() for document in corpus.documents()]
+    return documents, corpus.ids[corpus.unknown_at].tolist(), corpus.bytes, corpus.boundary
 
 
-def test_split_after_an_end_of_line() -> None:
-    vocabulary, corpus = Corpus.build(["a b c\n" * 10 + "d d d d\n", "e f"], min_count=2)
-    train, held_out = corpus.split(0.3)
-    assert len(corpus) == 48
-    assert len(train) == 32  # 33.6 is aimed at; lines end at 32 and at 36
-    assert train.ids[-1] == vocabulary.end_of_line
-    assert lengths(train) == [32]
-    assert lengths(held_out) == [13, 3]
-    assert train.unknown_at.tolist() == []
-    assert held_out.unknown_at.tolist() == [13, 14]
-    assert train.bytes + held_out.bytes == corpus.bytes
-    assert train.boundary == held_out.boundary == vocabulary.end_of_line
-    corpus = Corpus.read(["a a a a\n\n"], vocabulary)
-    assert [len(part) for part in corpus.split(1 / 3)] == [5, 1]
+def test_where_documents_stand() -> None:
+    corpus = five()
+    assert list(corpus.spans()) == [slice(0, 3), slice(3, 3), slice(3, 5), slice(5, 6), slice(6, 10)]
+    assert corpus.first_tokens().tolist() == [0, 3, 5, 6]
+    empty = replace(corpus, ids=corpus.ids[:0], offsets=np.zeros(3, np.int64))
+    assert list(empty.spans()) == [slice(0, 0), slice(0, 0)] and empty.first_tokens().tolist() == []
 
 
-def test_split_does_not_go_far_for_a_line_or_a_document() -> None:
-    vocabulary = Vocabulary(["a", "\n"])
-    corpus = Corpus.read(["a\n" + "a " * 97], vocabulary)
-    assert [len(part) for part in corpus.split(0.1)] == [90, 10]
-    corpus = Corpus.from_ids([[1]] * 20 + [[2] * 80])
-    assert [len(part) for part in corpus.split(0.1)] == [90, 10]
+def test_slice_by_hand() -> None:
+    corpus = five()
+    assert parts_of(corpus.slice(0, 10)) == ([[0, 1, 2], [3, 4], [5], [6, 7, 8, 9]], [1, 4, 8], 20, 9)
+    assert parts_of(corpus.slice(1, 7)) == ([[1, 2], [3, 4], [5], [6]], [1, 4], 12, 9)
+    assert parts_of(corpus.slice(3, 5)) == ([[3, 4]], [4], 4, 9)
+    assert parts_of(corpus.slice(7, 8)) == ([[7]], [], 2, 9)
+    assert parts_of(corpus.slice(3, 3)) == ([], [], 0, 9)
+    assert np.shares_memory(corpus.slice(1, 7).ids, corpus.ids)
+    thirds = [replace(corpus, bytes=100).slice(first, last).bytes for first, last in ((0, 3), (3, 7), (7, 10))]
+    assert thirds == [30, 40, 30]
 
 
-@pytest.mark.parametrize(("count", "fraction"), [(2, 0.001), (2, 0.999), (3, 0.5), (100, 0.004)])
-def test_split_leaves_something_on_either_side(count: int, fraction: float) -> None:
-    train, held_out = Corpus.from_ids([range(count)]).split(fraction)
-    assert len(train) + len(held_out) == count
-    assert len(train) and len(held_out)
-    assert lengths(train) == [len(train)]
-    train, held_out = Corpus.from_ids([[], [5], [6], []]).split(fraction)
-    assert (train.ids.tolist(), held_out.ids.tolist()) == ([5], [6])
+@pytest.mark.parametrize(("first", "last"), [(-1, 3), (4, 3), (0, 11), (11, 11)])
+def test_slice_of_what_is_not_there(first: int, last: int) -> None:
+    message = f"tokens {first} to {last} were asked for; places from 0 to 10 were expected"
+    refused(IndexError, message, lambda: five().slice(first, last))
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.5, float("nan")])
-def test_split_by_what_is_no_fraction(fraction: float) -> None:
-    message = f"fraction = {fraction}; expected a number between 0 and 1"
-    refused(ValueError, message, lambda: Corpus.from_ids([[1, 2]]).split(fraction))
+def test_select_by_hand() -> None:
+    corpus = five()
+
+    def select(*kept: int) -> tuple[list[list[int]], list[int], int, int | None]:
+        return parts_of(corpus.select(np.isin(np.arange(10), kept)))
+    assert select(*range(10)) == ([[0, 1, 2], [3, 4], [5], [6, 7, 8, 9]], [1, 4, 8], 20, 9)
+    assert select(0, 2, 4, 5, 6, 8, 9) == ([[0], [2], [4], [5], [6], [8, 9]], [4, 8], 14, 9)
+    assert select(1, 2, 3) == ([[1, 2], [3]], [1], 6, 9)
+    assert select() == ([], [], 0, 9)
+    assert parts_of(corpus.slice(3, 3).select(np.zeros(0, bool))) == ([], [], 0, 9)
 
 
-def test_one_token_cannot_be_split() -> None:
-    refused(ValueError, "a corpus of 1 token cannot be split", lambda: Corpus.from_ids([[1]]).split(0.5))
+def test_concatenate_by_hand() -> None:
+    corpus = five()
+    joined = Corpus.concatenate([corpus.slice(7, 10), corpus.slice(3, 3), corpus.slice(1, 4)])
+    assert parts_of(joined) == ([[7, 8, 9], [1, 2], [3]], [8, 1], 12, 9)
+    assert parts_of(Corpus.concatenate([corpus])) == parts_of(corpus)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.data())
+def test_slices_put_together_again_are_what_was_selected(sizes: list[int], data: st.DataObject) -> None:
+    """By documents as lists of (token, whether it is unknown), of which empty ones are left out."""
+    count = sum(sizes)
+    unknown = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    kept = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    corpus = Corpus(np.arange(count, dtype=np.int32), offsets, np.flatnonzero(np.array(unknown, bool)), 3 * count)
+    wanted: list[list[int]] = []
+    for i in range(count):
+        if kept[i]:
+            if i == 0 or not kept[i - 1] or i in offsets:
+                wanted.append([])
+            wanted[-1].append(i)
+    selected = corpus.select(np.array(kept, bool))
+    assert parts_of(selected) == (wanted, [i for i in range(count) if kept[i] and unknown[i]], 3 * sum(kept), None)
+    if wanted:
+        pieces = [corpus.slice(document[0], document[-1] + 1) for document in wanted]
+        assert parts_of(Corpus.concatenate(pieces)) == parts_of(selected)
 
 
 def test_penn_treebank() -> None:

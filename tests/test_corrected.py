@@ -9,8 +9,9 @@ from fastlm.autodiff import Tape
 from fastlm.autodiff.tape import Variable, variable
 from fastlm.batch import Batch
 from fastlm.files import modelfile
-from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey
-from fastlm.models.mixture.corrected import coded, coded_sum
+from fastlm.models import LSTM, CrossFittedLoss, DecayedBag, Factored, KneserNey, Mixture
+from fastlm.models.mixture.loss import add_coded, to_bytes
+from fastlm.training.batches import Shard
 from tests import oracle
 
 V = 7
@@ -18,10 +19,13 @@ RNG = np.random.default_rng(3)
 TEXT = [RNG.integers(0, V, 40), RNG.integers(0, V, 23)]
 
 
-def fitted(seed: int = 0) -> Corrected:
+def corrected(parts, vocab_size: int = V) -> Mixture:
+    return Mixture(vocab_size, parts, residual=True)
+
+
+def fitted(seed: int = 0) -> Mixture:
     """Counts of TEXT and a network of random, unequal parameters."""
-    model = Corrected(V, [KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT), LSTM(V, hidden=5, width=3)],
-                      own=0.1)
+    model = corrected([KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT), LSTM(V, hidden=5, width=3)])
     rng = np.random.default_rng(seed)
     for parameter in model.parameters.values():
         parameter.value[:] = rng.normal(size=parameter.value.shape) * 0.6
@@ -29,7 +33,7 @@ def fitted(seed: int = 0) -> Corrected:
 
 
 def test_what_is_corrected_begins_as_the_ngrams_with_nine_tenths_of_the_weight() -> None:
-    model = Corrected(V, [KneserNey(V, order=3).fit(TEXT), LSTM(V, hidden=5, seed=1)])
+    model = corrected([KneserNey(V, order=3).fit(TEXT), LSTM(V, hidden=5, seed=1)])
     ids = [3, 1, 4, 1, 5]
     counts, network = (np.exp(part.log_probabilities(ids).astype(float)) for part in model.parts)
     np.testing.assert_allclose(np.exp(model.log_probabilities(ids)), 0.95 * counts + 0.05 * network, rtol=1e-5)
@@ -41,41 +45,41 @@ def test_of_several_ngrams_the_third_begins_as_their_geometric_mean() -> None:
     for p in ([0.5, 0.25, 0.25], [0.125, 0.5, 0.375]):
         ngrams.append(KneserNey(3, order=1).fit([[0, 1, 2]]))
         ngrams[-1].tables["logp"][:] = np.log(p)
-    model = Corrected(3, [*ngrams, LSTM(3, hidden=2)])
+    model = corrected([*ngrams, LSTM(3, hidden=2)], 3)
     model.weights = np.array([1e-9, 1e-9, 1e-9, 1 - 3e-9])
     np.testing.assert_allclose(np.exp(model.log_probabilities([1])), [[0.27481, 0.38864, 0.33657]], atol=1e-4)
 
 
 def test_what_is_shown_has_all_of_the_weight() -> None:
-    model = Corrected(V, [KneserNey(V, order=1), LSTM(V, hidden=2), LSTM(V, hidden=3)])
+    model = corrected([KneserNey(V, order=1), LSTM(V, hidden=2), LSTM(V, hidden=3)])
     model.weights = np.array([0.1, 0.02, 0.03, 0.35, 0.5])
     assert repr(model).endswith(", 0.35 n-grams corrected by the LSTM, 0.50 n-grams corrected by the LSTM>")
 
 
 def test_probabilities_in_a_byte() -> None:
     logs = np.array([[0.0, -0.02, -0.04, -1.0, -15.9, -99.0, -np.inf]], np.float32)
-    codes = coded(logs)
+    codes = to_bytes(logs)
     assert codes.tolist() == [[0, 0, 1, 16, 254, 255, 255]]
     shift, scale = Variable(np.ones((1, 7), np.float32)), Variable(np.full((1, 1), 2, np.float32))
-    assert coded_sum(shift, scale, codes[None], np.zeros(1, np.int32)).value.tolist() == [
+    assert add_coded(shift, scale, codes[None], np.zeros(1, np.int32)).value.tolist() == [
         [1, 1, 0.875, -1, -30.75, -30.875, -30.875]]
 
 
 def test_gradients_are_those_of_a_tenth_and_nine_of_the_losses() -> None:
     model = fitted()
-    model.left_out = RNG.integers(0, 90, (2, 63, V)).astype(np.uint8)
+    table = RNG.integers(0, 90, (2, 63, V)).astype(np.uint8)
     sequences, wanted = [text[:-1] for text in TEXT], [text[1:] for text in TEXT]
     batch, targets = Batch.of(sequences), Batch.of(wanted).ids.copy()
-    batch.places = Batch.of([np.arange(39), np.arange(40, 62)]).ids
+    positions = Batch.of([np.arange(39), np.arange(40, 62)]).ids
     targets[[2, 30]] = -1
     tape = Tape()
     with tape:
-        x, _ = model.read(batch)
-        loss = model.predictor.loss(x, targets, 0.1)
+        x, _ = model.forward(batch)
+        loss = CrossFittedLoss(table, 0.1)(model, x, Shard(batch, targets, positions), 0.1)
         leaves = {name: variable(parameter) for name, parameter in model.parameters.items()}
         tape.backward()
         gradients = {name: leaf.gradient.copy() for name, leaf in leaves.items()}
-    logs = model.left_out[:, batch.places] / -16
+    logs = table[:, positions] / -16
     steps = [(np.arange(a, b), np.arange(b - a)) for a, b in batch.steps()]
     starts = np.zeros(len(batch), bool)
     state = {name: array.astype(float) for name, array in model.parts[2].start(2).arrays.items()}
@@ -114,12 +118,12 @@ def test_training_beats_the_ngrams_it_starts_from_on_new_text() -> None:
             out += [0, *nine[:2], nine[0], *nine[3:], nine[0]]
         return out
     own, other = draw(500), draw(60)
-    model = Corrected(V, [KneserNey(V, order=3).fit([own]), LSTM(V, hidden=24, width=8)])
-    model.left_out, _ = cross_fit(model.parts[:1], fastlm.Corpus.from_ids([own]), 8)
-    fastlm.Trainer(model, fastlm.optim.AdamW(lr=1e-2), threads=2).fit([own], epochs=30)
-    layer = model.output_layer
-    rows, _ = model.read(Batch.of([other[:-1]]))
-    counts, network, third = (nats.mean() for nats in layer.each_nats(layer.rows(rows), np.array(other[1:], np.int32)))
+    model = corrected([KneserNey(V, order=3).fit([own]), LSTM(V, hidden=24, width=8)])
+    table, _ = cross_fit(model.parts[:1], fastlm.Corpus.from_ids([own]), 8)
+    loss = CrossFittedLoss(table, 0.5)
+    fastlm.Trainer(model, fastlm.optim.AdamW(lr=1e-2), loss=loss, threads=2).fit([own], epochs=30)
+    rows, _ = model.forward(Batch.of([other[:-1]]))
+    counts, network, third = (nll.mean() for nll in model.head.nll_by_part(rows.value, np.array(other[1:], np.int32)))
     assert third < 0.9 * counts and network < counts
 
 
@@ -127,7 +131,7 @@ def test_training_beats_the_ngrams_it_starts_from_on_new_text() -> None:
 def test_it_is_kept_in_a_file(small, tmp_path) -> None:
     vocabulary = fastlm.Vocabulary(["\n", *"abcde", "<unk>"], unit="char")
     lm = fastlm.LanguageModel(vocabulary, fitted())
-    lm.model.fit([RNG.exponential(1, 400) for _ in range(4)], RNG.normal(size=(400, 6)))
+    lm.model.estimate_weights([RNG.exponential(1, 400) for _ in range(4)], RNG.normal(size=(400, 6)))
     if small:
         lm = lm.quantized()
     lm.save(tmp_path / "m.fastlm")
@@ -159,19 +163,28 @@ def test_damaged_files(damage, message, tmp_path) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("parts", "wanted"), [
-    ([KneserNey(V)], "a network among them was"), ([KneserNey(V), KneserNey(V)], "a network among them was"),
-    ([LSTM(V, hidden=2), KneserNey(V)], "a KneserNey first and networks last were"),
-    ([KneserNey(V), LSTM(V, hidden=2), KneserNey(V)], "a KneserNey first and networks last were"),
-    ([DecayedBag(V, width=2), LSTM(V, hidden=2)], "a KneserNey first and networks last were"),
-    ([KneserNey(V), Ensemble(V, [KneserNey(V), DecayedBag(V, width=2)])], "a KneserNey first and networks last were")])
-def test_what_it_cannot_be_made_of(parts, wanted) -> None:
+@pytest.mark.parametrize("parts", [
+    [KneserNey(V)], [KneserNey(V), KneserNey(V)], [LSTM(V, hidden=2), KneserNey(V)],
+    [KneserNey(V), LSTM(V, hidden=2), KneserNey(V)], [DecayedBag(V, width=2), LSTM(V, hidden=2)],
+    [KneserNey(V), Mixture(V, [KneserNey(V), DecayedBag(V, width=2)])]])
+def test_what_it_cannot_be_made_of(parts) -> None:
     with pytest.raises(ValueError) as caught:
-        Corrected(V, parts)
-    assert str(caught.value) == f"parts are {', '.join(type(part).__name__ for part in parts)}; {wanted} expected"
+        corrected(parts)
+    kinds = ", ".join(type(part).__name__ for part in parts)
+    assert str(caught.value) == f"parts are {kinds}; a KneserNey first and networks last were expected"
 
 
 @pytest.mark.parametrize("own", [0, 1.0, -0.1])
 def test_the_networks_have_a_share_of_the_loss(own) -> None:
-    with pytest.raises(ValueError, match=rf"^own = {own}; a share of the loss between 0 and 1 was expected$"):
-        Corrected(V, [KneserNey(V), LSTM(V, hidden=2)], own=own)
+    with pytest.raises(ValueError, match=rf"^network_loss_share = {own}; a share of the loss between 0 and 1 was exp"):
+        CrossFittedLoss(np.zeros((1, 3, V), np.uint8), own)
+
+
+@pytest.mark.parametrize(("model", "message"), [
+    (lambda: LSTM(V, hidden=2), r"a CrossFittedLoss trains a Mixture with a residual, not <LSTM\(.*"),
+    (lambda: Mixture(V, [KneserNey(V), LSTM(V, hidden=2)]), "a CrossFittedLoss trains a Mixture with a residual, not"),
+    (lambda: corrected([KneserNey(V), Factored(V, [1]), LSTM(V, hidden=2)]),
+     r"log_probabilities have shape \(1, 3, 7\); 2 count models of 7 ids were expected$")])
+def test_what_the_loss_trains(model, message) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        fastlm.Trainer(model(), loss=CrossFittedLoss(np.zeros((1, 3, V), np.uint8), 0.5))

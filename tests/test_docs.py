@@ -1,6 +1,8 @@
 """Every Python block of the documentation runs, in order, beside a small my.txt."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,16 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_benchmark_is_listed_by_subject_and_in_the_table_of_its_page() -> None:
+    listed = subprocess.run((sys.executable, "-m", "benchmarks", "--list"), cwd=ROOT, capture_output=True, text=True,
+                            check=True).stdout
+    names = {line.split()[0] for line in listed.splitlines() if line.startswith(" ")}
+    files = {path.stem: path.parent.name for path in (ROOT / "benchmarks").glob("*/*.py")
+             if "def run(options" in path.read_text(encoding="utf-8")}
+    assert names == files.keys() >= {"kernels", "rows", "step", "ngram", "large", "budgets", "startup"}
+    assert [line for line in listed.splitlines() if not line.startswith(" ")] == list(dict.fromkeys(
+        files[line.split()[0]] for line in listed.splitlines() if line.startswith(" ")))
+    table = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\|[^|]*\| `(\w+)` \|", table, flags=re.MULTILINE)) == names

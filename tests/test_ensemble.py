@@ -7,7 +7,9 @@ import fastlm
 from fastlm.autodiff import Tape
 from fastlm.autodiff.tape import variable
 from fastlm.batch import Batch
-from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey
+from fastlm.models import LSTM, CrossFittedLoss, DecayedBag, Factored, KneserNey, Mixture
+from fastlm.training.batches import Shard
+from fastlm.training.losses import HeadLoss
 
 V = 7
 RNG = np.random.default_rng(5)
@@ -21,24 +23,23 @@ def drawn(model, seed=0):
     return model
 
 
-def gradients(model, scale, table=None):
+def gradients(model, scale, table=None, share=0.5):
     """The loss of TEXT, and the gradient of every parameter."""
-    if isinstance(model, Corrected):
-        model.left_out = table
+    objective = HeadLoss("cross_entropy") if table is None else CrossFittedLoss(table, share)
     batch, targets = Batch.of([text[:-1] for text in TEXT]), Batch.of([text[1:] for text in TEXT]).ids.copy()
-    batch.places = Batch.of([np.arange(39), np.arange(40, 62)]).ids
+    positions = Batch.of([np.arange(39), np.arange(40, 62)]).ids
     targets[[2, 30]] = -1
     tape = Tape()
     with tape:
-        x, _ = model.read(batch)
-        loss = model.predictor.loss(x, targets, scale)
+        x, _ = model.forward(batch)
+        loss = objective(model, x, Shard(batch, targets, positions), scale)
         leaves = {name: variable(parameter) for name, parameter in model.parameters.items()}
         tape.backward()
         return loss, {name: leaf.gradient.copy() for name, leaf in leaves.items()}
 
 
 def test_each_network_has_its_own_loss_and_the_gradients_norm_is_of_one() -> None:
-    both = drawn(Ensemble(V, [KneserNey(V, order=2), LSTM(V, hidden=5, width=3), DecayedBag(V, width=3, hidden=4)]))
+    both = drawn(Mixture(V, [KneserNey(V, order=2), LSTM(V, hidden=5, width=3), DecayedBag(V, width=3, hidden=4)]))
     loss, found = gradients(both, 0.1)
     losses, wanted = zip(*(gradients(part, 0.1) for part in both.parts[1:]), strict=True)
     assert loss == pytest.approx(sum(losses) / 2, rel=1e-6)
@@ -51,11 +52,11 @@ def test_each_network_has_its_own_loss_and_the_gradients_norm_is_of_one() -> Non
 def test_two_corrected_networks_are_two_models_corrected_by_one() -> None:
     table = RNG.integers(0, 200, (2, 63, V)).astype(np.uint8)
     parts = [KneserNey(V, order=3).fit(TEXT), Factored(V, [2]).fit(TEXT)]
-    both = drawn(Corrected(V, [*parts, LSTM(V, hidden=5, width=3), LSTM(V, hidden=4, width=2)]))
+    both = drawn(Mixture(V, [*parts, LSTM(V, hidden=5, width=3), LSTM(V, hidden=4, width=2)], residual=True))
     loss, found = gradients(both, 0.1, table)
     total = 0.0
     for index in (2, 3):
-        one = Corrected(V, [*parts, both.parts[index]])
+        one = Mixture(V, [*parts, both.parts[index]], residual=True)
         for name, parameter in one.parameters.items():
             parameter.value[:] = both.parameters[
                 name.replace("2", str(index)) if name.startswith(("correction", "scale")) else f"{index}/{name}"].value
@@ -70,8 +71,8 @@ def test_two_corrected_networks_are_two_models_corrected_by_one() -> None:
 def test_what_is_corrected_in_training_is_the_table_at_the_batchs_places() -> None:
     """U, S and c are zero, so the loss is a tenth of the network's and nine tenths of the table's own."""
     table = RNG.integers(0, 200, (1, 63, V)).astype(np.uint8)
-    model = Corrected(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)], own=0.1)
-    loss, _ = gradients(model, 1.0, table)
+    model = Mixture(V, [KneserNey(V, order=2).fit(TEXT), LSTM(V, hidden=3)], residual=True)
+    loss, _ = gradients(model, 1.0, table, 0.1)
     network, _ = gradients(model.parts[1], 1.0)
     targets = Batch.of([text[1:] for text in TEXT]).ids
     places = Batch.of([np.arange(39), np.arange(40, 62)]).ids
@@ -81,10 +82,16 @@ def test_what_is_corrected_in_training_is_the_table_at_the_batchs_places() -> No
     assert loss == pytest.approx(network / 10 - rows[np.arange(59), targets[counted]].sum() * 0.9, rel=1e-5)
 
 
-def test_ngrams_are_not_read_in_training_where_they_are_not_needed(monkeypatch) -> None:
+class Unread(KneserNey):
+    """Counts that no batch may be read by."""
+
+    def forward(self, batch, state=None):
+        raise AssertionError("the n-grams were read")
+
+
+def test_ngrams_are_not_read_in_training_where_they_are_not_needed() -> None:
     text = np.random.default_rng(0).integers(0, V, 500)
-    model = Ensemble(V, [KneserNey(V, order=2).fit([text]), LSTM(V, hidden=5), LSTM(V, hidden=5, seed=1)])
-    monkeypatch.setattr(KneserNey, "features", None)
+    model = Mixture(V, [Unread(V, order=2).fit([text]), LSTM(V, hidden=5), LSTM(V, hidden=5, seed=1)])
     fastlm.Trainer(model, threads=1).fit([text], epochs=1)
     first, second = (part.parameters["recurrent0"].value for part in model.parts[1:])
     assert not np.array_equal(first, second)
@@ -93,10 +100,10 @@ def test_ngrams_are_not_read_in_training_where_they_are_not_needed(monkeypatch) 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_the_same_bytes_on_any_number_of_threads(threads) -> None:
     def trained(threads):
-        model = drawn(Corrected(V, [KneserNey(V, order=3).fit([text]), LSTM(V, hidden=5, dropout=0.2),
-                                    LSTM(V, hidden=5, seed=1, dropout=0.2)]))
-        model.left_out = np.random.default_rng(2).integers(0, 90, (1, 1500, V)).astype(np.uint8)
-        fastlm.Trainer(model, threads=threads).fit([text], epochs=2)
+        model = drawn(Mixture(V, [KneserNey(V, order=3).fit([text]), LSTM(V, hidden=5, dropout=0.2),
+                                  LSTM(V, hidden=5, seed=1, dropout=0.2)], residual=True))
+        table = np.random.default_rng(2).integers(0, 90, (1, 1500, V)).astype(np.uint8)
+        fastlm.Trainer(model, loss=CrossFittedLoss(table, 0.5), threads=threads).fit([text], epochs=2)
         return b"".join(parameter.value.tobytes() for parameter in model.parameters.values())
     text = np.random.default_rng(1).integers(0, V, 1500)
     assert trained(threads) == trained(1)
@@ -107,7 +114,7 @@ def test_it_is_kept_in_a_file(small, tmp_path) -> None:
     vocabulary = fastlm.Vocabulary(["\n", *"abcde", "<unk>"], unit="char")
     parts = [KneserNey(V, order=3).fit(TEXT), Factored(V, [2, 1]).fit(TEXT)]
     parts += [LSTM(V, hidden=5), LSTM(V, hidden=5, seed=1)]
-    for model in (drawn(Ensemble(V, parts)), drawn(Corrected(V, parts))):
+    for model in (drawn(Mixture(V, parts)), drawn(Mixture(V, parts, residual=True))):
         lm = fastlm.LanguageModel(vocabulary, model)
         if small:
             lm = lm.quantized()
@@ -118,13 +125,13 @@ def test_it_is_kept_in_a_file(small, tmp_path) -> None:
 
 
 def test_what_it_needs() -> None:
-    with pytest.raises(ValueError, match=r"^parts are KneserNey, Factored; a network among them was expected$"):
-        Ensemble(V, [KneserNey(V), Factored(V, [1])])
-    model = Corrected(V, [KneserNey(V).fit(TEXT), LSTM(V, hidden=2)])
-    with pytest.raises(ValueError, match=r"^left_out is None; what `leave_out` gives for the text to train on was exp"):
-        fastlm.Trainer(model, threads=1).fit(TEXT, epochs=1)
-    with pytest.raises(ValueError, match=r"^loss = 'squared'; the output layer Trained has cross_entropy$"):
-        fastlm.Trainer(Ensemble(V, [LSTM(V, hidden=2)]), loss="squared")
+    with pytest.raises(ValueError, match=r"^a Mixture of count models is not trained; fit its parts, then estimate"):
+        fastlm.Trainer(Mixture(V, [KneserNey(V), Factored(V, [1])]))
+    model = Mixture(V, [KneserNey(V).fit(TEXT), LSTM(V, hidden=2)], residual=True)
+    with pytest.raises(ValueError, match=r"^loss = 'cross_entropy'; networks that correct n-grams are trained by a Cr"):
+        fastlm.Trainer(model, threads=1)
+    with pytest.raises(ValueError, match=r"^loss = 'squared'; the output layer MixtureHead has cross_entropy$"):
+        fastlm.Trainer(Mixture(V, [LSTM(V, hidden=2)]), loss="squared")
 
 
 def test_a_vector_that_nothing_reads_stays_as_it_is() -> None:

@@ -149,6 +149,8 @@ MESSAGES = {
     "a text of 3 tokens was given, 2 of them predicted; at least 1, and the first of a document, were expected":
         lambda: level(starts=np.zeros(3, np.uint8)),
     "starts has 2 elements, expected 3": lambda: level(starts=np.ones(2, np.uint8)),
+    "level = 2 is above the 1 factors": lambda: level(level=2),
+    "starts has 0 elements, expected 3": lambda: level(starts=np.zeros(0, np.uint8)),
     "above has 3 elements, expected 2": lambda: level(above=IDS),
     "child has 2 elements, expected 1": lambda: _core.FactoredNGrams(
         _core.Factors(np.array([1], np.int32), None, 3), *TABLES[:2], IDS[:2], *TABLES[3:]),
@@ -164,3 +166,56 @@ def test_messages(message: str) -> None:
     with pytest.raises(ValueError) as caught:
         MESSAGES[message]()
     assert str(caught.value) == message
+
+
+def test_what_follows_the_links_of_n_grams_is_refused() -> None:
+    """Only contexts are linked here, so that scoring as a trie does would read past the tables."""
+    grams = Factored(5, [1]).fit([np.arange(5).repeat(9)]).ngrams
+    zeros = np.zeros((2, 4))
+    for call in (lambda: grams.score(np.zeros(1), IDS[:1], -1),
+                 lambda: grams.read(IDS[:1].copy(), IDS[:1].copy(), IDS[:1], None, np.ones(1, np.uintp)),
+                 lambda: grams.left_out(zeros[0], None, IDS, zeros, zeros[0], zeros[0], IDS, IDS)):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == \
+            "n-grams over factors are not linked to shorter ones; only a plain trie of n-grams does this"
+
+
+def estimate(**changed):
+    arguments = {"logp": np.zeros(5, np.float32), "backoff": np.zeros(2, np.float32), "p": np.zeros(3),
+                 "shorter": np.zeros(2), "child": np.array([2, 4, 5], np.int32),
+                 "link": np.array([0, 0, 1, 0, 1], np.int32), "count": np.ones(5, np.int32),
+                 "discount": np.array([0, 0.5, 1, 1.5]), "first": 0, "last": 2, "origin": 2, "origin_shorter": 0}
+    _core.estimate_ngrams(**(arguments | changed))
+
+
+def numbers(*values):
+    return np.array(values, np.int32)
+
+
+@pytest.mark.parametrize("changed, message", [
+    ({"last": 3}, "contexts 0 to 3 are outside the 2 contexts"),
+    ({"first": 2, "last": 1}, "contexts 2 to 1 are outside the 2 contexts"),
+    ({"origin": 3}, "n-grams 3 to 6 are outside the 5 n-grams"),
+    ({"child": numbers(2, 6, 5)}, "child[1] = 6, expected 2 to 5"),
+    ({"child": numbers(2, 4, 3)}, "child[2] = 3, expected 4 to 5"),
+    ({"child": numbers(1, 4, 5)}, "child[0] = 1, expected 2 to 5"),
+    ({"link": numbers(9, 9, 1, 2, 1)}, "link[3] = 2, expected 0 to 1"),
+    ({"link": numbers(0, 0, 1, 0, -1)}, "link[4] = -1, expected 0 to 1"),
+    ({"count": numbers(-1, -1, 1, 1, -1)}, "count[4] = -1, expected at least 0"),
+    ({"origin_shorter": 2**31}, "origin_shorter = 2147483648, expected less than 2^31"),
+])
+def test_estimates_stay_within_the_tables(changed, message: str) -> None:
+    estimate()
+    with pytest.raises(ValueError) as caught:
+        estimate(**changed)
+    assert str(caught.value) == message
+
+
+def test_counts_of_single_words_are_checked() -> None:
+    discount = np.array([0, 0.5, 1, 1.5])
+    for logp, count, message in ((2, numbers(1, 1, 1), "logp has 2 elements, expected at least 3"),
+                                 (3, numbers(1, -2, 1), "count[1] = -2, expected at least 0")):
+        with pytest.raises(ValueError) as caught:
+            _core.estimate_words(np.zeros(logp, np.float32), np.zeros(3), count, discount)
+        assert str(caught.value) == message

@@ -12,7 +12,7 @@ def test_features_by_hand() -> None:
     """The text 1 2 1 3 1 2 to order 3. After "4" nothing is known; after "1" 2 and 3 have followed; after "2" 1; after
     "1 2" 1; after "3 1" 2."""
     model = KneserNey(5, order=3).fit([[1, 2, 1, 3, 1, 2]])
-    nodes = {tuple(prefix): model.features(Batch.of([prefix]))[0].value[-1]
+    nodes = {tuple(prefix): model.forward(Batch.of([prefix]))[0].value[-1]
              for prefix in ([4], [1], [2], [1, 2], [3, 1])}
     read = gate.features(model, np.array(list(nodes.values()), np.int32))
     np.testing.assert_allclose(4 * read[:, 0], [0, 1, 1, 2, 2])
@@ -81,10 +81,10 @@ def test_a_mixture_with_a_gate_is_a_distribution_and_scores_by_it() -> None:
     ids = rng.integers(0, 7, 50)
     p = np.exp(model.log_probabilities(ids[:-1]).astype(float))
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
-    rows, _ = model.read(Batch.of([ids[:-1]]))
-    nats = model.predictor.nats(rows, ids[1:].astype(np.int32))
+    rows, _ = model.forward(Batch.of([ids[:-1]]))
+    nats = model.head.nats(rows, ids[1:].astype(np.int32))
     np.testing.assert_allclose(np.exp(-nats), p[np.arange(49), ids[1:]], rtol=1e-4)
-    np.testing.assert_allclose(model.predictor.nats(rows.value, ids[1:].astype(np.int32)), nats)
+    np.testing.assert_allclose(model.head.nats(rows.value, ids[1:].astype(np.int32)), nats)
     parts = [np.exp(part.log_probabilities(ids[:-1]).astype(float)) for part in model.parts]
     shares = (p - parts[1])[:, 0] / (parts[0] - parts[1])[:, 0]
     assert 0 < shares.min() < 0.8 * shares.max() < 0.8   # it depends on the context

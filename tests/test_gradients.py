@@ -14,7 +14,7 @@ from fastlm import autodiff, recurrence
 from fastlm.autodiff import Parameter, Tape
 from fastlm.autodiff.tape import active
 from fastlm.batch import Batch
-from fastlm.heads import Sampled
+from fastlm.heads import SampledSoftmax
 from tests import oracle
 from tests.cases import NETWORKS, Case, model_of, random_case, random_state
 
@@ -330,12 +330,12 @@ def model_case(name: str, rng: np.random.Generator) -> tuple[Any, Arrays, Arrays
     known = (state or model.start(case.batch.sequences)).copy().arrays
     kind = str(rng.choice(list(LOSSES), p=[0.8, 0.2]))
     loss_form = LOSSES[kind][1]
-    exact = model.predictor if kind in model.predictor.losses and not isinstance(model.predictor, Sampled) else None
+    exact = model.head if kind in model.head.losses and not isinstance(model.head, SampledSoftmax) else None
     with Tape() as tape:
         if exact is not None and rng.random() < 0.7:
-            reported = exact.loss(model.read(case.batch, state)[0], case.targets, kind=kind)
+            reported = exact.loss(model.forward(case.batch, state)[0], case.targets, kind=kind)
         else:
-            reported = LOSSES[kind][0](model.forward(case.batch, state)[0], case.targets)
+            reported = LOSSES[kind][0](model.logits(case.batch, state)[0], case.targets)
         tape.backward()
         gradients = {name: tape.leaf(parameter).gradient.copy() for name, parameter in model.parameters.items()}
     values = {name: parameter.value.astype(float) for name, parameter in model.parameters.items()}
@@ -367,7 +367,7 @@ def test_gradients_of_a_second_step_do_not_depend_on_the_first() -> None:
 
     def gradients(tape: Tape, which: int) -> Arrays:
         with tape:
-            logits, _ = model.forward(batches[which])
+            logits, _ = model.logits(batches[which])
             autodiff.cross_entropy(logits, targets[which])
             tape.backward()
             return {name: tape.leaf(parameter).gradient.copy() for name, parameter in model.parameters.items()}

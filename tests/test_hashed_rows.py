@@ -63,7 +63,7 @@ def test_only_the_rows_met_are_trained() -> None:
 def test_an_n_gram_is_told_from_the_same_words_in_another_order() -> None:
     model = models.FeedForward(5, context=1, width=3, hidden=4, ngrams={"orders": [2], "buckets": 64, "width": 3})
     model.parameters["ngrams"].value[:] = np.random.default_rng(0).normal(size=(64, 3))
-    rows = [model.forward(Batch.of([ids]))[0].value[-1] for ids in ([1, 3], [2, 3], [3])]
+    rows = [model.logits(Batch.of([ids]))[0].value[-1] for ids in ([1, 3], [2, 3], [3])]
     assert all((a != b).any() for a, b in ((rows[0], rows[1]), (rows[0], rows[2]), (rows[1], rows[2])))
 
 

@@ -69,14 +69,14 @@ def test_predictions_are_those_of_the_weights_that_the_bytes_stand_for(name: str
         case = random_case(rng, V, longest=9)
         state = random_state(model, case.batch.sequences, rng)
         before = state.copy()
-        got, after = small.forward(case.batch, state)
-        wanted, wanted_after = exact.forward(case.batch, state)
+        got, after = small.logits(case.batch, state)
+        wanted, wanted_after = exact.logits(case.batch, state)
         np.testing.assert_allclose(got.value, wanted.value, rtol=0, atol=2e-3)
         for key in after.arrays:
             np.testing.assert_allclose(after[key], wanted_after[key], rtol=0, atol=2e-3)
-        rows, _ = small.read(case.batch, state)
-        np.testing.assert_allclose(small.predictor.nats(rows, np.maximum(case.targets, 0)),
-                                   model.predictor.nats(model.read(case.batch, state)[0], np.maximum(case.targets, 0)),
+        rows, _ = small.forward(case.batch, state)
+        np.testing.assert_allclose(small.head.nats(rows, np.maximum(case.targets, 0)),
+                                   model.head.nats(model.forward(case.batch, state)[0], np.maximum(case.targets, 0)),
                                    rtol=0, atol=0.3)
         assert state == before
 
@@ -86,14 +86,14 @@ def test_steps_are_the_rows_of_forward(name: str) -> None:
     """The same integers are summed, whether rows go one by one or together."""
     model, rng = model_of(name, V).quantized(), np.random.default_rng(4)
     ids, start = rng.integers(0, V, (6, 3)), random_state(model, 3, rng)
-    logits, _ = model.forward(Batch.lanes(ids), start)
+    logits, _ = model.logits(Batch.lanes(ids), start)
     stepper, state, rows = model.stepper(start), start, []
     for column in ids:
         row, state = model.step(state, column)
         np.testing.assert_allclose(stepper.step(column), row, rtol=0, atol=1e-6)
         rows.append(row)
     np.testing.assert_allclose(np.concatenate(rows), logits.value, rtol=0, atol=1e-5)
-    best, logp = model.predictor.top(model.read(Batch.of([[1, 2]]))[0].value, 3)
+    best, logp = model.head.top(model.forward(Batch.of([[1, 2]]))[0].value, 3)
     wanted = model.log_probabilities([1, 2])
     np.testing.assert_array_equal(best, np.argsort(-wanted, axis=1, kind="stable")[:, :3])
     np.testing.assert_allclose(logp, np.take_along_axis(wanted, best, 1), rtol=0, atol=1e-5)
@@ -118,11 +118,11 @@ def test_the_float_model_is_left_alone_and_shares_nothing(name: str) -> None:
 @every_model
 def test_training_is_refused(name: str) -> None:
     model = model_of(name, V).quantized()
-    if not name.startswith(("Mixture", "Adaptive of")):   # without parameters of their own, refused as what they are
+    if not name.startswith("Adaptive of"):   # without parameters of its own, refused as what it is
         with pytest.raises(ValueError, match=r"are int8, for prediction; training expects a float32 model$"):
             fastlm.Trainer(model)
     with pytest.raises(ValueError, match=r"is int8, for prediction; float32 was expected for training$"), Tape():
-        model.forward(Batch.of([[1, 2]]))
+        model.logits(Batch.of([[1, 2]]))
 
 
 def test_what_cannot_be_quantized() -> None:

@@ -67,7 +67,7 @@ def test_trigrams_of_two_lines_by_hand(context, wanted) -> None:
 def test_the_last_token_of_two_lines_left_out_by_hand() -> None:
     """2 0 2 vanishes, and 0 2 with it, and then 2 was met after one token only: 1/2 * 1/2 * 1/3."""
     model = KneserNey(3, order=3, boundary=2).fit(corpus_of([LINES], boundary=2))
-    rows, _ = model.features(Batch.of([[2, *LINES[:-1]]]))
+    rows, _ = model.forward(Batch.of([[2, *LINES[:-1]]]))
     nats, _ = model.left_out(rows, np.array(LINES, np.int32))
     np.testing.assert_allclose(np.exp(-nats[-1]), 1 / 12, rtol=1e-12)
 
@@ -115,7 +115,7 @@ def test_leaving_one_out_is_counting_without_it(order: int, vocab_size: int) -> 
         whole = [[boundary, *document] for document in documents]
         events = ngram_oracle.events(whole, order, stop)
         for document in whole:
-            rows, _ = model.features(Batch.of([document[:-1]]))
+            rows, _ = model.forward(Batch.of([document[:-1]]))
             targets = np.array(document[1:], np.int32)
             hidden = targets.copy()
             hidden[1::4] = -1
@@ -146,7 +146,7 @@ def test_its_own_text_looks_as_new_text_does() -> None:
         return ids
     own, other = draw(8000), draw(4000)
     model = KneserNey(30, order=4).fit([own])
-    rows, _ = model.features(Batch.of([own[:-1]]))
+    rows, _ = model.forward(Batch.of([own[:-1]]))
     nats, _ = model.left_out(rows, np.array(own[1:], np.int32))
     held_out = -model.log_probabilities(other[:-1])[np.arange(len(other) - 1), other[1:]].mean()
     plain = -model.log_probabilities(own[:-1])[np.arange(len(own) - 1), own[1:]].mean()
@@ -209,8 +209,8 @@ def test_the_score_of_a_document_is_that_of_its_rows(tokens: int, order: int) ->
     nats = model.score(ids[:-1], ids[1:])
     assert nats is not None
     np.testing.assert_allclose(nats, -model.log_probabilities(ids[:-1])[np.arange(len(ids) - 1), ids[1:]], atol=2e-6)
-    rows, _ = model.features(Batch.of([ids[:-1]]))
-    np.testing.assert_allclose(model.predictor.nats(rows, ids[1:]), nats, rtol=1e-12)
+    rows, _ = model.forward(Batch.of([ids[:-1]]))
+    np.testing.assert_allclose(model.head.nats(rows, ids[1:]), nats, rtol=1e-12)
     if tokens > 1:
         assert model.score(ids[:-1], ids[:-1]) is None         # what follows is not what is read next
     assert model.score(ids[:0], ids[:0]).shape == (0,)
@@ -273,7 +273,7 @@ ERRORS = [
      "the counts are not in the model file; fit the model again to leave one out"),
     (lambda: fitted().left_out(np.array([0]), np.array([0], np.int32)), ValueError,
      "target 0 of row 0 never followed its context in the text that was counted"),
-    (lambda: fitted().predictor.check_loss("cross_entropy"), ValueError,
+    (lambda: fitted().head.check_loss("cross_entropy"), ValueError,
      "a KneserNey model is counted and not trained; call its fit() instead of a Trainer's"),
     (lambda: fitted().ngrams.read(np.zeros(1, np.int32), np.array([99], np.int32), np.zeros(1, np.int32), None,
                                   np.ones(1, np.uintp)), IndexError, "state 99 is outside the "),
@@ -357,3 +357,52 @@ def test_no_damage_to_the_tables_crashes() -> None:
             continue
         assert np.isfinite(twin.log_probabilities(rng.integers(0, 6, 30))).all()
     assert refused > 590
+
+
+STEPS = ["sort", "sort", "allocate", "level", "number", "number", "counted", "unigrams", "longer", "estimate",
+         "estimate", "tables"]
+
+
+def builder(steps: int) -> _core.NGramBuilder:
+    """Bigrams of a text in two tasks, after so many of the steps."""
+    ids = np.array([0, 1, 2, 1, 0, 2], np.int32)
+    out = _core.NGramBuilder(ids, np.array([1, 0, 0, 0, 0, 0], np.uint8), -1, 2, 3, 2)
+    for at in range(steps):
+        step(out, STEPS[at], STEPS[:at].count(STEPS[at]))
+    return out
+
+
+def step(out: _core.NGramBuilder, name: str, task: int) -> None:
+    discount = np.array([0, 0.5, 1, 1.5])
+    arguments = {"sort": (task,), "allocate": (), "level": (2,), "number": (task, 2), "counted": (),
+                 "unigrams": (discount,), "longer": (2,), "estimate": (task, 2, discount), "tables": ()}
+    getattr(out, name)(*arguments[name])
+
+
+def test_steps_of_counting_are_refused_out_of_turn() -> None:
+    """Before its turn a step would read arrays that nothing has filled."""
+    for done in range(len(STEPS)):
+        for name in STEPS[done + 1:]:
+            if name not in STEPS[:done + 1]:
+                with pytest.raises(ValueError) as caught:
+                    step(builder(done), name, 0)
+                assert str(caught.value) == (f"{name} was called out of turn; the order of the steps is in the "
+                                             "docstring of the class")
+    for name in ("sort", "allocate", "number", "counted"):
+        with pytest.raises(ValueError, match=f"^{name} was called out of turn"):
+            step(builder(len(STEPS)), name, 0)
+    with pytest.raises(ValueError, match="^lower was called out of turn"):
+        builder(1).lower(1e9)
+    with pytest.raises(ValueError, match="^level was called out of turn"):
+        builder(3).level(3)
+    with pytest.raises(ValueError, match="^number was called out of turn"):
+        step(builder(5), "number", 0)
+    assert len(builder(len(STEPS)).tables()[0]) == 3 + 5
+
+
+def test_tasks_that_there_are_not_are_refused() -> None:
+    for done, name in ((0, "sort"), (4, "number"), (9, "estimate")):
+        with pytest.raises(ValueError, match="^task = 2, expected less than 2$"):
+            step(builder(done), name, 2)
+    with pytest.raises(ValueError, match="^tasks = 0, expected at least 1$"):
+        _core.NGramBuilder(np.zeros(1, np.int32), np.ones(1, np.uint8), -1, 2, 3, 0)

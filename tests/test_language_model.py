@@ -220,7 +220,7 @@ def configured(**options):
     (lambda t, m: m.update(config="{"), "is damaged: "),
     (configured(name="GPT"), "is damaged: model 'GPT' is not known here; "),
     (configured(vocab_size=8), "; one for 6 ids was expected"),
-    (configured(hidden=10**9), "is damaged: hidden = 1000000000, with "),
+    (configured(hidden=10**9), "is damaged: an array of shape (3, 4000000000) would take 48,000,000,000 bytes; "),
     (configured(hidden=7), "is damaged: parameter "),
     (configured(depth=2), "is damaged: LSTM cannot be built from "),
     (lambda t, m: t.pop("model/output"), "is damaged: parameter output is nothing; shape (5, 6) was expected"),

@@ -86,11 +86,11 @@ def test_a_stepper_reads_what_a_batch_does(monkeypatch, model, window) -> None:
     randomise(lm, rng)
     histories = [rng.integers(0, 9, length) for length in (11, 2, 0, 5)]
     ids = rng.integers(0, 9, (20, 4)).astype(np.int32)
-    _, start = lm.features(Batch.of(histories))
+    _, start = lm.forward(Batch.of(histories))
     stepper = lm.stepper(start)
     for t in range(20):
-        got = stepper.read(ids[t])
-        wanted, after = lm.features(Batch.lanes(ids[: t + 1]), start)
+        got = stepper.advance(ids[t])
+        wanted, after = lm.forward(Batch.lanes(ids[: t + 1]), start)
         np.testing.assert_allclose(got, wanted.value[-4:], rtol=0, atol=1e-5)
         for name, array in stepper.state.arrays.items():
             np.testing.assert_allclose(array, after[name], rtol=0, atol=1e-5, err_msg=name)

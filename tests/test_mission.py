@@ -89,8 +89,8 @@ def test_M7_the_output_after_I_am_is_a() -> None:
     assert p[100] > 0.99
     assert np.delete(p, 100).max() < 0.01
     lm = fastlm.LanguageModel(fastlm.Vocabulary(WORDS), model)
-    state = model.forward(Batch.of([[25, 7]]))[1]
-    row = model.forward(Batch.of([[25, 7]]))[0].value[-1:]
+    state = model.logits(Batch.of([[25, 7]]))[1]
+    row = model.logits(Batch.of([[25, 7]]))[0].value[-1:]
     assert fastlm.PrefixState(model, lm.vocabulary, state, row).next_tokens(1)[0][0] == "a"
 
 
@@ -152,7 +152,7 @@ def test_M10_gradients_of_a_composition_are_those_of_differences() -> None:
                                    models.FeedForward(SIZE, width=4, hidden=4), models.LSTM(SIZE, hidden=4)],
                          ids=lambda model: type(model).__name__)
 def test_M11_steps_equal_forward_and_read_one_token_each(model: fastlm.PrefixModel, monkeypatch) -> None:
-    logits, _ = model.forward(Batch.of([IDS]))
+    logits, _ = model.logits(Batch.of([IDS]))
     read = []
     forward = model.forward
 

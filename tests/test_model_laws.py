@@ -35,7 +35,7 @@ def test_forward_is_the_equations(name: str) -> None:
         case = random_case(rng, VOCABULARY, longest=9)
         state = random_state(model, case.batch.sequences, rng)
         before = state.copy()
-        logits, _ = model.forward(case.batch, state)
+        logits, _ = model.logits(case.batch, state)
         values = {key: parameter.value.astype(float) for key, parameter in model.parameters.items()}
         wanted = form(model, values, case.ids, case.steps, case.starts, before.arrays)
         assert logits.value.shape == (len(case.batch), VOCABULARY)
@@ -50,12 +50,12 @@ def test_splitting_a_batch_anywhere_changes_nothing(name: str) -> None:
     sequences = ragged(rng, 5, 0, 9, 1, 3)
     state = random_state(model, len(sequences), rng)
     whole = Batch.of(sequences)
-    logits, after = model.forward(whole, state)
+    logits, after = model.logits(whole, state)
     rows = whole.unpack(logits.value)
     for cut in range(10):
         first, second = Batch.of([ids[:cut] for ids in sequences]), Batch.of([ids[cut:] for ids in sequences])
-        logits1, between = model.forward(first, state)
-        logits2, end = model.forward(second, between)
+        logits1, between = model.logits(first, state)
+        logits2, end = model.logits(second, between)
         for wanted, left, right in zip(rows, first.unpack(logits1.value), second.unpack(logits2.value), strict=True):
             np.testing.assert_allclose(np.concatenate([left, right]), wanted, **CLOSE)
         assert_states_close(end, after)
@@ -67,10 +67,10 @@ def test_splitting_lanes_with_documents_that_start_inside(name: str) -> None:
     rng = np.random.default_rng(2)
     ids, starts = rng.integers(0, VOCABULARY, (8, 3)), (rng.random((8, 3)) < 0.3).astype(np.uint8)
     state = random_state(model, 3, rng)
-    logits, after = model.forward(Batch.lanes(ids, starts), state)
+    logits, after = model.logits(Batch.lanes(ids, starts), state)
     for cut in range(1, 8):
-        left, between = model.forward(Batch.lanes(ids[:cut], starts[:cut]), state)
-        right, end = model.forward(Batch.lanes(ids[cut:], starts[cut:]), between)
+        left, between = model.logits(Batch.lanes(ids[:cut], starts[:cut]), state)
+        right, end = model.logits(Batch.lanes(ids[cut:], starts[cut:]), between)
         np.testing.assert_allclose(np.concatenate([left.value, right.value]), logits.value, **CLOSE)
         assert_states_close(end, after)
 
@@ -81,8 +81,8 @@ def test_a_document_that_starts_forgets_what_was_before(name: str) -> None:
     ids = np.arange(6)[:, None]
     starts = np.zeros((6, 1), np.uint8)
     starts[2] = 1
-    logits, after = model.forward(Batch.lanes(ids, starts), random_state(model, 1, np.random.default_rng(3)))
-    alone, alone_after = model.forward(Batch.lanes(ids[2:]))
+    logits, after = model.logits(Batch.lanes(ids, starts), random_state(model, 1, np.random.default_rng(3)))
+    alone, alone_after = model.logits(Batch.lanes(ids[2:]))
     np.testing.assert_allclose(logits.value[2:], alone.value, **CLOSE)
     assert_states_close(after, alone_after)
 
@@ -91,7 +91,7 @@ def test_a_document_that_starts_forgets_what_was_before(name: str) -> None:
 def test_stacked_steps_equal_forward(name: str) -> None:
     model = model_of(name, VOCABULARY)
     ids = np.random.default_rng(4).integers(0, VOCABULARY, (7, 3))
-    logits, after = model.forward(Batch.lanes(ids))
+    logits, after = model.logits(Batch.lanes(ids))
     state, rows = model.start(3), []
     for column in ids:
         row, state = model.step(state, column)
@@ -99,7 +99,7 @@ def test_stacked_steps_equal_forward(name: str) -> None:
     np.testing.assert_allclose(np.concatenate(rows), logits.value, **CLOSE)
     assert_states_close(state, after)
     one, _ = model.step(model.start(), 5)
-    np.testing.assert_allclose(one, model.forward(Batch.of([[5]]))[0].value, **CLOSE)
+    np.testing.assert_allclose(one, model.logits(Batch.of([[5]]))[0].value, **CLOSE)
 
 
 @every_model
@@ -107,11 +107,11 @@ def test_later_tokens_change_nothing_before(name: str) -> None:
     model = model_of(name, VOCABULARY)
     rng = np.random.default_rng(5)
     ids = rng.integers(0, VOCABULARY, (8, 3))
-    logits = model.forward(Batch.lanes(ids))[0].value.reshape(8, 3, -1).copy()
+    logits = model.logits(Batch.lanes(ids))[0].value.reshape(8, 3, -1).copy()
     for cut in range(1, 8):
         other = ids.copy()
         other[cut:] = (other[cut:] + 1 + rng.integers(0, VOCABULARY - 1, other[cut:].shape)) % VOCABULARY
-        changed = model.forward(Batch.lanes(other))[0].value.reshape(8, 3, -1)
+        changed = model.logits(Batch.lanes(other))[0].value.reshape(8, 3, -1)
         assert changed[:cut].tobytes() == logits[:cut].tobytes()
         if name != "PositionalOneHot" or cut < 4:   # it considers the first T = 4 tokens and no more
             assert (changed[cut] != logits[cut]).any(axis=1).all()
@@ -124,10 +124,10 @@ def test_a_ragged_batch_is_its_sequences_one_by_one(name: str) -> None:
     sequences = ragged(rng, 1, 7, 0, 4, 0, 1, 9)
     state = random_state(model, len(sequences), rng)
     batch = Batch.of(sequences)
-    logits, after = model.forward(batch, state)
+    logits, after = model.logits(batch, state)
     for index, (ids, rows) in enumerate(zip(sequences, batch.unpack(logits.value), strict=True)):
         assert rows.shape == (len(ids), VOCABULARY)
-        alone, alone_after = model.forward(Batch.of([ids]), state.select([index]))
+        alone, alone_after = model.logits(Batch.of([ids]), state.select([index]))
         np.testing.assert_allclose(rows, alone.value, **CLOSE)
         assert_states_close(after.select([index]), alone_after)
         if not len(ids):
@@ -138,7 +138,7 @@ def test_a_ragged_batch_is_its_sequences_one_by_one(name: str) -> None:
 def test_a_batch_of_empty_sequences_is_nothing(name: str) -> None:
     model = model_of(name, VOCABULARY)
     state = random_state(model, 2, np.random.default_rng(7))
-    logits, after = model.forward(Batch.of([[], []]), state)
+    logits, after = model.logits(Batch.of([[], []]), state)
     assert logits.value.shape == (0, VOCABULARY)
     assert after == state
     assert model.log_probabilities([]).shape == (0, VOCABULARY)
@@ -151,7 +151,7 @@ def test_probabilities_sum_to_one(name: str) -> None:
     logp = model.log_probabilities(ids)
     assert logp.shape == (20, VOCABULARY) and logp.dtype == np.float32
     assert np.abs(np.exp(logp.astype(float)).sum(1) - 1).max() <= 1e-5
-    logits = model.forward(Batch.of([ids]))[0].value.astype(float)
+    logits = model.logits(Batch.of([ids]))[0].value.astype(float)
     np.testing.assert_allclose(logp, oracle.log_softmax(logits), rtol=0, atol=1e-5)
 
 
@@ -165,7 +165,7 @@ def test_huge_logits_stay_finite(name: str) -> None:
     assert np.isfinite(logp).all()
     assert np.abs(np.exp(logp.astype(float)).sum(1) - 1).max() <= 1e-5
     assert (logp[:, 1] < -1.9e4).all()
-    logits = np.ascontiguousarray(model.forward(Batch.of([[1, 2, 3]]))[0].value)
+    logits = np.ascontiguousarray(model.logits(Batch.of([[1, 2, 3]]))[0].value)
     loss = np.empty(3)
     _core.softmax_cross_entropy(logits, loss, np.array([0, 1, 2], np.int32), 1.0)
     assert np.isfinite(logits).all() and np.isfinite(loss).all()
@@ -230,7 +230,7 @@ def test_states_are_plain_data(name: str) -> None:
 def test_stacked_states_step_as_they_would_alone(name: str) -> None:
     model = model_of(name, VOCABULARY)
     histories = [[1, 2, 3], [4], [5, 6, 7, 8, 9]]
-    states = [model.forward(Batch.of([ids]))[1] for ids in histories]
+    states = [model.logits(Batch.of([ids]))[1] for ids in histories]
     rows, after = model.step(State.stack(states), np.array([7, 8, 9]))
     for index, (state, token) in enumerate(zip(states, (7, 8, 9), strict=True)):
         alone, alone_after = model.step(state, token)
@@ -260,7 +260,7 @@ def test_initialise_sets_the_bias_to_the_unigram(name: str) -> None:
 def test_positions_beyond_the_length_add_nothing() -> None:
     model = models.PositionalOneHot(5, max_length=2)
     model.parameters["table"].value[:] = np.random.default_rng(0).normal(size=(10, 5))
-    rows = model.forward(Batch.of([[3, 1, 4, 0]]))[0].value
+    rows = model.logits(Batch.of([[3, 1, 4, 0]]))[0].value
     table = model.parameters["table"].value
     np.testing.assert_allclose(rows[0], table[3], rtol=1e-6)
     np.testing.assert_allclose(rows[1], table[3] + table[5 + 1], rtol=1e-6)
@@ -273,13 +273,13 @@ def test_a_window_bounds_the_state_and_its_layers_what_is_seen() -> None:
     deep = models.Transformer(VOCABULARY, width=6, heads=2, layers=2, window=3)
     for network, sees in ((model, 2), (deep, 4)):
         ids = np.arange(10) % VOCABULARY
-        logits, after = network.forward(Batch.of([ids]))
+        logits, after = network.logits(Batch.of([ids]))
         assert {name: array.shape[:2] for name, array in after.arrays.items() if name != "length"} == \
             {f"past{layer}": (1, 2) for layer in range(network.layers)}
         rows = logits.value.copy()
         other = ids.copy()
         other[0] += 1
-        changed = (network.forward(Batch.of([other]))[0].value != rows).any(axis=1)
+        changed = (network.logits(Batch.of([other]))[0].value != rows).any(axis=1)
         assert changed.tolist() == [True] * (sees + 1) + [False] * (9 - sees)
 
 
@@ -319,7 +319,7 @@ ERRORS = [
      "LSTM cannot be built from {'vocab_size': 5, 'depth': 2}: "),
     (lambda: PrefixModel.build({"name": "GPT", "vocab_size": 5}), ValueError,
      "model 'GPT' is not known here; a class of that name must be imported first, or one of "),
-    (lambda: PrefixModel(5).forward(Batch.of([[1]])), NotImplementedError, "PrefixModel has no forward"),
+    (lambda: PrefixModel(5).logits(Batch.of([[1]])), NotImplementedError, "PrefixModel has no forward"),
     (lambda: GatedBag(5).step(GatedBag(5).start(2), 1), ValueError,
      "1 ids were given for 2 sequences; one a sequence was expected"),
     (lambda: GatedBag(65).step(GatedBag(65).start(), 70), IndexError, "ids[0] = 70 is outside the vocabulary of 65"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.heads.base import OutputLayer
+from fastlm.heads.base import Head
 from fastlm.models import Factored, KneserNey
 from fastlm.models.ngram.kneser_ney import at_most
 from fastlm.text.corpus import Corpus
@@ -19,9 +19,9 @@ TEXT = (RNG.zipf(1.5, 4000) % 97).astype(np.int32)
 def test_the_likeliest_are_those_of_the_whole_distribution(model, k) -> None:
     model.fit([TEXT])
     ids = np.concatenate([TEXT[:40], RNG.integers(0, 97, 40)])
-    rows = model.read(fastlm.Batch.of([ids]))[0].value
-    best, logp = model.predictor.top(rows, k)
-    wanted, wanted_logp = OutputLayer.top(model.predictor, rows, k)
+    rows = model.forward(fastlm.Batch.of([ids]))[0].value
+    best, logp = model.head.top(rows, k)
+    wanted, wanted_logp = Head.top(model.head, rows, k)
     assert best.shape == logp.shape == (80, min(k, 97)) and best.dtype == np.int32 and logp.dtype == np.float32
     np.testing.assert_allclose(logp, wanted_logp, rtol=0, atol=1e-5)
     apart = np.abs(np.diff(wanted_logp, axis=1, prepend=9, append=-99)) > 1e-5
@@ -32,9 +32,9 @@ def test_the_likeliest_are_those_of_the_whole_distribution(model, k) -> None:
 def test_the_likeliest_before_and_after_a_text() -> None:
     """Equal probabilities: lower ids first; what followed the context before what did not."""
     model = KneserNey(4, order=2)
-    assert model.predictor.top(np.array([-1], np.int32), 3)[0].tolist() == [[0, 1, 2]]
+    assert model.head.top(np.array([-1], np.int32), 3)[0].tolist() == [[0, 1, 2]]
     model.fit([[3, 2, 3, 2, 3, 1]])
-    best, logp = model.predictor.top(model.read(fastlm.Batch.of([[3], [2]]))[0].value, 2)
+    best, logp = model.head.top(model.forward(fastlm.Batch.of([[3], [2]]))[0].value, 2)
     assert best.tolist() == [[2, 1], [3, 1]]
     np.testing.assert_allclose(np.exp(logp[0, 0]), np.exp(model.log_probabilities([3])[0, 2]), rtol=1e-6)
 
@@ -59,7 +59,7 @@ def test_the_order_is_lowered_until_it_fits() -> None:
     assert lower.note == f"; 4,000 of 4,000 tokens and order {lower.order} of 6, to stay within {2e-8 * nodes:g} GB"
     asked = KneserNey(97, order=lower.order).fit([TEXT])
     assert all(lower.tables[name].tobytes() == asked.tables[name].tobytes() for name in asked.tables)
-    assert lower.left_out(lower.read(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
+    assert lower.left_out(lower.forward(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
 
 
 def test_a_text_too_long_is_counted_in_part() -> None:

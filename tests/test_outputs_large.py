@@ -10,7 +10,7 @@ import fastlm.heads.base
 from fastlm import heads
 from fastlm.autodiff import Parameter, Tape
 from fastlm.files import modelfile
-from fastlm.heads import Adaptive, Sampled
+from fastlm.heads import AdaptiveSoftmax, SampledSoftmax
 from fastlm.heads.blocks import Softmax
 from fastlm.heads.cutoffs import cutoffs
 from fastlm.models import LSTM, DecayedBag
@@ -25,9 +25,9 @@ def zeros(shape):
     return np.zeros(shape, np.float32)
 
 
-def three_words() -> Adaptive:
+def three_words() -> AdaptiveSoftmax:
     """Word 0 in the head, words 1 and 2 in a cluster: p = (1/2, 1/8, 3/8) whatever is read."""
-    predict = Adaptive(Parameter, lambda shape: zeros(shape), 3, 1, [1])
+    predict = AdaptiveSoftmax(Parameter, lambda shape: zeros(shape), 3, 1, [1])
     predict.bias.value[:] = [0, 0, np.log(3)]
     return predict
 
@@ -52,15 +52,15 @@ def test_clusters_without_a_target_get_a_gradient_of_zeros(name: str) -> None:
     model = model_of(name, V)
     x = np.random.default_rng(0).normal(size=(2, model.options["hidden"])).astype(np.float32)
     tape = Tape()
-    for parameter in model.output_layer.parameters.values():
+    for parameter in model.head.parameters.values():
         leaf = tape.leaf(parameter)
         leaf.buffer.fill(7)
         leaf.spent("stale")
     with tape:
-        model.output_layer.loss(x, np.array([0, -1], np.int32))
+        model.head.loss(x, np.array([0, -1], np.int32))
         tape.backward()
-        edge = model.output_layer.edges[0]
-        for key, parameter in model.output_layer.parameters.items():
+        edge = model.head.edges[0]
+        for key, parameter in model.head.parameters.items():
             gradient = tape.leaf(parameter).gradient
             if "tail" in key:
                 assert not gradient.any()
@@ -77,7 +77,7 @@ def test_clusters_without_a_target_get_a_gradient_of_zeros(name: str) -> None:
 @pytest.mark.parametrize("k", [1, 3, 5, V, 99])
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_the_top_of_an_adaptive_softmax_is_the_top_of_all_words(name: str, k: int) -> None:
-    predict = model_of(name, V).output_layer
+    predict = model_of(name, V).head
     x = np.random.default_rng(1).normal(size=(40, predict.head.weights[0].value.shape[0])).astype(np.float32) * 3
     logp = predict.logits(x).value
     ids, values = predict.top(x, k)
@@ -87,7 +87,7 @@ def test_the_top_of_an_adaptive_softmax_is_the_top_of_all_words(name: str, k: in
 
 
 def test_a_cluster_that_cannot_matter_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    predict = Adaptive(Parameter, lambda shape: zeros(shape), 6, 1, [3, 5])
+    predict = AdaptiveSoftmax(Parameter, lambda shape: zeros(shape), 6, 1, [3, 5])
     predict.bias.value[:] = [9, 8, 7, 0, 0, 0]
     opened = []
     write_logits = Softmax.write_logits
@@ -104,10 +104,11 @@ def test_a_cluster_that_cannot_matter_is_not_opened(monkeypatch: pytest.MonkeyPa
 
 # sampled -------------------------------------------------------------------------------------------------------------
 
-def sampled(size: int, samples: int, width: int = 1, seed: int | None = None) -> Sampled:
+def sampled(size: int, samples: int, width: int = 1, seed: int | None = None) -> SampledSoftmax:
     rng = np.random.default_rng(seed)
     weight = zeros((size, width)) if seed is None else rng.normal(size=(size, width))
-    return Sampled(Parameter("output", weight), Parameter("output_bias", rng.normal(size=size) * (seed is not None)),
+    bias = rng.normal(size=size) * (seed is not None)
+    return SampledSoftmax(Parameter("output", weight), Parameter("output_bias", bias),
                    samples)
 
 
@@ -245,7 +246,7 @@ def test_errors(options, message) -> None:
 
 @pytest.mark.parametrize("options", OUTPUTS, ids=lambda options: "-".join(options))
 def test_the_squared_loss_is_refused_before_training(options) -> None:
-    name = options["name"].capitalize()
+    name = {"adaptive": "AdaptiveSoftmax", "sampled": "SampledSoftmax"}[options["name"]]
     with pytest.raises(ValueError, match=rf"^loss = 'squared'; the output layer {name} has cross_entropy$"):
         fastlm.Trainer(LSTM(V, hidden=6, output=options), loss="squared")
 
@@ -281,7 +282,7 @@ def test_the_top_after_every_prefix_and_scores_do_without_all_logits(options, mo
     text = "a b c d e f q a a"
     whole, ids = lm.predict_all(text, k=None), lm.vocabulary.encode(text)
     nats = -np.log(whole[np.arange(len(ids) - 1), ids[1:]])
-    monkeypatch.setattr(Adaptive, "logits", None)
+    monkeypatch.setattr(AdaptiveSoftmax, "logits", None)
     for found, p in zip(lm.predict_all(text, k=3), whole, strict=True):
         best = np.argsort(-p, kind="stable")[:3]
         assert [token for token, _ in found] == [lm.vocabulary.tokens[i] for i in best]

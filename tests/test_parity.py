@@ -44,7 +44,7 @@ def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int
     loss.backward()
 
     with Tape() as tape:
-        ours, state = model.forward(Batch.lanes(ids), State(sequences, **carried))
+        ours, state = model.logits(Batch.lanes(ids), State(sequences, **carried))
         rows = ours.value.copy()
         our_loss = autodiff.cross_entropy(ours, targets.reshape(-1).astype(np.int32))
         tape.backward()
@@ -62,7 +62,7 @@ def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int
 def ours_of(model, ids: np.ndarray, targets: np.ndarray, carried: dict[str, np.ndarray]):
     """Logits, the summed cross-entropy, the state reached and every gradient of a model of ours; ids (T, S)."""
     with Tape() as tape:
-        logits, state = model.forward(Batch.lanes(ids), State(ids.shape[1], **carried))
+        logits, state = model.logits(Batch.lanes(ids), State(ids.shape[1], **carried))
         rows = logits.value.copy()
         loss = autodiff.cross_entropy(logits, targets.reshape(-1).astype(np.int32))
         tape.backward()
@@ -173,7 +173,7 @@ def test_clipping_is_pytorchs(torch) -> None:
     before = {name: parameter.value.copy() for name, parameter in model.parameters.items()}
     update = Update(model, optim.SGD(lr=1.0), 1, 0.3)
     with update.tapes[0] as tape:
-        autodiff.cross_entropy(model.forward(Batch.of([[1, 2, 3, 4]]))[0], np.array([2, 3, 4, 5], np.int32))
+        autodiff.cross_entropy(model.logits(Batch.of([[1, 2, 3, 4]]))[0], np.array([2, 3, 4, 5], np.int32))
         tape.backward()
         theirs = [torch.zeros(value.shape) for value in before.values()]
         for name, tensor in zip(before, theirs, strict=True):
@@ -258,7 +258,7 @@ def test_transformer_and_its_gradients_are_pytorchs(torch, window: int | None) -
     loss.backward()
 
     with Tape() as tape:
-        ours, _ = model.forward(Batch.lanes(ids))
+        ours, _ = model.logits(Batch.lanes(ids))
         rows = ours.value.reshape(steps, sequences, vocabulary).copy()
         our_loss = autodiff.cross_entropy(ours, targets.reshape(-1).astype(np.int32))
         tape.backward()

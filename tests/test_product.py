@@ -83,8 +83,7 @@ def test_the_same_bytes_on_both_vector_sets() -> None:
 
 
 @pytest.mark.parametrize("ours", [False, True])
-def test_either_product_serves(monkeypatch, ours: bool) -> None:
-    monkeypatch.setattr(product, "OURS", ours)
+def test_either_product_serves(ours: bool) -> None:
     rng = np.random.default_rng(7)
     for rows, inner, columns in ((19, 70, 300), (9, 70, 300), (300, 5, 9), (1, 1, 1), (0, 3, 4), (3, 4, 0),
                                  (2, 3, 40_000), (70_000, 2, 3)):
@@ -92,14 +91,13 @@ def test_either_product_serves(monkeypatch, ours: bool) -> None:
         out = normal(rng, rows, columns + 1)[:, 1:]
         wanted = a.astype(float) @ b
         before = out.astype(float)
-        product.product(out, a, b, adds=True)
+        product.product(out, a, b, adds=True, ours=ours)
         np.testing.assert_allclose(out, before + wanted, rtol=0, atol=1e-4)
-        product.product(out, a, b)
+        product.product(out, a, b, ours=ours)
         np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-4)
 
 
-def test_every_thread_has_its_own_room(monkeypatch) -> None:
-    monkeypatch.setattr(product, "OURS", True)
+def test_every_thread_has_its_own_room() -> None:
     rng = np.random.default_rng(8)
     pairs = [(normal(rng, 200, 300), normal(rng, 300, 100 + index)) for index in range(4)]
     results: dict[int, bool] = {}
@@ -110,7 +108,7 @@ def test_every_thread_has_its_own_room(monkeypatch) -> None:
         first = multiplied(out.copy(), a, b).tobytes()
         same = True
         for _ in range(20):
-            product.product(out, a, b)
+            product.product(out, a, b, ours=True)
             same &= out.tobytes() == first
         results[index] = same
     threads = [threading.Thread(target=run, args=(index,)) for index in range(4)]
@@ -124,6 +122,24 @@ def test_every_thread_has_its_own_room(monkeypatch) -> None:
 def test_wider_products_are_those_of_avx512(isa) -> None:
     if isa != "avx512":
         assert not _core.multiplies_wider()
+
+
+def test_the_product_is_chosen_when_it_is_needed(monkeypatch, isa) -> None:
+    """By the instruction set in use then, not by the one of the import. The two kinds add up in different orders, so
+    that the bytes say which one it was."""
+    rng = np.random.default_rng(9)
+    a, b = normal(rng, 64, 515), normal(rng, 515, 48)
+
+    def made(rows: int, ours: bool | None = None) -> bytes:
+        out = np.empty((rows, 48), F)
+        product.product(out, a[:rows], b, ours=ours)
+        return out.tobytes()
+    assert made(64, ours=True) != made(64, ours=False)
+    assert made(64) == made(64, ours=_core.multiplies_wider())
+    for wider in (True, False):
+        monkeypatch.setattr(_core, "multiplies_wider", lambda wider=wider: wider)
+        assert made(64) == made(64, ours=wider)
+        assert made(15) == np.matmul(a[:15], b).tobytes()   # so few rows are not worth packing for
 
 
 Z = np.zeros

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,30 @@ def test_lists_of_strings_are_paths_or_documents(file: Path, monkeypatch: pytest
     message = "'typo.txt' does not exist, and looks like the name of a file"
     refused(FileNotFoundError, message, lambda: texts(["typo.txt", "data/x"]))
     assert texts(["typo.txt", "some words"]) == ["typo.txt", "some words"]
+
+
+@pytest.mark.parametrize("text", ["a.txt", "/", "a/b", "./x", "b.gz", ".md", "é.bz2", "x" * 4090 + ".txt", "a.xz/b.c"])
+def test_what_looks_like_the_name_of_a_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="does not exist, and looks like the name of a file$"):
+        texts([f"no{text}"])
+
+
+@pytest.mark.parametrize("text", ["", "a", "a.txt ", " a/b", "a\u2028/b", "a/\xa0b", "a.txt\n", "a.text", "txt",
+                                  "a.gz.", "x" * 4093 + ".txt", '{"a":"b/c"}' * 400])
+def test_what_looks_like_a_document(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert texts([text]) == [text]
+
+
+def test_long_documents_without_whitespace_take_linear_time() -> None:
+    """Of 3 MB each; a search that looks again from every place would take hours."""
+    code = """
+from fastlm.text.reader import read_documents
+for text in ('{"a":"b"},' * 300_000, "data:text/plain;base64," + "Zm9v/" * 600_000 + " ", ".tx" * 1_000_000):
+    assert [bytes for _, bytes in read_documents([text, "b"])] == [text.encode(), b"b"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_paths_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastlm.heads import Full, OutputLayer
+from fastlm.heads import FullSoftmax, Head
 from fastlm.scoring import Score, score_sequences
 from fastlm.workers import Workers
 from tests.cases import ALL_MODELS, model_of
@@ -39,7 +39,7 @@ def test_long_sequences_are_read_in_parts(name: str, monkeypatch: pytest.MonkeyP
     model = model_of(name, V)
     inputs, targets = documents()
     whole = score(model, inputs, targets)
-    for layer in (OutputLayer, Full):
+    for layer in (Head, FullSoftmax):
         monkeypatch.setattr(layer, "rows_together", lambda self, vocab_size: 7 * 32)   # seven tokens at a time
     for part, wanted in zip(score(model, inputs, targets), whole, strict=True):
         np.testing.assert_allclose(part, wanted, rtol=0, atol=1e-5)

@@ -25,7 +25,7 @@ def test_steps_are_the_rows_of_forward(name: str, sequences: int) -> None:
     rng = np.random.default_rng(1)
     start = random_state(model, sequences, rng)
     before, ids = start.copy(), rng.integers(0, V, (6, sequences))
-    logits, after = model.forward(Batch.lanes(ids), start)
+    logits, after = model.logits(Batch.lanes(ids), start)
     stepper = model.stepper(start)
     rows = np.concatenate([stepper.step(column).copy() for column in ids])
     np.testing.assert_allclose(rows, logits.value, rtol=0, atol=1e-5)
@@ -53,7 +53,7 @@ def test_what_a_stepper_refuses_leaves_it_as_it_was(name: str) -> None:
         (np.array([2**40, 1]), IndexError, f"ids[0] = {2**40} is outside the vocabulary of {V}"),
         (np.array([0, 2**63], np.uint64), IndexError, f"ids[1] = {2**63} is outside the vocabulary of {V}"),
     ]:
-        for call in (stepper.step, stepper.read, lambda ids: model.step(before, ids)):
+        for call in (stepper.step, stepper.advance, lambda ids: model.step(before, ids)):
             with pytest.raises(error) as caught:
                 call(ids)
             assert str(caught.value) == message
@@ -73,7 +73,7 @@ def test_weights_changed_in_place_are_seen(name: str) -> None:
     stale, _ = model.step(between, 4)
     for parameter in model.parameters.values():
         parameter.value *= 0.5
-    wanted = model.forward(Batch.of([[4]]), between)[0].value
+    wanted = model.logits(Batch.of([[4]]), between)[0].value
     assert np.abs(wanted - stale).max() > 0.01
     np.testing.assert_allclose(stepper.step(4), wanted, rtol=0, atol=1e-5)
     np.testing.assert_allclose(model.step(between, 4)[0], wanted, rtol=0, atol=1e-5)
@@ -82,8 +82,8 @@ def test_weights_changed_in_place_are_seen(name: str) -> None:
 class Louder(models.LSTM):
     """Changes the features, so that the LSTM's own way of stepping would be wrong."""
 
-    def features(self, batch, state=None):
-        x, state = super().features(batch, state)
+    def forward(self, batch, state=None):
+        x, state = super().forward(batch, state)
         x.value *= 2
         return x, state
 
@@ -91,28 +91,19 @@ class Louder(models.LSTM):
 class LouderGRU(models.GRU):
     """The same of a GRU."""
 
-    def features(self, batch, state=None):
-        x, state = super().features(batch, state)
+    def forward(self, batch, state=None):
+        x, state = super().forward(batch, state)
         x.value *= 2
         return x, state
-
-
-class Twice(models.LSTM):
-    """The same in the logits."""
-
-    def forward(self, batch, state=None):
-        logits, state = super().forward(batch, state)
-        logits.value *= 2
-        return logits, state
 
 
 def test_who_steps_how() -> None:
     assert type(models.LSTM(V, hidden=3).stepper(models.LSTM(V, hidden=3).start(70))) is LSTMStepper
     assert type(models.GRU(V, hidden=3).stepper(models.GRU(V, hidden=3).start(70))) is GRUStepper
-    for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3), Twice(V, hidden=3)):
+    for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3)):
         stepper = model.stepper(model.start())
         assert type(stepper) is Stepper
-        wanted = model.forward(Batch.of([[5]]))[0].value
+        wanted = model.logits(Batch.of([[5]]))[0].value
         np.testing.assert_allclose(stepper.step(5), wanted, rtol=0, atol=1e-6)
         np.testing.assert_allclose(model.step(model.start(), 5)[0], wanted, rtol=0, atol=1e-6)
 

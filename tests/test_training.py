@@ -13,17 +13,18 @@ import pytest
 import fastlm
 from fastlm.auto.policy import Policy
 from fastlm.batch import Batch
-from fastlm.heads import Sampled
+from fastlm.heads import SampledSoftmax
 from fastlm.models import LSTM, PositionalOneHot
 from fastlm.training import Trainer, optim
 from fastlm.training.budget import Clock, parse_budget
-from fastlm.training.history import History, Plan
+from fastlm.training.history import Ended, History, Plan
 from fastlm.training.loop_settings import LoopSettings
 from fastlm.training.schedule import learning_rate
 from fastlm.training.update import Update
 from fastlm.workers import Workers
 from tests import oracle
 from tests.cases import NETWORKS, model_of
+from tests.processes import finished
 
 VOCABULARY = 13
 EVERY_STEP = LoopSettings(report_every=-1)
@@ -64,7 +65,7 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
     """Over all documents and all prefixes, each by itself; the learning rate is too small to move anything."""
     documents = text(batching, tokens=90)
     model, form = model_of(name, VOCABULARY), NETWORKS[name][1]
-    if loss not in model.predictor.losses:
+    if loss not in model.head.losses:
         pytest.skip("the output layer has no such loss")
     p = {key: parameter.value.astype(float) for key, parameter in model.parameters.items()}
     state, total, count = model.start().arrays, 0.0, 0
@@ -84,7 +85,7 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
     assert trainer.plan.batching == batching
     reported = sum(record["loss"] * (record["tokens"] - before) for record, before in zip(
         history.records, [0, *(record["tokens"] for record in history.records)], strict=False))
-    if not isinstance(model.predictor, Sampled):   # which reports what it saw of the drawn words
+    if not isinstance(model.head, SampledSoftmax):   # which reports what it saw of the drawn words
         assert reported == pytest.approx(total, rel=1e-5)
     assert history[-1]["tokens"] == count
     if loss == "cross_entropy":
@@ -122,7 +123,7 @@ def test_a_run_is_the_method_on_the_gradient_of_the_mean_loss(name: str, method:
     weights = {key: p.value.astype(float) for key, p in twin.parameters.items()}
     for step, rate in enumerate(trainer.plan.rates, 1):
         with fastlm.autodiff.Tape() as tape:
-            fastlm.autodiff.cross_entropy(twin.forward(batch)[0], targets, 1 / len(targets))
+            fastlm.autodiff.cross_entropy(twin.logits(batch)[0], targets, 1 / len(targets))
             tape.backward()
             gradients = {key: tape.leaf(p).gradient.astype(float) for key, p in twin.parameters.items()}
         for key, g in gradients.items():
@@ -189,6 +190,7 @@ def stop_after(steps: int):
 @pytest.mark.parametrize("with_valid", [False, True])
 @both_batchings
 @every_model
+@pytest.mark.usefixtures("default_signals")
 def test_a_stopped_run_goes_on_to_the_same_bytes(name: str, batching: str, with_valid: bool, stop: int,
                                                  tmp_path: Path) -> None:
     valid = text(batching, 1, 100) if with_valid else None
@@ -215,7 +217,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import fastlm
-from fastlm.heads import Sampled
+from fastlm.heads import SampledSoftmax
 from fastlm.training.loop_settings import LoopSettings
 def press(figures):
     if figures["step"] == int(sys.argv[2]):
@@ -230,7 +232,7 @@ print({name: parameter.value.tobytes().hex() for name, parameter in model.parame
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     def script(checkpoint: str, stop: int) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-c", KILLED, checkpoint, str(stop)], capture_output=True, text=True)
+        return finished([sys.executable, "-c", KILLED, checkpoint, str(stop)])
     whole = script("", 0)
     assert whole.returncode == 0 and len(whole.stdout) > 1000, whole.stderr
     path = str(tmp_path / "run.checkpoint")
@@ -264,6 +266,7 @@ def test_the_best_weights_looked_at_are_kept() -> None:
     assert trainer.plan.kept == history[0]["step"] < history[-1]["step"]
     assert -model.log_probabilities([0])[0, 2] == pytest.approx(figures[0], rel=1e-5)
     assert history.ended == f"ended after step {history[-1]['step']}; kept the weights of step {trainer.plan.kept}"
+    assert history.reason is Ended.FINISHED
 
 
 @pytest.mark.parametrize("optimizer", [optim.AdamW(lr=1e38), optim.AdamW(lr=3e38)],
@@ -281,6 +284,7 @@ def test_a_loss_that_becomes_nan_stops_at_the_last_good_weights(name: str, with_
         history = trainer.fit(documents, valid=documents if with_valid else None, epochs=50, checkpoint=path)
     message = str(caught[0].message)
     assert len(caught) == 1 and message == history.ended and message.startswith("stopped at step ")
+    assert history.reason is Ended.DIVERGED
     assert "the loss became " in message and "the last good weights were kept" in message
     assert all(np.isfinite(parameter.value).all() for parameter in model.parameters.values())
     assert np.isfinite(model.log_probabilities(documents[0][:20])).all()
@@ -301,6 +305,7 @@ def test_weights_that_are_nan_from_the_start_are_said_to_be() -> None:
     assert bytes_of(model) == before
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("with_valid", [False, True])
 def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool) -> None:
     source = ["the cat sat on the mat\n" * 60]
@@ -315,6 +320,7 @@ def test_ctrl_c_returns_the_best_model_so_far(with_valid: bool) -> None:
                       progress=press, policy=Policy(report_every=-1))
     assert seen == [1, 2, 3]
     assert lm.history.ended == "interrupted after step 3; the best weights so far were kept"
+    assert lm.history.reason is Ended.INTERRUPTED
     assert lm.plan.steps == 3 and np.isfinite(lm.perplexity(source))
     assert signal.getsignal(signal.SIGINT) is handler
     assert fastlm.train(source, plan=lm.plan).digest() == lm.digest()
@@ -338,7 +344,7 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
         batch, targets = Batch.of([[1, 2, 3, 4, 5]]), np.array([2, 3, 4, 5, 6], np.int32)
         for tape in update.tapes:
             with tape:
-                fastlm.autodiff.cross_entropy(model.forward(batch)[0], targets)
+                fastlm.autodiff.cross_entropy(model.logits(batch)[0], targets)
                 tape.backward()
         with Workers(1) as workers:
             norm = update.apply(lr, workers)
@@ -391,6 +397,11 @@ def test_histories_and_plans_survive_json() -> None:
     assert twin.records == history.records and str(twin) == str(history) and len(twin) == len(history)
     assert len(str(history).splitlines()) == len(history) + 2 and str(history).endswith(history.ended)
     assert str(History(ended="counted")) == "counted"
+    assert (history.reason, twin.reason) == (Ended.FINISHED, Ended.FINISHED)
+    older = History.from_json('{"records": [], "ended": "interrupted after step 3"}')
+    assert older.reason is None and older.to_json() == '{"records": [], "ended": "interrupted after step 3"}'
+    with pytest.raises(ValueError, match="'bored' is not a valid Ended"):
+        History.from_json('{"records": [], "ended": "", "reason": "bored"}')
     plan = Plan.from_json(trainer.plan.to_json(), trainer.plan.rates)
     assert plan.to_json() == trainer.plan.to_json() and json.loads(plan.to_json())["batching"] == "lanes"
     assert plan.steps == len(plan.rates) == history[-1]["step"]

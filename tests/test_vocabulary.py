@@ -160,6 +160,7 @@ def arrays(blob: bytes = b"ab", offsets: object = (0, 1, 2), counts: object = (1
         (arrays(offsets=(0, 1, 3)), "offsets do not rise from 0 to the 2 bytes of the blob"),
         (arrays(offsets=(1, 1, 2)), "offsets do not rise from 0 to the 2 bytes of the blob"),
         (arrays(offsets=(0, 3, 2)), "offsets do not rise from 0 to the 2 bytes of the blob"),
+        (arrays(offsets=(0, 2**63 - 1, -2**63, 2)), "offsets do not rise from 0 to the 2 bytes of the blob"),
         (arrays(offsets=()), "offsets do not rise from 0 to the 2 bytes of the blob"),
         (arrays(counts=(1,)), "counts (1,) are not 2 numbers from 0 on"),
         (arrays(b"aa"), "the token 'a' has two ids, 0 and 1"),

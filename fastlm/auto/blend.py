@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastlm.auto.build import count_models, networks_beside
 from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
-from fastlm.auto.evaluate import fit_cache, nll_by_part
+from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
 from fastlm.auto.prune import distributions, negligible_parts, without
-from fastlm.auto.request import Request, Text
+from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.size import (
     NetworkSize,
     batch_size,
@@ -27,10 +28,12 @@ from fastlm.auto.size import (
     size_for_passes,
 )
 from fastlm.auto.timetable import Timetable
-from fastlm.models import Adaptive, Corrected, Ensemble, KneserNey, Mixture, PrefixModel
+from fastlm.models import CacheModel, CrossFittedLoss, KneserNey, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
-from fastlm.training import History, Plan, Trainer
+from fastlm.training import Plan, Trainer
+from fastlm.training.history import Ended, History
+from fastlm.training.losses import Loss
 from fastlm.training.optim import AdamW, from_config
 from fastlm.workers import one_thread_products
 
@@ -45,40 +48,44 @@ class Blend:
     model: PrefixModel
     history: History
     plan: Plan | None
-    cache: Adaptive | None
+    cache: CacheModel | None
     chosen: str
 
 
 @dataclass(frozen=True)
 class Design:
-    """What is to be trained and weighed: ``mixture``, the text its networks read, and what was chosen in a sentence."""
+    """What is to be trained and weighed: ``mixture``, the text its networks read, the loss they go down, and what was
+    ``chosen``, in a sentence."""
 
     mixture: Mixture
     train_corpus: Corpus
     chosen: str
+    loss: str | Loss = "cross_entropy"
 
 
 def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timetable,
-          recorded: Ensemble | None = None) -> Blend:
+          recorded: Recorded | None = None) -> Blend:
     """Return n-grams and the networks beside them, or n-grams alone where there is no time or text for a network.
 
-    recorded: the model of a run that is being continued or repeated, whose decisions are taken from it.
+    recorded: a run that is being continued or repeated, whose decisions are taken from it.
+
+    Once a signal has come (`Request.interrupt`), what is left to do is left out or done quickly.
     """
-    candidates = [part for part in recorded.parts if not part.parameters] if recorded \
+    candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
         else count_models(vocabulary, request.order, request.policy)
     counts, counting = count(candidates, text, request, timetable, recorded is not None)
     recounted = is_counted_again(text, counting, request, timetable)
     timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("recounting", counting if recounted else 0.0)
-    design = continue_as(recorded, counts, text, request) if recorded \
-        else decide(counts, counting, vocabulary, text, request, timetable)
+    design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
+                                       else decide(counts, counting, vocabulary, text, request, timetable))
+    design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     history, plan = train_networks(design, vocabulary, text, request, timetable)
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
-    if recounted and text.whole is not None:
-        for model in mixture.parts:
-            if not model.parameters:
-                model.fit(text.whole, request.threads,   # type: ignore[attr-defined]
-                          memory=request.policy.counting_bytes)
+    recounted = recounted and count_again(mixture, text, request)
+    if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
+        history.reason = Ended.INTERRUPTED
+        history.ended += "; interrupted before all was done"
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
     history.ended += summary(mixture, [design.mixture.parts[part] for part in dropped])
@@ -98,9 +105,13 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     begun, policy = timetable.now(), request.policy
     counts = list(candidates[:1])
     counts[0].fit(text.train, request.threads, memory=policy.counting_bytes)
+    if not recorded:
+        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
     if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
         for model in candidates[1:]:
-            model.fit(text.train, request.threads, memory=policy.counting_bytes)
+            if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
+                                                 memory=policy.counting_bytes)) is None:
+                break   # those that were counted before the interrupt are a model
             counts.append(model)
     return counts, policy.recount_seconds * (timetable.now() - begun)
 
@@ -142,21 +153,22 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
     if size is None:
         return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
     networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
-    if folds is None:
-        return Design(Ensemble(len(vocabulary), [*counts, *networks]), train_corpus, chosen)
+    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=folds is not None)
+    if folds is None or table is None:
+        return Design(mixture, train_corpus, chosen)
     share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
-    mixture = Corrected(len(vocabulary), [*counts, *networks], folds.count, folds.used, share)
-    mixture.left_out = table
-    return Design(mixture, train_corpus, chosen)
+    return Design(mixture, train_corpus, chosen, CrossFittedLoss(table, share, folds.count, folds.used))
 
 
-def continue_as(recorded: Ensemble, counts: list[CountModel], text: Text, request: Request) -> Design:
+def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
     """Return the design of a recorded run, cross-fitted again."""
-    folds = Folds(recorded.folds, recorded.done) if isinstance(recorded, Corrected) and recorded.folds else None
-    table, train_corpus = cross_fitted(counts, text, folds, request)
-    if isinstance(recorded, Corrected):
-        recorded.left_out = table
-    return Design(recorded, train_corpus, "")
+    plan = recorded.plan
+    table, train_corpus = cross_fitted(counts, text, Folds(plan.folds, plan.fitted_folds) if plan.folds else None,
+                                       request)
+    if table is None:
+        return Design(recorded.model, train_corpus, "")
+    loss = CrossFittedLoss(table, plan.network_loss_share, plan.folds, plan.fitted_folds)
+    return Design(recorded.model, train_corpus, "", loss)
 
 
 def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
@@ -203,20 +215,17 @@ def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: 
                    timetable: Timetable) -> tuple[History, Plan | None]:
     """Train the networks until what follows must begin; without any, return a history that says what was counted."""
     mixture, policy = design.mixture, request.policy
-    if not isinstance(mixture, Ensemble):
-        return History(ended=f"counted {entries(mixture.parts):,} n-grams"), None
+    if not mixture.networks:
+        return History(ended=f"counted {entries(mixture.parts):,} n-grams", reason=Ended.COUNTED), None
     if timetable.limited and text.held_out is not None:
         timetable.reserve("weighing", weighing_seconds(mixture, text.held_out, request, timetable))
-    tokens, corrects = len(design.train_corpus.ids), isinstance(mixture, Corrected)
+    tokens, corrects = len(design.train_corpus.ids), mixture.residual is not None
     long = corrects and tokens >= policy.long_sequences_from
     length = policy.long_sequence_length if long else policy.sequence_length
     lanes = batch_size(vocabulary.unit, tokens, length, policy, timetable.budget)
     reserve = min(timetable.reserved(), policy.most_reserved * timetable.budget)
-    result = fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, lanes, length, reserve,
-                         policy.most_passes if timetable.limited else request.epochs)
-    if isinstance(mixture, Corrected):
-        mixture.left_out = None
-    return result
+    return fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, lanes, length, reserve,
+                       policy.most_passes if timetable.limited else request.epochs, design.loss)
 
 
 def entries(counts: Sequence[CountModel]) -> int:
@@ -225,7 +234,8 @@ def entries(counts: Sequence[CountModel]) -> int:
 
 
 def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, lanes: int, length: int,
-                reserve: float = 0.0, passes: float | None = None) -> tuple[History, Plan | None]:
+                reserve: float = 0.0, passes: float | None = None,
+                loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
     """Train a network on a text and return its history and plan.
 
     lanes, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve: seconds
@@ -235,10 +245,11 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
     network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
     optimizer = from_config(plan.optimizer) if plan else request.optimizer or AdamW(lr=policy.learning_rate)
     trainer = Trainer(network, optimizer, seed=plan.seed if plan else request.seed, threads=request.threads,
-                      lanes=None if plan else lanes, chunk=None if plan else length, loop=policy.loop())
+                      lanes=None if plan else lanes, chunk=None if plan else length, loop=policy.loop(), loss=loss)
     history = trainer.fit(text.train, text.held_out, epochs=passes, budget=request.budget, plan=plan,
                           clock=timetable.clock, reserve=reserve, progress=request.progress,
-                          checkpoint=request.checkpoint, checkpoint_every=request.checkpoint_every)
+                          checkpoint=request.checkpoint, checkpoint_every=request.checkpoint_every,
+                          interrupt=request.interrupt)
     return history, trainer.plan and replace(trainer.plan, held_out=text.share)
 
 
@@ -254,13 +265,14 @@ def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timet
     """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
     policy, tokens = request.policy, weighed_tokens(request, timetable)
     begun = timetable.now()
-    nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample, policy)
+    request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample,
+                                                  policy))
     scoring = policy.weighing_sample * (timetable.now() - begun)
     return policy.weighing_margin * scoring + policy.gate_seconds * tokens
 
 
 def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request,
-          timetable: Timetable) -> tuple[Mixture, list[int], Adaptive | None]:
+          timetable: Timetable) -> tuple[Mixture, list[int], CacheModel | None]:
     """Fit the weights and the gate of a mixture on held-out text, and drop the parts that have no weight.
 
     Return the mixture of the parts that are left, which were dropped, and the cache model around it, where one pays.
@@ -268,17 +280,45 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
     policy = request.policy
     if text.held_out is None or len(mixture.parts) == 1:
         return mixture, [], None
-    weighed = nll_by_part(mixture, text.held_out, request.threads, weighed_tokens(request, timetable), policy)
+    held_out, tokens, interrupt = text.held_out, weighed_tokens(request, timetable), request.interrupt
     with one_thread_products():   # several threads give other bytes, and wait for each other on a busy machine
-        dropped = negligible_parts(mixture, weighed, policy) if request.plan is None else request.plan.dropped
-        if dropped:
-            kept, mixture = distributions(mixture, dropped), without(mixture, dropped)
-            features = weighed.features if isinstance(mixture.parts[0], KneserNey) else None
-            weighed = replace(weighed, nll=weighed.nll[kept], features=features)
-        mixture.fit(list(weighed.nll), weighed.features)
+        found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
+        mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
         if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
             return mixture, dropped, None
-        return mixture, dropped, fit_cache(mixture, text.held_out, weighed, policy.of(vocabulary.unit))
+        kept = mixture
+        return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
+
+
+def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
+    """Fit the weights and the gate on so many held-out tokens, without the parts that have no weight.
+
+    Return the mixture of the parts that are left, which were dropped, and what it was weighed by.
+    """
+    weighed = nll_by_part(mixture, held_out, request.threads, tokens, request.policy)
+    dropped = negligible_parts(mixture, weighed, request.policy) if request.plan is None else request.plan.dropped
+    if dropped:
+        kept, mixture = distributions(mixture, dropped), without(mixture, dropped)
+        features = weighed.features if isinstance(mixture.parts[0], KneserNey) else None
+        weighed = replace(weighed, nll=weighed.nll[kept], features=features)
+    mixture.estimate_weights(list(weighed.nll), weighed.features)
+    return mixture, dropped, weighed
+
+
+def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
+    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
+    counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
+    before, whole, memory = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
+
+    def count_whole() -> bool:
+        for model in counts:
+            model.fit(whole, request.threads, memory=memory)
+        return True
+    if whole is not None and request.interrupt.attempt(count_whole):
+        return True
+    for model, was in zip(counts, before, strict=True):
+        vars(model).update(was)
+    return False
 
 
 def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:

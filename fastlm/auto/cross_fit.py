@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from fastlm.auto.policy import Policy
 from fastlm.auto.timetable import Timetable
 from fastlm.batch import Batch
 from fastlm.models import KneserNey, PrefixModel
-from fastlm.models.mixture.corrected import coded
+from fastlm.models.mixture.loss import to_bytes
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 
@@ -54,13 +54,13 @@ def folds_for(models: Sequence[PrefixModel], tokens: int, unit: str, counting: f
 
 def counted_whole(models: Sequence[PrefixModel]) -> bool:
     """Return whether the plain n-grams, which come first, were counted of all of the text."""
-    return not (isinstance(models[0], KneserNey) and models[0].note)
+    return not (isinstance(models[0], KneserNey) and not models[0].counted_whole)
 
 
 def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
               threads: int | None = None, policy: Policy | None = None) -> tuple[Array, Corpus]:
     """Return ln p (K, N, V) of every token after every prefix of a text, by models that have counted only the other
-    folds, in bytes as `models.mixture.corrected.coded`; and the text itself, of N tokens.
+    folds, in bytes as `models.mixture.loss.to_bytes`; and the text itself, of N tokens.
 
     parts: K models with a `fit`, which are made anew and counted `done` times each. done: for how many of the folds,
     spread evenly, this is found; by default for all, each one stretch of the text; otherwise a fold is
@@ -86,34 +86,20 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
 
     def fill(into: Array, part: PrefixModel, fold: int) -> None:
         begins = [0, *cuts[fold + 1:: folds]]
-        rest = [_stretch(corpus, *span) for span in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
+        rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
         model = PrefixModel.build(part.config())
-        model.fit(_joined(rest), 1 if together else threads,   # type: ignore[attr-defined]
+        model.fit(Corpus.concatenate(rest), 1 if together else threads,   # type: ignore[attr-defined]
                   memory=policy.counting_bytes)
         for piece in range(fold, pieces, folds):
-            inputs, _, starts = read_and_predict(_stretch(corpus, cuts[piece], cuts[piece + 1]))
-            x, _ = model.read(Batch.lanes(inputs[:, None], starts[:, None]))
+            inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
+            x, _ = model.forward(Batch.lanes(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), policy.rows_predicted):
+                stop_if_asked()
                 rows = np.empty((min(policy.rows_predicted, len(inputs) - begin), model.vocab_size), np.float32)
-                model.predictor.write(rows, x.value[begin: begin + policy.rows_predicted])
-                own[begin: begin + len(rows)] = coded(rows)
+                model.head.write(rows, x.value[begin: begin + policy.rows_predicted])
+                own[begin: begin + len(rows)] = to_bytes(rows)
     with Workers(threads if together else 1) as workers:
         workers.run([lambda into=table, part=part, fold=fold: fill(into, part, fold)   # type: ignore[misc]
                      for fold in chosen for table, part in zip(out, parts, strict=True)])
-    return out, corpus if done == folds else _joined([_stretch(corpus, cuts[k], cuts[k + 1]) for k in kept])
-
-
-def _stretch(corpus: Corpus, first: int, last: int) -> Corpus:
-    """The tokens from `first` up to `last`; a document that is cut begins anew."""
-    inside = corpus.offsets[(corpus.offsets > first) & (corpus.offsets < last)] - first
-    offsets = np.concatenate([[0], inside, [last - first]]).astype(np.int64)
-    return replace(corpus, ids=corpus.ids[first:last], offsets=offsets, unknown_at=np.zeros(0, np.int64))
-
-
-def _joined(stretches: Sequence[Corpus]) -> Corpus:
-    """Texts one after the other."""
-    ends = np.cumsum([0, *(len(part.ids) for part in stretches)])
-    offsets = [part.offsets + end for part, end in zip(stretches, ends, strict=False)]
-    return replace(stretches[0], ids=np.concatenate([part.ids for part in stretches]),
-                   offsets=np.unique(np.concatenate(offsets)))
+    return out, corpus if done == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])

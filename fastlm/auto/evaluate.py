@@ -9,13 +9,13 @@ import numpy as np
 from fastlm.auto.policy import Policy, UnitPolicy
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch
-from fastlm.models import Adaptive, KneserNey, Mixture
+from fastlm.models import CacheModel, KneserNey, Mixture
 from fastlm.models.mixture import gate
-from fastlm.models.mixture.mixture import Mixed
 from fastlm.scoring import score_sequences
 from fastlm.text.corpus import Corpus
-from fastlm.training import History
 from fastlm.training.batches import read_and_predict
+from fastlm.training.history import Ended, History
+from fastlm.training.interrupt import Interrupt
 from fastlm.workers import Workers, one_thread_products
 
 Array = np.ndarray
@@ -34,7 +34,7 @@ class Weighed:
     places: Array
 
 
-def fit_cache(mixture: Mixture, corpus: Corpus, weighed: Weighed, numbers: UnitPolicy) -> Adaptive:
+def fit_cache(mixture: Mixture, corpus: Corpus, weighed: Weighed, numbers: UnitPolicy) -> CacheModel:
     """Return the cache model around a mixture, its weights fitted on the tokens that were weighed."""
     loss, read, places = weighed.nll, weighed.features, weighed.places
     inputs, targets, starts = read_and_predict(corpus)
@@ -42,8 +42,8 @@ def fit_cache(mixture: Mixture, corpus: Corpus, weighed: Weighed, numbers: UnitP
     nats, known = np.zeros(len(targets)), np.full(len(targets), -1, np.int32)
     nats[places], known[places] = -np.logaddexp.reduce(weights.T - loss, axis=0), targets[places]
     end = int(places.max(initial=-1)) + 1
-    cache = Adaptive(mixture.vocab_size, mixture, numbers.cache_window, numbers.cache_decay, numbers.cache_lowest,
-                     numbers.cache_highest)
+    cache = CacheModel(mixture.vocab_size, mixture, numbers.cache_window, numbers.cache_decay, numbers.cache_lowest,
+                       numbers.cache_highest)
     return cache.fit(inputs[:end], known[:end], starts[:end], nats[:end])
 
 
@@ -55,21 +55,20 @@ def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int
     inputs, targets, _ = read_and_predict(corpus)
     share, length = min(1.0, most / max(1, len(corpus.ids))), max(1, most // policy.weighed_stretches)
     parts = []
-    for first, last in zip(corpus.offsets[:-1].tolist(), corpus.offsets[1:].tolist(), strict=True):
-        last = first + int(np.ceil(share * (last - first)))
-        parts += [slice(begin, min(last, begin + length)) for begin in range(first, last, length)]
-    layer = mixture.output_layer
-    assert isinstance(layer, Mixed)
+    for document in corpus.spans():
+        last = document.start + int(np.ceil(share * (document.stop - document.start)))
+        parts += [slice(begin, min(last, begin + length)) for begin in range(document.start, last, length)]
+    head = mixture.head
 
     def read(group: list[slice]) -> tuple[Array, Array | None, Array]:
         with Tape(record=False):
-            x, _ = mixture.read(Batch.of([inputs[part] for part in group]))
+            x, _ = mixture.forward(Batch.of([inputs[part] for part in group]))
             wanted = Batch.of([targets[part] for part in group]).ids
-            rows = layer.rows(x)
+            rows = x.value
             counted = wanted >= 0
-            features = layer.read(rows)
+            features = head.features(rows)
             places = Batch.of([np.arange(part.start, part.stop) for part in group]).ids
-            return (np.array(layer.each_nats(rows, wanted))[:, counted],
+            return (np.array(head.nll_by_part(rows, wanted))[:, counted],
                     None if features is None else features[counted], places[counted])
     with one_thread_products(), Workers(threads) as workers:
         together = policy.stretches_at_once
@@ -80,19 +79,24 @@ def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int
     return Weighed(loss, np.concatenate(features) if features else None, places)
 
 
-def evaluate_counts(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None,
-                    seconds: float) -> History:
-    """Return the history of an n-gram model that was counted in so many seconds, and what it makes of held-out text."""
+def evaluate_counts(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None, seconds: float,
+                    interrupt: Interrupt) -> History:
+    """Return the history of an n-gram model that was counted in so many seconds, and what it makes of held-out text,
+    unless that is interrupted."""
     history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
-                            f"{seconds:.2f} s{model.note}")
+                            f"{seconds:.2f} s{model.note}", reason=Ended.COUNTED)
     if held_out is not None:
-        losses = []
-        for part in (corpus, held_out):
-            inputs, targets, _ = read_and_predict(part)
-            spans = [slice(a, b) for a, b in zip(part.offsets[:-1].tolist(), part.offsets[1:].tolist(), strict=True)]
-            with Workers(threads) as workers:
-                nats = score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
-            losses.append(float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum())))
-        history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(corpus.ids),
-                                "loss": losses[0], "valid": losses[1], "rate": 0.0})
+        losses = interrupt.attempt(lambda: [mean_nll(model, part, threads) for part in (corpus, held_out)])
+        if losses is not None:
+            history.records.append({"step": 1, "seconds": round(seconds, 3), "tokens": len(corpus.ids),
+                                    "loss": losses[0], "valid": losses[1], "rate": 0.0})
     return history
+
+
+def mean_nll(model: KneserNey, corpus: Corpus, threads: int | None) -> float:
+    """Return the mean -log p of a corpus's targets, in nats."""
+    inputs, targets, _ = read_and_predict(corpus)
+    spans = list(corpus.spans())
+    with Workers(threads) as workers:
+        nats = score_sequences(model, [inputs[span] for span in spans], [targets[span] for span in spans], workers)
+    return float(np.concatenate(nats).sum()) / max(1, int((targets >= 0).sum()))

@@ -27,7 +27,7 @@ def by_unit(words: Any, characters: Any, unit: str, why: str, source: str) -> An
 
 _NETWORKS = "tried: What a network learns beside the counts"
 _JOINED = "tried: How n-grams and networks of characters are joined"
-_SEVERAL = "tried: Stretches left out, and several networks"
+_SEVERAL = "tried: Cross-fitting, and several networks"
 _LOOKBACK = "tried: Looking back"
 _ADAPTING = "tried: Adapting"
 
@@ -257,6 +257,9 @@ class Policy:
         16, "stretches", "read side by side by one thread", "assumption")
     weighing_sample: int = tuned(
         4, "one in so many of the tokens", "is scored before training, to know how long all of them will take",
+        "assumption")
+    interrupted_sample: int = tuned(
+        8, "one in so many of the tokens", "is weighed by after an interrupt, so that the model is soon saved",
         "assumption")
     weighing_margin: float = tuned(
         1.2, "seconds for each second expected", "the trained networks may be slower to score", "assumption")

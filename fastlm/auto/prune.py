@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlm.auto.evaluate import Weighed
 from fastlm.auto.policy import Policy
-from fastlm.models import Corrected, Ensemble, Mixture
+from fastlm.models import Mixture
 from fastlm.models.mixture import gate
 
 Array = np.ndarray
@@ -22,13 +22,13 @@ def negligible_parts(mixture: Mixture, weighed: Weighed, policy: Policy) -> list
     Fixed weights, which are found in no time, say which parts to look at. The weights that depend on the context are
     then fitted on about `negligible_tokens`, and are left in the mixture. One part is left at the least.
     """
-    mixture.fit(list(weighed.nll))
+    mixture.estimate_weights(list(weighed.nll))
     if not small_parts(mixture, mixture.weights, policy.negligible_weight):
         return []
     some = slice(None, None, max(1, weighed.nll.shape[1] // policy.negligible_tokens))
     nll = weighed.nll[:, some]
     features = None if weighed.features is None else weighed.features[some]
-    mixture.fit(list(nll), features)
+    mixture.estimate_weights(list(nll), features)
     log_weights = np.log(mixture.weights)[None] if features is None else gate.log_weights(
         mixture.weights, mixture.gate, features)
     weighted = log_weights.T - nll
@@ -54,7 +54,7 @@ def small_parts(mixture: Mixture, weights: Array, limit: float) -> list[int]:
 
     Those that a network corrects may not be, nor the n-grams that the gate reads.
     """
-    first = mixture.ngrams if isinstance(mixture, Corrected) else int(mixture.gate.any())
+    first = int(mixture.gate.any()) if mixture.residual is None else mixture.residual.count_models
     heaviest = {part: float(weights[own].max()) for part, own in enumerate(owned(mixture)) if part >= first}
     return sorted((part for part, weight in heaviest.items() if weight < limit), key=heaviest.__getitem__)
 
@@ -63,7 +63,7 @@ def owned(mixture: Mixture) -> list[list[int]]:
     """Return, for every part of a mixture, which of the distributions that are mixed come from it: its own, and the
     n-grams that it corrects."""
     out = [[part] for part in range(len(mixture.parts))]
-    if isinstance(mixture, Corrected):
+    if mixture.residual is not None:
         for place, network in enumerate(mixture.networks, len(mixture.parts)):
             out[network].append(place)
     return out
@@ -82,15 +82,14 @@ def without(mixture: Mixture, dropped: Sequence[int]) -> Mixture:
     kept = [part for part in range(len(mixture.parts)) if part not in dropped]
     parts = [mixture.parts[part] for part in kept]
     networks = [part for part in kept if mixture.parts[part].parameters]
-    if not networks or not isinstance(mixture, Ensemble):
+    if not networks or mixture.residual is None:
         return Mixture(mixture.vocab_size, parts)
-    if not isinstance(mixture, Corrected):
-        return Ensemble(mixture.vocab_size, parts)
-    if kept[:mixture.ngrams] != list(range(mixture.ngrams)):
-        raise ValueError(f"dropped = {list(dropped)}; the first {mixture.ngrams} parts are corrected by networks and "
-                         "must stay")
-    out = Corrected(mixture.vocab_size, parts, mixture.folds, mixture.done, mixture.own)
+    corrected = mixture.residual.count_models
+    if kept[:corrected] != list(range(corrected)):
+        raise ValueError(f"dropped = {list(dropped)}; the first {corrected} parts are corrected by networks and must "
+                         "stay")
+    out = Mixture(mixture.vocab_size, parts, residual=True)
     for place, network in zip(out.networks, networks, strict=True):
         for name in ("correction", "correction_bias", "scale", "scale_bias"):
-            out.parameters[f"{name}{place}"].value[:] = mixture.parameters[f"{name}{network}"].value
+            out.own_parameters[f"{name}{place}"].value[:] = mixture.own_parameters[f"{name}{network}"].value
     return out

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastlm.auto.policy import Policy
+from fastlm.models import Mixture
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
+from fastlm.training.interrupt import Interrupt
 from fastlm.training.optim import Optimizer
 from fastlm.training.progress import ProgressLine
 
@@ -37,6 +39,7 @@ class Request:
     checkpoint: Any
     checkpoint_every: float
     policy: Policy
+    interrupt: Interrupt
 
     @property
     def blended(self) -> bool:
@@ -52,6 +55,14 @@ class Request:
         """Show a sentence where the progress is shown as lines."""
         if isinstance(self.progress, ProgressLine):
             self.progress.say(sentence)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run that is repeated or continued: the ``model`` that was trained, not trained yet, and the ``plan`` of it."""
+
+    model: Mixture
+    plan: Plan
 
 
 @dataclass(frozen=True)

@@ -13,32 +13,37 @@ from fastlm.auto.blend import blend, fit_network
 from fastlm.auto.evaluate import evaluate_counts
 from fastlm.auto.held_out import hold_out
 from fastlm.auto.policy import Policy
-from fastlm.auto.request import Request, Text, progress_function
+from fastlm.auto.request import Recorded, Request, Text, progress_function
 from fastlm.auto.size import NetworkSize, batch_size, measure_speed, network_size, size_for_passes
 from fastlm.auto.timetable import Timetable
+from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
-from fastlm.models import Ensemble, KneserNey, PrefixModel
+from fastlm.models import KneserNey, Mixture, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.budget import Clock, parse_budget
+from fastlm.training.interrupt import Interrupt, interruptible
 from fastlm.training.optim import Optimizer
 
 
+@interruptible
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, order: int | None = None, softmax: str = "auto",
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
           checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
-          policy: Policy | None = None) -> LanguageModel:
+          policy: Policy | None = None, interrupt: Interrupt | None = None) -> LanguageModel:
     """Train a language model of a text in the time given.
 
     By default the model is n-grams and LSTMs, as wide and as many as the time allows on this machine, mixed by weights
-    that are fitted on held-out text; a part that has no weight is left out. Ctrl-C ends the training after its step
-    and returns the best model so far.
+    that are fitted on held-out text; a part that has no weight is left out. The first Ctrl-C, SIGTERM or SIGHUP
+    ends the training after its step: the best model so far is returned, without what was still to be done, and
+    ``history.reason`` is Ended.INTERRUPTED; a second one is not waited for. Before there is a model Ctrl-C raises
+    KeyboardInterrupt, the others SystemExit.
 
     Parameters
     ----------
@@ -90,6 +95,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         What the budget is counted from; None: this call.
     policy : Policy, default None
         Every tuned number of what is decided here, for experiments and tests; None for the usual ones.
+    interrupt : Interrupt, default None
+        What waits for signals, for a caller that goes on waiting afterwards; None: one of this call.
 
     Returns
     -------
@@ -107,9 +114,10 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     """
     seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
     request = Request(unit, valid, model, seconds, seed, threads, epochs, plan, documents, min_count, max_size, order,
-                      softmax, optimizer, progress_function(progress), checkpoint, checkpoint_every, policy or Policy())
+                      softmax, optimizer, progress_function(progress), checkpoint, checkpoint_every, policy or Policy(),
+                      interrupt or Interrupt())
     timetable = Timetable(seconds, clock or Clock(), request.policy.usable_share)
-    check(request)
+    check(request, source)
     vocabulary, corpus, given = read(source, request)
     text = split(corpus, vocabulary, given, request, timetable)
     del corpus   # a large text has no memory to spare for it
@@ -122,12 +130,13 @@ class Decision:
     repeated, as they were ``recorded``. ``chosen``: why, in a sentence, where there is something to say yet."""
 
     alone: PrefixModel | None
-    recorded: Ensemble | None = None
+    recorded: Recorded | None = None
     chosen: str = ""
 
 
-def check(request: Request) -> None:
+def check(request: Request, source: Any) -> None:
     """Raise ValueError for what can be seen to be wrong before the text is read."""
+    check_outputs({"checkpoint": request.checkpoint}, source, request.valid)
     if request.epochs is not None and not 0 < request.epochs < float("inf"):
         raise ValueError(f"epochs = {request.epochs}; a number above 0 was expected")
     builders.check(request.model, request.order, request.softmax)
@@ -190,8 +199,8 @@ def decide(text: Text, vocabulary: Vocabulary, given: PrefixModel | None, reques
             if getattr(request, name) is not None:
                 raise ValueError(f"{name} = {getattr(request, name)!r} was given; a kneser-ney model is counted in one "
                                  "pass")
-    if request.plan is not None and isinstance(given, Ensemble):
-        return Decision(None, given)
+    if request.plan is not None and isinstance(given, Mixture):
+        return Decision(None, Recorded(given, request.plan))
     if given is not None:
         return Decision(given)
     if not request.blended:
@@ -200,11 +209,12 @@ def decide(text: Text, vocabulary: Vocabulary, given: PrefixModel | None, reques
                                        request.softmax))
     if request.checkpoint is None or not os.path.exists(request.checkpoint):
         return Decision(None)
-    resumed = PrefixModel.build(checkpoints.model_of(request.checkpoint))
-    if not isinstance(resumed, Ensemble):
+    plan = checkpoints.plan_of(request.checkpoint)
+    resumed = PrefixModel.build(plan.model)
+    if not isinstance(resumed, Mixture):
         raise ValueError(f"{request.checkpoint} is a checkpoint of {resumed!r}; one of n-grams and networks was "
                          "expected")
-    return Decision(None, resumed, f"as in the checkpoint: {resumed.kinds()}")
+    return Decision(None, Recorded(resumed, plan), f"as in the checkpoint: {resumed.kinds()}")
 
 
 def size_alone(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
@@ -226,7 +236,8 @@ def run(decision: Decision, text: Text, vocabulary: Vocabulary, request: Request
     model, policy = decision.alone, request.policy
     if isinstance(model, KneserNey):
         model.fit(text.train, request.threads, memory=policy.counting_bytes)
-        history = evaluate_counts(model, text.train, text.held_out, request.threads, timetable.now())
+        request.interrupt.keep()
+        history = evaluate_counts(model, text.train, text.held_out, request.threads, timetable.now(), request.interrupt)
         return LanguageModel(vocabulary, model, history, None, card)
     if model is not None:
         lanes = batch_size(vocabulary.unit, len(text.train.ids), policy.sequence_length, policy)

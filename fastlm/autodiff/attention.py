@@ -109,14 +109,27 @@ def attention(qkv: Any, slopes: Array, spans: Spans, past: Array) -> tuple[Varia
     return record(out, back), batch.from_lanes(after)
 
 
-def one_later(x: Any, columns: slice, batch: Batch, carry: Array) -> tuple[Variable, Array]:
-    """x with some columns moved to the next row of the same document: zeros in its first row.
-
-    x (N, D); carry (S, C): those columns of the rows before the batch, zeros before a document -> ((N, D) in the buffer
-    of x, new carry).
-    """
+def _taken_over(x: Any) -> tuple[Variable, Variable]:
+    """Return a result that starts out as x, in the buffer of x where nobody else needs that; and x, read."""
+    spends = isinstance(x, Variable) and x.disposable
     x = variable(x)
-    out, last, lanes = Variable(x.value, disposable=True), batch.last_rows(), batch.to_lanes(carry)
+    if spends:
+        x.taken = True
+        return Variable(x.value, disposable=True), x
+    out = Variable(empty(x.value.shape), disposable=True)
+    np.copyto(out.value, x.value)
+    return out, x
+
+
+def one_later(x: Any, columns: slice, batch: Batch, carry: Array) -> tuple[Variable, Array]:
+    """Move some columns of x to the next row of the same document: zeros in its first row.
+
+    x (N, D); carry (S, C): those columns of the rows before the batch, zeros before a document -> ((N, D), new carry).
+    An x that nothing has read and whose own way back does not need it, such as the result of `matmul`, is spent, as by
+    a loss: the result takes over its buffer, and reading x afterwards is an error. Any other is copied.
+    """
+    out, x = _taken_over(x)
+    last, lanes = batch.last_rows(), batch.to_lanes(carry)
     begins = np.zeros(0, np.int64) if batch.starts is None else np.flatnonzero(batch.starts)
     moves = [(a, b, before) for (before, _), (a, b) in itertools.pairwise(batch.steps())]
     if len(batch.size) and batch.size[0] == batch.size[-1] and moves:   # all as long as each other: one move

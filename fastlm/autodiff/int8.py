@@ -55,7 +55,7 @@ class Int8Parameter(Parameter):
     def shape(self) -> tuple[int, ...]:
         return self.rounded.shape
 
-    def read(self) -> Variable:
+    def as_variable(self) -> Variable:
         return cast(Variable, self)   # it can be multiplied by and looked up in as it is, and has no gradient
 
     def tensors(self) -> dict[str, Array]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
 from fastlm import _core
 
 Array = np.ndarray
-OURS = _core.multiplies_wider()
 _MANY = 16   # rows from which on it pays to pack what they are multiplied by
 _local = threading.local()
 
 
-def product(out: Array, a: Array, b: Array, adds: bool = False) -> None:
-    """out (M, N) = a (M, K) @ b (K, N), or += where it adds; float32, out in rows, a and b in rows or columns."""
-    if OURS and len(a) >= _MANY:
+def product(out: Array, a: Array, b: Array, adds: bool = False, ours: bool | None = None) -> None:
+    """Set out (M, N) to a (M, K) @ b (K, N), or add it where `adds`; float32, out in rows, a and b in rows or columns.
+
+    ours: whether products of 16 rows or more are left to our kernel; by default where the binding knows it to be faster
+    than NumPy's with the instruction set in use now.
+    """
+    if len(a) >= _MANY and (_core.multiplies_wider() if ours is None else ours):
         _core.dense_product(out, a, b, _room(), adds)
     elif adds:
         _add(out, a, b)
@@ -54,9 +58,12 @@ def _room() -> Array:
     return room
 
 
-def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """A float32 array of unknown contents on a 64-byte line, where vectors load fastest, and equally every time."""
+def aligned(shape: tuple[int, ...], make: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
+    """A float32 array on a 64-byte line, where vectors load fastest, and equally every time.
+
+    make: np.empty, for unknown contents, or np.zeros.
+    """
     count = math.prod(shape)
-    raw = np.empty(count + 16, np.float32)
+    raw = make(count + 16, np.float32)
     skip = (-raw.ctypes.data // 4) % 16
     return raw[skip: skip + count].reshape(shape)

@@ -138,7 +138,12 @@ def rms_norm(x: Any) -> Variable:
 
 def dropout(x: Any, rate: float) -> Variable:
     """x with a fraction `rate` of its entries zeroed and the rest scaled by 1/(1 - rate), while a tape with a seed
-    records; x itself otherwise. Srivastava et al. 2014."""
+    records; x itself otherwise. Srivastava et al. 2014.
+
+    A mask is drawn from the tape's seed and from how many primitives the tape has recorded before this one, so that two
+    uses of one pass differ. A primitive that is added or left out before it changes every mask after it, and with them
+    what training leads to: a model keeps its bytes only as long as it keeps the number of its primitives.
+    """
     tape = active()
     if rate == 0 or tape is None or not tape.record or not tape.seed:
         return variable(x)

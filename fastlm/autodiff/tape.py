@@ -68,7 +68,7 @@ class Parameter(Readable):
         self.value[...] = value
         self.decay = decay
 
-    def read(self) -> Variable:
+    def as_variable(self) -> Variable:
         """What primitives outside a tape compute with."""
         return Variable(self.value)
 
@@ -85,7 +85,7 @@ class Variable(Readable):
     def __init__(self, value: Array, disposable: bool = False) -> None:
         self.value = value
         self.gradient: Array | None = None
-        self.disposable = disposable   # nobody's way back reads the value: a loss may turn it into its gradient
+        self.disposable = disposable   # nobody's way back reads the value: who reads it first may write over it
         self.taken = False             # ... and has done so
 
     def added(self) -> Array:
@@ -239,10 +239,10 @@ def variable(x: Any) -> Variable:
     """A Variable, Parameter or array as a Variable that is about to be read."""
     if isinstance(x, Parameter):
         tape = active()
-        return x.read() if tape is None or not tape.record else tape.leaf(x)
+        return x.as_variable() if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
         if x.taken:
-            raise RuntimeError("this value was spent by the loss that read it; read it before")
+            raise RuntimeError("this value was spent by the loss or the primitive that read it; read it before")
         x.disposable = False
         return x
     return Variable(np.ascontiguousarray(x, np.float32))

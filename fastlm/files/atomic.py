@@ -3,9 +3,15 @@
 import contextlib
 import errno
 import os
+import re
 import stat
+import time
+import zlib
 from collections.abc import Callable
 from typing import BinaryIO
+
+_DEAD_AFTER = 60.0   # seconds since a temporary file was last written, before it is removed
+_TEMPORARY = re.compile(r"\.fastlm-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{16}\.tmp")
 
 
 def replace(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> None:
@@ -16,13 +22,15 @@ def replace(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> 
 
     After a power cut `path` is the old file or the new one, never a mixture. Raises OSError in one sentence;
     whatever is raised, by `write` too, no temporary file is left, and the old file is intact unless it is the
-    last step that fails, the fsync of the folder: then the new file stands whole.
+    last step that fails, the fsync of the folder: then the new file stands whole. Temporary files of processes
+    that were killed in here are removed first, as `sweep` does.
 
     Example: replace("notes.txt", lambda file: file.write(b"all of it"))
     """
     check_writable(path)
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
+    sweep(folder)
     try:
         temporary, descriptor = _create(folder)
         try:
@@ -72,9 +80,46 @@ def check_writable(path: str | os.PathLike[str]) -> None:
                         f"({error.strerror})") from error
 
 
+def sweep(folder: str) -> None:
+    """Remove temporary files in a folder whose writers are dead: killed, so that they could not do it themselves.
+
+    A file goes where its name says that it was made on this machine, by a process that is no more, and nothing was
+    written to it for a minute. Those of other machines and containers, whose processes cannot be seen from here, stay,
+    and so does whatever cannot be removed.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            made = _TEMPORARY.fullmatch(entry.name)
+            if made is None or made[1] != _machine() or _alive(int(made[2])):
+                continue
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DEAD_AFTER:
+                    os.unlink(entry.path)
+
+
+def _alive(process: int) -> bool:
+    """Whether there may be such a process here."""
+    try:
+        os.kill(process, 0)   # sends nothing
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _machine() -> str:
+    """Eight digits that differ where process numbers mean other processes: on other machines and in containers."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return f"{zlib.crc32(f'{os.uname().nodename} {space}'.encode()):08x}"
+
+
 def _create(folder: str) -> tuple[str, int]:
     """A new file with the permissions of any other new file, which tempfile's would not have."""
-    temporary = os.path.join(folder, f".fastlm-{os.urandom(8).hex()}.tmp")
+    temporary = os.path.join(folder, f".fastlm-{_machine()}-{os.getpid()}-{os.urandom(8).hex()}.tmp")
     return temporary, os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 

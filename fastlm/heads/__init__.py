@@ -1,4 +1,4 @@
-"""Output layers behind one contract, ``OutputLayer``: how the last rows of a network become probabilities of tokens."""
+"""Output layers behind one contract, ``Head``: from the rows of a network to probabilities of the next token."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from fastlm.autodiff.tape import Parameter
-from fastlm.heads.adaptive_softmax import Adaptive
-from fastlm.heads.base import LOSSES, OutputLayer
-from fastlm.heads.full import Full
-from fastlm.heads.sampled import Sampled
+from fastlm.heads.adaptive_softmax import AdaptiveSoftmax
+from fastlm.heads.base import LOSSES, Head
+from fastlm.heads.full import FullSoftmax
+from fastlm.heads.sampled import SampledSoftmax
 
-__all__ = ["LOSSES", "Adaptive", "Full", "OutputLayer", "Sampled", "build"]
+__all__ = ["LOSSES", "AdaptiveSoftmax", "FullSoftmax", "Head", "SampledSoftmax", "build"]
 
 
 def build(options: dict[str, Any] | None, parameter: Callable[[str, np.ndarray], Parameter],
           draw: Callable[[tuple[int, ...]], np.ndarray], vocab_size: int, width: int,
-          embedding: Parameter | None = None) -> OutputLayer:
+          embedding: Parameter | None = None) -> Head:
     """The output layer that a model's argument `output` names.
 
     options: None for the full softmax, {"name": "adaptive", "cutoffs": [...], "widths": [...] or None} or
@@ -33,13 +33,15 @@ def build(options: dict[str, Any] | None, parameter: Callable[[str, np.ndarray],
     name = chosen.pop("name", None)
     try:
         if name == "adaptive":
-            return Adaptive(parameter, draw, vocab_size, width, embedding=embedding, **chosen)
+            return AdaptiveSoftmax(parameter, draw, vocab_size, width, embedding=embedding, **chosen)
         if name in ("full", "sampled"):
             by_rows = embedding is not None or name == "sampled"
             shape = (vocab_size, width) if by_rows else (width, vocab_size)
             weight = embedding if embedding is not None else parameter("output", draw(shape))
             bias = parameter("output_bias", np.zeros(vocab_size, np.float32))
-            return Full(weight, bias, by_rows, **chosen) if name == "full" else Sampled(weight, bias, **chosen)
+            if name == "full":
+                return FullSoftmax(weight, bias, by_rows, **chosen)
+            return SampledSoftmax(weight, bias, **chosen)
     except TypeError as error:
         raise ValueError(f"the output layer {name} cannot be built from {chosen}: {error}") from None
     raise ValueError(f"output layer {name!r}; one of full, adaptive, sampled was expected")

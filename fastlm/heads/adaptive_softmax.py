@@ -11,14 +11,14 @@ import numpy as np
 from fastlm import _core
 from fastlm.autodiff.matmul import product
 from fastlm.autodiff.tape import Parameter, Variable, active, empty, record, variable
-from fastlm.heads.base import OutputLayer, blocks, likeliest
+from fastlm.heads.base import Head, blocks, likeliest
 from fastlm.heads.blocks import Gradients, Softmax, Weights, open_gradients
 
 Array = np.ndarray
 _ROWS = 4096
 
 
-class Adaptive(OutputLayer):
+class AdaptiveSoftmax(Head):
     """p(w) = head(w) for the first cutoffs[0] words, else head(cluster of w) * tail(w).
 
     The head is a softmax over the frequent words and one entry a cluster; each tail one over its cluster's words,
@@ -41,7 +41,7 @@ class Adaptive(OutputLayer):
             raise ValueError(f"widths = {widths}; one from 1 to {width} for each of {len(cutoffs)} clusters was "
                              "expected")
         self.edges, self.vocab_size, self.first = np.array(edges[1:]), vocab_size, cutoffs[0]
-        clusters = len(cutoffs)
+        clusters, self.width = len(cutoffs), width
         if embedding is None:
             shared = parameter("output", draw((width, vocab_size if widths is None else self.first)))
         else:

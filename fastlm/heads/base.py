@@ -1,4 +1,4 @@
-"""The contract of an output layer: from what a network computed to the probabilities of the next token."""
+"""The contract of a head, the output layer of a model: from its rows to the probabilities of the next token."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _ROWS = 256        # never fewer rows than this, since each block adds a gradien
 LOSSES: dict[str, Callable[..., float]] = {"cross_entropy": autodiff.cross_entropy, "squared": autodiff.squared_error}
 
 
-class OutputLayer:
+class Head:
     """What turns the rows x (N, D) that a network ends in into predictions of the next token.
 
     A layer gives ``logits``; the rest follows from it, and is overridden where it can be had without all N * V of them.
-    This class itself is the layer of a network that ends in its logits. ``losses``: those it can be trained by.
+    This class itself is the head of a model whose rows are logits. ``losses``: those it can be trained by.
 
-    >>> OutputLayer().top(np.log([[0.2, 0.5, 0.3]]), 2)[0]
+    >>> Head().top(np.log([[0.2, 0.5, 0.3]]), 2)[0]
     array([[1, 2]], dtype=int32)
     """
 
     losses: tuple[str, ...] = tuple(LOSSES)
+    width: int | None = None   # D, None where the rows are logits
 
     def logits(self, x: Any) -> Variable:
         """Rows (N, V) whose softmax is the exact distribution, differentiable."""

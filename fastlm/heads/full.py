@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlm import _core, autodiff
 from fastlm.autodiff.tape import Parameter, Variable, active, variable
-from fastlm.heads.base import OutputLayer, likeliest
+from fastlm.heads.base import Head, likeliest
 from fastlm.heads.blocks import Softmax, Weights, open_gradients
 
 Array = np.ndarray
@@ -16,7 +16,7 @@ _KERNELS = {"cross_entropy": _core.softmax_cross_entropy, "squared": _core.softm
 _ROWS = 4096
 
 
-class Full(OutputLayer):
+class FullSoftmax(Head):
     """p = softmax(x W + b); weight (D, V), or (V, D) with `transpose`, as a tied embedding is; bias (V,).
 
     Loss and gradients are computed together in blocks of rows, so that memory does not grow with N * V.
@@ -24,6 +24,7 @@ class Full(OutputLayer):
 
     def __init__(self, weight: Parameter, bias: Parameter, transpose: bool = False) -> None:
         self.weight, self.bias, self.transpose = weight, bias, transpose
+        self.width = weight.shape[1 if transpose else 0]
         self.softmax = Softmax([Weights(weight, slice(None), transpose)], [(bias, slice(None))])
 
     def logits(self, x: Any) -> Variable:

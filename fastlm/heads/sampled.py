@@ -10,12 +10,12 @@ from fastlm import _core
 from fastlm.autodiff.matmul import product
 from fastlm.autodiff.tape import Leaf, Parameter, Tape, Variable, active, distinct, empty, variable
 from fastlm.heads.base import blocks
-from fastlm.heads.full import Full
+from fastlm.heads.full import FullSoftmax
 
 Array = np.ndarray
 
 
-class Sampled(Full):
+class SampledSoftmax(FullSoftmax):
     """A full softmax, weight (V, D), that is trained on its targets and one draw of words a step, shared by all rows.
 
     The words are `samples` draws with replacement from q(w) = log((w + 2) / (w + 1)) / log(V + 1), so ids are expected

@@ -2,58 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastlm import _core
 from fastlm.autodiff.tape import Tape, Variable, empty
-from fastlm.batch import Batch, State
-from fastlm.heads import OutputLayer
+from fastlm.batch import Batch, Rows, State
+from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
 
 Array = np.ndarray
-_SMALL = 512                # ids up to which a text is taken for characters
-_SIZES, _SMALLEST = 16, 3   # as FLM_CACHE_SIZES and FLM_CACHE_SMALL in csrc/counts.h
+_SIZES = _core.CACHE_SIZES
 _FEW = 256                  # tokens of a document that is better read beside others
 _LONGEST = 1 << 20
+# What suits a unit: tokens of the window, the age in tokens at which one weighs 1/e, contexts from `lowest` tokens to
+# `highest`. Chosen on the validation texts of the benchmarks: docs/tried.md, "Adapting".
+WORD_CACHE: dict[str, Any] = {"window": 1024, "decay": 150.0, "lowest": 0, "highest": 2}
+CHARACTER_CACHE: dict[str, Any] = {"window": 8192, "decay": 2000.0, "lowest": 1, "highest": 8}
+CACHES = {"word": WORD_CACHE, "char": CHARACTER_CACHE, "byte": CHARACTER_CACHE}
 
 
-class Adaptive(PrefixModel):
+class CacheModel(PrefixModel):
     """p_m = (1 - weight_m) p_m-1 + weight_m a_m / S_m: the model's own p, then what followed the last 0, 1, ... tokens
     when they were last met.
 
     Cache of Kuhn & De Mori 1990 for contexts of `lowest` to `highest` tokens: a_m(w) is how often w followed the last m
-    tokens within the last `window`, each time weighing exp(-age / memory), and S_m the sum over w. weight_m depends
-    on the size of S_m and is chosen by `fit` on held-out text. The model mixed in, `model` or its configuration, is not
-    changed. By default words are looked up after 0 to 2 tokens in the last 1,024, characters (up to 512 ids) after 1 to
-    8 in the last 8,192. The state is the model's own and the window; a token costs what the window holds of it.
+    tokens within the last `window`, each time weighing exp(-age / decay), and S_m the sum over w. weight_m depends on
+    the size of S_m and is chosen by `fit` on held-out text. The model mixed in, `model` or its configuration, is not
+    changed. `CACHES` holds what suits words and characters. The state is the model's own and the window; a token costs
+    what the window holds of it.
 
     >>> from fastlm.models import KneserNey
-    >>> Adaptive(5, KneserNey(5, order=2)).log_probabilities([4, 0, 4]).argmax(1).tolist()
+    >>> CacheModel(5, KneserNey(5, order=2)).log_probabilities([4, 0, 4]).argmax(1).tolist()
     [4, 0, 0]
     """
 
-    def __init__(self, vocab_size: int, model: PrefixModel | dict[str, Any], window: int | None = None,
-                 memory: float | None = None, lowest: int | None = None, highest: int | None = None) -> None:
+    FILE_NAMES: ClassVar[tuple[str, ...]] = ("Adaptive",)
+    FILE_OPTIONS: ClassVar[Mapping[str, str]] = {"decay": "memory"}
+
+    def __init__(self, vocab_size: int, model: PrefixModel | dict[str, Any], window: int = 1024, decay: float = 150.0,
+                 lowest: int = 0, highest: int = 2) -> None:
         self.model = PrefixModel.build(model) if isinstance(model, dict) else model
-        small = vocab_size <= _SMALL
-        self.window = (8192 if small else 1024) if window is None else window
-        self.memory = (2000.0 if small else 150.0) if memory is None else memory
-        self.lowest = (1 if small else 0) if lowest is None else lowest
-        self.highest = (8 if small else 2) if highest is None else highest
-        super().__init__(vocab_size, model=self.model.config(), window=self.window, memory=self.memory,
+        self.window, self.decay, self.lowest, self.highest = window, decay, lowest, highest
+        super().__init__(vocab_size, model=self.model.config(), window=self.window, decay=self.decay,
                          lowest=self.lowest, highest=self.highest)
         if self.model.vocab_size != vocab_size:
             raise ValueError(f"{self.model!r} is for {self.model.vocab_size} ids; one for {vocab_size} was expected")
         if not 1 <= self.window <= _LONGEST:
             raise ValueError(f"window = {self.window}; 1 to {_LONGEST} tokens were expected")
+        reserve(16 * self.window, f"a cache of {self.window} tokens")
+        if not self.decay > 0:
+            raise ValueError(f"decay = {self.decay}; a number of tokens above 0 was expected")
+        if not 0 <= self.lowest <= self.highest < _core.CACHE_ORDERS:
+            raise ValueError(f"contexts of {self.lowest} to {self.highest} tokens were asked for; 0 to "
+                             f"{_core.CACHE_ORDERS - 1}, the lowest first, were expected")
         self._cache = self._made()
         self.width = min(self.window, vocab_size)     # of a row: the tokens that a window can hold
         self.weights = np.full((self.highest + 1, _SIZES), 0.05)
-        self.output_layer = _Cached(self)
+        self.head = _CacheHead(self)
 
-    def fit(self, inputs: Array, targets: Array, starts: Array | None = None, nats: Array | None = None) -> Adaptive:
+    def fit(self, inputs: Array, targets: Array, starts: Array | None = None, nats: Array | None = None) -> CacheModel:
         """Chooses the weights by expectation maximisation on a text that the model has not seen; returns itself.
 
         inputs (n,) int32; targets (n,) int32, what follows each, or -1; starts (n,) uint8 or None: 1 where a document
@@ -101,13 +112,13 @@ class Adaptive(PrefixModel):
         nats = self.model.score(inputs, targets)
         if nats is not None:
             return nats
-        nats, state, predictor = np.empty(len(targets)), None, self.model.predictor
+        nats, state = np.empty(len(targets)), None
         together = self.model.rows_together()
         with Tape(record=False):
             for first in range(0, len(inputs), together):
                 part = slice(first, first + together)
-                x, state = self.model.read(Batch.of([inputs[part]]), state)
-                nats[part] = predictor.nats(x, targets[part])
+                x, state = self.model.forward(Batch.of([inputs[part]]), state)
+                nats[part] = self.model.head.nats(x, targets[part])
         return nats
 
     # predicting ---------------------------------------------------------------------------------------------------
@@ -115,36 +126,37 @@ class Adaptive(PrefixModel):
     def start(self, batch: int = 1) -> State:
         return self._joined(self.model.start(batch), np.full((batch, self.window), -1, np.int32))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
-        """The model's own rows, what is left to them, and the cache's words and masses, (N, D + 1 + 2 width) int32."""
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Rows, State]:
+        """Return Rows of four parts, and the states the sequences end in: what the model's own head reads, the share
+        that is left to it (N,) float32, and the cache's words (N, width) int32 with their probabilities float32."""
         state = state or self.start(batch.sequences)
         own = {name.removeprefix("model/"): array for name, array in state.arrays.items() if name != "window"}
-        x, after = self.model.read(batch, State(state.sequences, **own))
-        model_rows = np.ascontiguousarray(x.value if x.value.ndim == 2 else x.value[:, None]).view(np.int32)
-        d = model_rows.shape[1]
-        rows = np.empty((len(batch), d + 1 + 2 * self.width), np.int32)
-        rows[:, :d] = model_rows
-        windows = state["window"].copy()
-        lengths = np.searchsorted(-batch.size.astype(np.int64), -np.arange(batch.sequences), side="left")
+        rows, after = self.model.forward(batch, State(state.sequences, **own))
+        word, mass = np.empty((len(batch), self.width), np.int32), np.empty((len(batch), self.width), np.float32)
+        left, windows = np.empty(len(batch), np.float32), state["window"].copy()
+        lengths = batch.lengths()
         for lane in np.flatnonzero(lengths):
             at = batch.offset[: lengths[lane]] + lane
             sequence = lane if batch.order is None else batch.order[lane]
-            before = windows[sequence][windows[sequence] >= 0]
-            ids = np.concatenate([before, batch.ids[at]])
-            starts = None
-            if batch.starts is not None:
-                starts = np.concatenate([np.zeros(len(before), np.uint8), batch.starts[at]])
-            word, mass = np.empty((len(at), self.width), np.int32), np.empty((len(at), self.width), np.float32)
-            left = np.empty(len(at), np.float32)
-            self._cache.rows(word, mass, left, self.weights, ids, starts, len(before))
-            rows[at, d] = left.view(np.int32)
-            rows[at, d + 1: d + 1 + self.width] = word
-            rows[at, d + 1 + self.width:] = mass.view(np.int32)
-            since = 0 if starts is None or not starts.any() else int(np.flatnonzero(starts)[-1])
-            kept = ids[since:][-self.window:]
-            windows[sequence] = -1
-            windows[sequence, self.window - len(kept):] = kept
-        return Variable(rows), self._joined(after, windows)
+            found = self._read_document(batch.ids[at], None if batch.starts is None else batch.starts[at],
+                                        windows[sequence])
+            word[at], mass[at], left[at] = found
+        return Rows(rows, left, word, mass), self._joined(after, windows)
+
+    def _read_document(self, ids: Array, starts: Array | None, window: Array) -> tuple[Array, Array, Array]:
+        """Return words, masses and what is left after each of ids (n,), and move the window (self.window,) on."""
+        before = window[window >= 0]
+        text = np.concatenate([before, ids])
+        if starts is not None:
+            starts = np.concatenate([np.zeros(len(before), np.uint8), starts])
+        word, mass = np.empty((len(ids), self.width), np.int32), np.empty((len(ids), self.width), np.float32)
+        left = np.empty(len(ids), np.float32)
+        self._cache.rows(word, mass, left, self.weights, text, starts, len(before))
+        since = 0 if starts is None or not starts.any() else int(np.flatnonzero(starts)[-1])
+        kept = text[since:][-self.window:]
+        window[:] = -1
+        window[self.window - len(kept):] = kept
+        return word, mass, left
 
     def _joined(self, state: State, windows: Array) -> State:
         return State(state.sequences, window=windows, **{f"model/{name}": x for name, x in state.arrays.items()})
@@ -175,20 +187,25 @@ class Adaptive(PrefixModel):
         self.weights = weights.copy()
 
     def choices(self) -> dict[str, Any]:
-        """The arguments it takes beside the model."""
+        """Return the arguments it takes beside the model."""
         return {name: value for name, value in self.options.items() if name != "model"}
 
-    def around(self, model: PrefixModel) -> Adaptive:
+    def choices_in_file(self) -> dict[str, Any]:
+        """Return the same by the names that model files have for them."""
+        return {name: value for name, value in self.config().items() if name not in ("name", "vocab_size", "model")}
+
+    def around(self, model: PrefixModel) -> CacheModel:
         """The same around another model of the vocabulary."""
-        out = Adaptive(self.vocab_size, model, **self.choices())
+        out = CacheModel(self.vocab_size, model, **self.choices())
         out.weights = self.weights.copy()
         return out
 
-    def quantized(self) -> Adaptive:
+    def quantized(self) -> CacheModel:
         return self.around(self.model.quantized())
 
     def _made(self) -> _core.Cache:
-        return _core.Cache(self.vocab_size, self.window, self.memory, self.lowest, self.highest + 1)
+        decay = np.exp(np.arange(self.window) / -self.decay)
+        return _core.Cache(self.vocab_size, decay, self.lowest, self.highest + 1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_cache"}
@@ -198,12 +215,12 @@ class Adaptive(PrefixModel):
         self._cache = self._made()
 
     def __repr__(self) -> str:
-        return f"<Adaptive of {self.model!r} and its last {self.window} tokens>"
+        return f"<CacheModel of {self.model!r} and its last {self.window} tokens>"
 
 
 def _sizes(total: Array) -> Array:
     """The sizes of S (n, orders), as weights are chosen by."""
-    return np.clip(np.frexp(total)[1] + _SMALLEST, 0, _SIZES - 1)
+    return np.clip(np.frexp(total)[1] + _core.CACHE_SHIFT, 0, _SIZES - 1)
 
 
 def _nats(own: Array, left: Array, said: Array, targets: Array) -> Array:
@@ -212,28 +229,18 @@ def _nats(own: Array, left: Array, said: Array, targets: Array) -> Array:
         return np.where(targets < 0, 0.0, -np.logaddexp(np.log(left) - own, np.log(said)))
 
 
-class _Cached(OutputLayer):
-    """Hands the model's predictor its columns, and adds what the cache has."""
+class _CacheHead(Head):
+    """Hands the model's own head its rows, and adds what the cache has."""
 
     losses = ()
 
-    def __init__(self, model: Adaptive) -> None:
+    def __init__(self, model: CacheModel) -> None:
         self.model = model
-        rows = model.model.read(Batch(np.zeros(1, np.int32), np.ones(1, np.uintp), 1))[0].value
-        self.dtype, self.flat = rows.dtype, rows.ndim == 1
-        self.columns = rows.nbytes // 4
-
-    def _parts(self, x: Any) -> tuple[Array, Array, Array, Array]:
-        x = x.value if isinstance(x, Variable) else x
-        d, width = self.columns, self.model.width
-        rows = np.ascontiguousarray(x[:, :d]).view(self.dtype)
-        left, word, mass = x[:, d].copy(), x[:, d + 1: d + 1 + width], np.ascontiguousarray(x[:, d + 1 + width:])
-        return rows[:, 0] if self.flat else rows, left.view(np.float32), word, mass.view(np.float32)
 
     def logits(self, x: Any) -> Variable:
-        rows, left, word, mass = self._parts(x)
+        rows, left, word, mass = x.value.parts
         out = empty((len(left), self.model.vocab_size))
-        self.model.model.predictor.write(out, rows)
+        self.model.model.head.write(out, rows)
         _core.log_softmax(out, out)
         out += np.log(left)[:, None]
         at, k = np.nonzero(mass)
@@ -242,12 +249,12 @@ class _Cached(OutputLayer):
         return Variable(out)
 
     def nats(self, x: Any, targets: Array) -> Array:
-        rows, left, word, mass = self._parts(x)
+        rows, left, word, mass = x.value.parts
         said = np.where(word == targets[:, None], mass, 0).sum(1, dtype=np.float64)
-        return _nats(self.model.model.predictor.nats(rows, targets), left.astype(np.float64), said, targets)
+        return _nats(self.model.model.head.nats(rows, targets), left.astype(np.float64), said, targets)
 
     def rows_together(self, vocab_size: int) -> int:
         return max(1, min(self.model.model.rows_together(), (1 << 21) // self.model.width))
 
     def check_loss(self, kind: str) -> str:
-        raise ValueError("an Adaptive model is not trained by itself; train the model in it, then fit its weights")
+        raise ValueError("a CacheModel is not trained by itself; train the model in it, then fit its weights")

@@ -10,7 +10,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams
 
 
@@ -29,6 +29,7 @@ class DecayedBag(PrefixModel):
                  output: dict[str, Any] | None = None, ngrams: dict[str, Any] | None = None) -> None:
         super().__init__(vocab_size, width=width, hidden=hidden, rates=[float(rate) for rate in rates],
                          dropout=dropout, seed=seed, **named(output=output, ngrams=ngrams))
+        check_sizes(width=width, hidden=hidden, rates=len(rates))
         for rate in rates:
             if not 0 <= rate < 1:
                 raise ValueError(f"rate {rate} is outside [0, 1)")
@@ -36,20 +37,21 @@ class DecayedBag(PrefixModel):
         self.width, self.dropout = width, dropout
         self.rates = np.array(rates, np.float32)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
+        self.ngrams = NGrams(ngrams, self.parameter)
+        drawn = uniform(rng, (width * len(rates) + self.ngrams.width, hidden), 1.7)
         # a bag at rate r holds about 1/(1-r) tokens; scaled so that every rate speaks equally loud at first
         scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)
-        self.ngrams = NGrams(ngrams, self.parameter)
         scale = np.append(scale, np.full(self.ngrams.width, max(1, self.ngrams.width)**-0.5, np.float32))
-        self.projection = self.parameter("projection", uniform(rng, (len(scale), hidden), 1.7) * scale[:, None])
+        self.projection = self.parameter("projection", drawn * scale[:, None])
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output_layer = heads.build(output, self.parameter,
+        self.head = heads.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         bags = np.zeros((batch, len(self.rates), self.width), np.float32)
         return State(batch, bags=bags, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         x = autodiff.gather(self.embedding, batch.ids)
         after: dict[str, np.ndarray] = {}

@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams
 
 
@@ -30,6 +30,7 @@ class FeedForward(PrefixModel):
                          **named(output=output, ngrams=ngrams))
         if context < 1:
             raise ValueError(f"context = {context}; at least 1 token was expected")
+        check_sizes(width=width, hidden=hidden)
         rng = np.random.default_rng(seed)
         self.context, self.width, self.dropout = context, width, dropout
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
@@ -37,14 +38,14 @@ class FeedForward(PrefixModel):
         inputs = context * width + self.ngrams.width
         self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
-        self.output_layer = heads.build(output, self.parameter,
+        self.head = heads.build(output, self.parameter,
                                           lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         ids = np.full((batch, self.context - 1), -1, np.int64)
         return State(batch, ids=ids, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         after: dict[str, np.ndarray] = {}
         ids, after["ids"] = sequence.last_ids(batch, self.context, state["ids"])

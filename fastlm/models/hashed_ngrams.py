@@ -11,8 +11,10 @@ import numpy as np
 from fastlm import autodiff
 from fastlm.autodiff import Parameter, Variable, sequence, variable
 from fastlm.batch import Batch, State
+from fastlm.models.initial import zeros
 
 Array = np.ndarray
+LONGEST = 1024   # tokens of a hashed n-gram, of which every state carries the ids
 
 
 class NGrams:
@@ -34,11 +36,13 @@ class NGrams:
         orders = chosen["orders"]
         if not len(orders) or orders[0] < 1 or any(b <= a for a, b in itertools.pairwise(orders)):
             raise ValueError(f"orders = {orders!r}; rising numbers of tokens from 1 on were expected")
+        if orders[-1] > LONGEST:
+            raise ValueError(f"orders = {orders!r}; n-grams of at most {LONGEST} tokens were expected")
         for name in ("buckets", "width"):
             if chosen[name] < 1:
                 raise ValueError(f"{name} = {chosen[name]}; at least 1 was expected")
         self.orders, self.buckets = np.array(orders, np.int64), int(chosen["buckets"])
-        self.table = parameter("ngrams", np.zeros((len(orders) * self.buckets, chosen["width"]), np.float32))
+        self.table = parameter("ngrams", zeros((len(orders) * self.buckets, chosen["width"])))
         self.width = len(orders) * chosen["width"]
 
     def project(self, parameter: Callable[[str, Array], Parameter], draw: Callable[[tuple[int, int]], Array],

@@ -10,6 +10,7 @@ import numpy as np
 from fastlm import _core, autodiff
 from fastlm.autodiff import Parameter, Variable, attention
 from fastlm.batch import Batch, State
+from fastlm.models.initial import uniform as uniform_draws
 
 Array = np.ndarray
 _PLACES = 64   # more than there are, at first
@@ -44,7 +45,7 @@ class Lookback:
         self.slopes = np.array([1 / self.window], np.float32)
 
         def uniform(*shape: int) -> Array:
-            return rng.uniform(-1, 1, shape).astype(np.float32) / np.float32(np.sqrt(shape[0]))
+            return uniform_draws(rng, shape, 1) / np.float32(np.sqrt(shape[0]))
         self.qkv = parameter("lookback", uniform(hidden, 3 * self.width))
         self.mix = parameter("lookback_mix", uniform(self.width, hidden))
 

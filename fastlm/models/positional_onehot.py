@@ -7,6 +7,7 @@ import numpy as np
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import zeros
 
 
 class PositionalOneHot(PrefixModel):
@@ -26,7 +27,7 @@ class PositionalOneHot(PrefixModel):
             raise ValueError(f"max_length = {max_length}; a length T of at least 1 was expected")
         self.max_length = max_length
         # convex, so zeros are as good a start as any, and rows never seen stay out of the prediction
-        self.table = self.parameter("table", np.zeros((max_length * vocab_size, vocab_size), np.float32))
+        self.table = self.parameter("table", zeros((max_length * vocab_size, vocab_size)))
         self.output_bias = self.parameter("output_bias", np.zeros(vocab_size, np.float32))
 
     def start(self, batch: int = 1) -> State:

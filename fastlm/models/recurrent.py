@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, Stepper, named, uniform
+from fastlm.models.base import PrefixModel, Stepper, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams, embed
 from fastlm.models.lookback import Lookback
 
@@ -34,6 +34,7 @@ class Recurrent(PrefixModel, abstract=True):
                          **named(output=output, ngrams=ngrams, lookback=lookback))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
+        check_sizes(hidden=hidden, width=width)
         if tied and width != hidden:
             raise ValueError(f"width = {width} and hidden = {hidden}; tied embeddings need them equal")
         rng = np.random.default_rng(seed)
@@ -43,13 +44,13 @@ class Recurrent(PrefixModel, abstract=True):
         self.ngrams = NGrams(ngrams, self.parameter)
         for layer in range(layers):
             inputs = width + self.ngrams.width if layer == 0 else hidden
-            gates = np.zeros(self.GATES * hidden, np.float32)
-            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"input{layer}", uniform(rng, (inputs, self.GATES * hidden), 1 / np.sqrt(inputs)))
             self.parameter(f"recurrent{layer}", uniform(rng, (hidden, self.GATES * hidden), scale))
+            gates = np.zeros(self.GATES * hidden, np.float32)
+            gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"bias{layer}", gates)
             self.add(layer)
-        self.output_layer = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+        self.head = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
         self.lookback = Lookback(lookback, self.parameter, hidden, rng)
 
@@ -69,7 +70,7 @@ class Recurrent(PrefixModel, abstract=True):
                  for layer in range(self.layers) for name in self.STATE}
         return State(batch, **zeros, **self.ngrams.start(batch), **self.lookback.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         after: dict[str, Array] = {}
         x, rows = embed(self.embedding, self.ngrams, batch, state, after)
@@ -88,7 +89,7 @@ class Recurrent(PrefixModel, abstract=True):
 
     def stepper(self, state: State) -> Stepper:
         """In buffers of its own, unless a subclass changes what is computed."""
-        plain = type(self).features is Recurrent.features and not self._ends_in_logits and not self.ngrams.width
+        plain = type(self).forward is Recurrent.forward and not self.ngrams.width
         return self.own_stepper(state) if plain else Stepper(self, state)
 
 
@@ -101,7 +102,7 @@ class RecurrentStepper(Stepper):
         self._embedding, self._lookback = model.embedding, model.lookback.stepper(state)
         self._first = np.empty((len(state), model.embedding.shape[1]), np.float32)
 
-    def read(self, ids: Array | int) -> Array:
+    def advance(self, ids: Array | int) -> Array:
         if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
             self._ids[0] = ids
         else:

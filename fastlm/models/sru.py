@@ -9,7 +9,7 @@ import numpy as np
 from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel, named, uniform
+from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import NGrams
 
 Array = np.ndarray
@@ -34,6 +34,7 @@ class SRU(PrefixModel):
                          **named(output=output, ngrams=ngrams))
         if layers < 1:
             raise ValueError(f"layers = {layers}; at least 1 was expected")
+        check_sizes(hidden=hidden, inner=inner)
         rng = np.random.default_rng(seed)
         self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
         scale = 1 / np.sqrt(hidden)
@@ -49,14 +50,14 @@ class SRU(PrefixModel):
             self.parameter(f"inner{layer}_bias", np.zeros(inner, np.float32))
             self.parameter(f"outer{layer}", uniform(rng, (inner, hidden), 1 / np.sqrt(inner * layers)))
             self.parameter(f"outer{layer}_bias", np.zeros(hidden, np.float32))
-        self.output_layer = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
+        self.head = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
 
     def start(self, batch: int = 1) -> State:
         zeros = {f"cell{layer}": np.zeros((batch, self.hidden), np.float32) for layer in range(self.layers)}
         return State(batch, **zeros, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         p, after = self.parameters, dict[str, Array]()
         x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)

@@ -12,6 +12,7 @@ from fastlm.batch import Batch, State
 from fastlm.heads import build as build_head
 from fastlm.models.base import PrefixModel, named
 from fastlm.models.hashed_ngrams import NGrams
+from fastlm.models.initial import normal as normal_draws
 
 Array = np.ndarray
 
@@ -46,10 +47,10 @@ class Transformer(PrefixModel):
         rng = np.random.default_rng(seed)
 
         def normal(shape: tuple[int, ...], scale: float = 0.02) -> Array:
-            return rng.normal(0, scale, shape).astype(np.float32)
+            return normal_draws(rng, shape, scale)
         self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
-        self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
         self.embedding = self.parameter("embedding", normal((vocab_size, width)))
+        self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
         self.ngrams = NGrams(ngrams, self.parameter)
         self.ngrams.project(self.parameter, normal, width)
         inner, last = expansion * width, 0.02 / np.sqrt(2 * layers)   # what adds to the residual starts small: GPT-2
@@ -61,7 +62,7 @@ class Transformer(PrefixModel):
             self._linear(f"expand{layer}", normal((width, inner)))
             self._linear(f"contract{layer}", normal((inner, width), last))
         self._norm("norm")
-        self.output_layer = build_head(output, self.parameter, normal, vocab_size, width,
+        self.head = build_head(output, self.parameter, normal, vocab_size, width,
                                           self.embedding if tied else None)
 
     def _norm(self, name: str) -> None:
@@ -76,7 +77,7 @@ class Transformer(PrefixModel):
         empty = {f"past{layer}": np.zeros((batch, 0, 2 * self.width), np.float32) for layer in range(self.layers)}
         return State(batch, length=np.zeros(batch, np.int64), **empty, **self.ngrams.start(batch))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         spans = attention.Spans(batch, state["length"], self.window)
         after: dict[str, Array] = {}

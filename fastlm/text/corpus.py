@@ -1,8 +1,8 @@
 """Documents as one long array of ids."""
 
 from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -13,8 +13,8 @@ from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.scan import PIECE, IdBuffer
 from fastlm.text.vocabulary import Vocabulary
 
+Span = slice  # under this name, since a corpus has a method `slice`
 _EMPTY = "the corpus is empty: there is no token in it"
-_WHOLE_DOCUMENTS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,48 +124,74 @@ class Corpus:
         """How many tokens the vocabulary lacks."""
         return len(self.unknown_at)
 
+    def spans(self) -> Iterator[Span]:
+        """Yield the slice of `ids` that each document is, empty ones too."""
+        return (slice(first, last) for first, last in pairwise(self.offsets.tolist()))
+
     def documents(self) -> Iterator[np.ndarray]:
-        """The ids of one document after another, int32 (n,) views."""
-        ends = self.offsets.tolist()
-        return (self.ids[start:end] for start, end in pairwise(ends))
+        """Yield the ids of one document after another, int32 (n,) views."""
+        return (self.ids[span] for span in self.spans())
 
-    def split(self, fraction: float) -> tuple[Self, Self]:
-        """The corpus without its last part, and that part: about `fraction` of the tokens, at least one each.
+    def first_tokens(self) -> np.ndarray:
+        """Find where every document that is not empty begins, int64 (D,), ascending."""
+        return self.offsets[:-1][np.diff(self.offsets) > 0]
 
-        Whole documents where there are 20 or more of them; otherwise the end of the stream, after an end of
-        line where there is one. The arrays are views. `bytes` are shared out by the number of tokens.
-        Raises ValueError where fraction is not between 0 and 1, or where there is only one token.
+    def slice(self, first: int, last: int) -> Self:
+        """Return the tokens from `first` up to `last`, not included, with a view of their ids.
+
+        A document that is cut begins anew. Here and in `select` empty documents are left out, and `bytes` are
+        shared out by the number of tokens. Raises IndexError where these are no places of the corpus, in this order.
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction = {fraction}; expected a number between 0 and 1")
-        if len(self) < 2:
-            raise ValueError(f"a corpus of {len(self)} token cannot be split")
-        cut = self._cut(min(max(round(len(self) * (1 - fraction)), 1), len(self) - 1))
-        return self._part(0, cut), self._part(cut, len(self))
+        if not 0 <= first <= last <= len(self):
+            raise IndexError(f"tokens {first} to {last} were asked for; places from 0 to {len(self)} were expected")
+        begin, end = np.searchsorted(self.offsets, [first, last])
+        offsets = _distinct(np.concatenate([[first], self.offsets[begin:end], [last]])) - first
+        unknown_at = self.unknown_at[slice(*np.searchsorted(self.unknown_at, [first, last]))] - first
+        size = self.bytes * last // max(1, len(self)) - self.bytes * first // max(1, len(self))
+        return replace(self, ids=self.ids[first:last], offsets=offsets, unknown_at=unknown_at, bytes=size)
 
-    def _cut(self, aim: int) -> int:
-        """The place to cut nearest to `aim`, or `aim` itself where the others are far off."""
-        for places in (self._document_ends, self._line_ends):
-            ends = places()
-            if len(ends):
-                nearest = int(ends[np.argmin(np.abs(ends - aim))])
-                if 2 * abs(nearest - aim) <= min(aim, len(self) - aim):
-                    return nearest
-        return aim
+    def select(self, mask: np.ndarray) -> Self:
+        """Return the tokens marked in mask (N,) bool, copied; every gap ends a document.
 
-    def _document_ends(self) -> np.ndarray:
-        ends = self.offsets[1:-1]
-        return ends if len(self.offsets) > _WHOLE_DOCUMENTS else ends[:0]
+            >>> Corpus.from_ids([[5, 6, 7], [8]]).select(np.array([True, False, True, True])).offsets.tolist()
+            [0, 1, 2, 3]
+        """
+        if not len(self):
+            return self.slice(0, 0)
+        cuts = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+        edges = np.concatenate([[0], cuts, [len(self)]])  # between two of them all is marked, or nothing
+        ends = np.concatenate([[0], np.cumsum(np.diff(edges) * mask[edges[:-1]])])
+        unknown_at = self.unknown_at[mask[self.unknown_at]]
+        return replace(
+            self,
+            ids=self.ids[mask],
+            offsets=_distinct(np.concatenate([np.interp(self.offsets, edges, ends).astype(np.int64), ends])),
+            unknown_at=np.interp(unknown_at, edges, ends).astype(np.int64),
+            bytes=self.bytes * int(ends[-1]) // len(self),
+        )
 
-    def _line_ends(self) -> np.ndarray:
-        return np.flatnonzero(self.ids[:-1] == (-1 if self.boundary is None else self.boundary)) + 1
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the documents of one corpus after another, of one or more, with the boundary of the first.
 
-    def _part(self, start: int, end: int) -> Self:
-        inside = self.offsets[(self.offsets > start) & (self.offsets < end)]
-        unknown_at = self.unknown_at[slice(*np.searchsorted(self.unknown_at, [start, end]))] - start
-        size = self.bytes * end // len(self) - self.bytes * start // len(self)
-        offsets = np.concatenate([[0], inside - start, [end - start]])
-        return type(self)(self.ids[start:end], offsets, unknown_at, size, self.boundary)
+            >>> Corpus.concatenate([Corpus.from_ids([[1, 2]]), Corpus.from_ids([[3]])]).offsets.tolist()
+            [0, 2, 3]
+        """
+        begins = np.cumsum([0, *(len(part) for part in parts)]).tolist()[:-1]
+        shifted = list(zip(parts, begins, strict=True))
+        return replace(
+            parts[0],
+            ids=np.concatenate([part.ids for part in parts]),
+            offsets=np.concatenate([[0], *(part.offsets[1:] + begin for part, begin in shifted)]),
+            unknown_at=np.concatenate([part.unknown_at + begin for part, begin in shifted]),
+            bytes=sum(part.bytes for part in parts),
+        )
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Return the distinct values of (n,), ascending; n > 0; fast where the values are a few ascending runs."""
+    ordered = np.sort(values, kind="stable")
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 
 
 def _parts(ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -190,7 +190,7 @@ class Vocabulary:
         for name, array, dtype in parts:
             if array.dtype != dtype or array.ndim != 1:
                 raise ValueError(f"{name} is {array.dtype} {array.shape}; expected one dimension of {dtype}")
-        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(blob) or (np.diff(offsets) < 0).any():
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(blob) or (offsets[1:] < offsets[:-1]).any():
             raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
         text, ends = blob.tobytes(), offsets.tolist()
         try:

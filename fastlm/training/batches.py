@@ -14,10 +14,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Shard:
-    """What one thread works on: rows to read and the token that follows each (N,) int32, -1 where none counts."""
+    """What one thread works on: the tokens to read, the token that follows each (N,) int32, -1 where none counts, and
+    which token of the corpus each is: ``positions`` (N,) int64."""
 
     batch: Batch
     targets: Array
+    positions: Array
 
 
 def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
@@ -27,7 +29,7 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
     the corpus itself. Without one the pairs are the mission's: x[1:j] predicts token j+1, a last token nothing (-1).
     """
     ids = corpus.ids
-    firsts = corpus.offsets[:-1][np.diff(corpus.offsets) > 0]
+    firsts = corpus.first_tokens()
     starts = np.zeros(len(ids), np.uint8)
     starts[firsts] = 1
     if corpus.boundary is not None:
@@ -37,7 +39,7 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
         return inputs, ids, starts
     targets = np.empty_like(ids)
     targets[:-1] = ids[1:]
-    targets[corpus.offsets[1:][np.diff(corpus.offsets) > 0] - 1] = -1
+    targets[firsts - 1] = -1   # the last tokens of documents; -1, before the first one, is the last of the text
     return ids, targets, starts
 
 
@@ -63,7 +65,7 @@ class LaneBatches:
             at[beyond] = 0
             targets = self.targets[at]
             targets[beyond] = -1
-            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at], at), targets.reshape(-1)))
+            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at]), targets.reshape(-1), at.reshape(-1)))
         return out
 
 
@@ -92,8 +94,8 @@ class DocumentBatches:
         for part in np.array_split(chosen, min(self.shards, len(chosen))):
             spans = [slice(self.edges[document], self.edges[document + 1]) for document in part]
             batch = Batch.of([self.inputs[span] for span in spans])
-            batch.places = Batch.of([np.arange(span.start, span.stop) for span in spans]).ids
-            out.append(Shard(batch, Batch.of([self.targets[span] for span in spans]).ids))
+            positions = Batch.of([np.arange(span.start, span.stop) for span in spans]).ids
+            out.append(Shard(batch, Batch.of([self.targets[span] for span in spans]).ids, positions))
         return out
 
 

@@ -15,7 +15,7 @@ def parse_budget(budget: float | str) -> float:
     (90.0, 20.0)
     """
     if isinstance(budget, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|m|min|h|)\s*", budget)
+        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|m|min|h|)", budget.strip())
         seconds = float(match[1]) * _UNITS[match[2]] if match else float("nan")
     else:
         seconds = float(budget)

@@ -1,89 +1,120 @@
-"""A run on disk: everything that a stopped run needs to end with the bytes of one that was never stopped."""
+"""The file of a run that can go on: a plain dict of arrays and values, as `Run.state_dict` gives it."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
-from fastlm.batch import State
 from fastlm.files import modelfile
-from fastlm.training.history import History, Plan
+from fastlm.training.history import Plan
 
-if TYPE_CHECKING:
-    from fastlm.training.run import Run
-
-Array = np.ndarray
-_COUNTERS = ("step", "tokens", "looks", "best_loss", "kept", "loss", "loss_tokens", "valid", "begun", "look_batches",
-             "reserve", "step_seconds", "look_seconds")
-
-
-def save(path: str | os.PathLike[str], run: Run) -> None:
-    """Writes weights, the optimizer's memory, carried states, counters and history; the old file stays until then."""
-    tensors: dict[str, Array] = {"rates": np.array(run.rates, np.float64)}
-    for name, parameter in run.model.parameters.items():
-        tensors[f"parameter/{name}"] = parameter.value
-        for index, array in enumerate(run.update.memory[name]):
-            tensors[f"memory/{name}/{index}"] = array
-    for index, state in enumerate(run.states):
-        for name, array in (state.arrays.items() if state is not None else ()):
-            tensors[f"state/{index}/{name}"] = array
-    for name, array in (run.best or {}).items():
-        tensors[f"best/{name}"] = array
-    counters = {name: getattr(run, name) for name in _COUNTERS}
-    counters |= {"seconds": run.clock.seconds(), "optimizer_steps": run.update.steps, "length": [run.total, run.budget],
-                 "states": [None if state is None else len(state) for state in run.states]}
-    modelfile.save(path, tensors, {"kind": "checkpoint", "counters": json.dumps(counters), "plan": run.plan.to_json(),
-                                   "history": run.history.to_json(), "corpus": run.fingerprint})
+# What a checkpoint holds beside its arrays, and how it stands in the file, whose metadata are strings.
+_STRINGS = ("plan", "history", "corpus")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "int | None": (int, type(None)), "float | None": (int, float, type(None)),
+    "list[Any]": (list,)}
 
 
-def restore(path: str | os.PathLike[str], run: Run) -> None:
-    """Puts a run where the file says it stood.
+@dataclass
+class Counters:
+    """Where a run stands, beside its arrays; the names are those of the file.
 
-    Raises ValueError where the file is no checkpoint, or one of another text, model or setting.
+    ``length``: [steps or None, seconds or None] of the whole run; ``seconds``: on its clock; ``states``: how many
+    sequences each shard's carried state is of, None where it carries none; the others: as in `Run`.
     """
+
+    step: int
+    tokens: int
+    looks: int
+    best_loss: float
+    kept: int
+    loss: float
+    loss_tokens: int
+    valid: float | None
+    begun: float
+    look_batches: int | None
+    reserve: float
+    step_seconds: float
+    look_seconds: float
+    seconds: float
+    optimizer_steps: int
+    length: list[Any]
+    states: list[Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return {name: value}."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any], source: str) -> Counters:
+        """Return what `to_dict` gave; ValueError that begins with `source` where one is missing or no such number."""
+        for field in fields(cls):
+            if field.name not in found:
+                raise ValueError(f"{source} is a checkpoint without {field.name}; a whole one was expected")
+            value = found[field.name]
+            if isinstance(value, bool) or not isinstance(value, _TYPES[str(field.type)]) or (
+                    isinstance(value, int | float) and not value >= 0):
+                raise ValueError(f"{source} is a checkpoint with {field.name} = {value!r}; {field.type} of at least 0 "
+                                 "was expected")
+        return cls(**{field.name: found[field.name] for field in fields(cls)})
+
+
+def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Write {"tensors": {name: array}, "counters": {name: value}, "plan", "history", "corpus": strings} to a file.
+
+    An older file stays until the new one is whole. Raises OSError where it cannot be written and ValueError for arrays
+    that a file cannot hold.
+    """
+    strings = {name: state[name] for name in _STRINGS}
+    modelfile.save(path, state["tensors"], strings | {"kind": "checkpoint", "counters": json.dumps(state["counters"])})
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `save` wrote; ValueError, one sentence, where the file is no checkpoint or lacks a part."""
     tensors, metadata = modelfile.load(path)
-    if metadata.get("kind") != "checkpoint":
-        raise ValueError(f"{path} is no checkpoint but a {metadata.get('kind', 'foreign')} file")
-    if metadata["corpus"] != run.fingerprint:
-        raise ValueError(f"{path} is a checkpoint of a run on another text")
-    counters: dict[str, Any] = json.loads(metadata["counters"])
-    wanted, found = json.loads(run.plan.to_json()), json.loads(metadata["plan"])
-    for name in wanted:
-        if name != "kept" and wanted[name] != found.get(name):
-            raise ValueError(f"{path} is a checkpoint of a run with {name} = {found.get(name)}; this one has "
-                             f"{wanted[name]}")
-    if counters["length"] != [run.total, run.budget]:
-        raise ValueError(f"{path} is a checkpoint of a run of (steps, seconds) = {counters['length']}; this one has "
-                         f"{[run.total, run.budget]}")
-    for name, parameter in run.model.parameters.items():
-        parameter.value[:] = tensors[f"parameter/{name}"]
-        for index, array in enumerate(run.update.memory[name]):
-            array[:] = tensors[f"memory/{name}/{index}"]
-    run.states = [_state(tensors, index, count) for index, count in enumerate(counters["states"])]
-    run.best = {name: tensors[f"best/{name}"] for name in run.model.parameters} \
-        if counters["best_loss"] < float("inf") else None
-    run.keep_next = run.best is None
-    for name in _COUNTERS:
-        setattr(run, name, counters[name])
-    run.rates = tensors["rates"].tolist()
-    run.update.steps = counters["optimizer_steps"]
-    run.clock.spent(counters["seconds"])
-    run.history.records[:] = History.from_json(metadata["history"]).records
-    run.plan = Plan.from_json(run.plan.to_json(), tensors["rates"])
+    kind = metadata.get("kind", "foreign")
+    if kind != "checkpoint":
+        raise ValueError(f"{os.fspath(path)} is no checkpoint but a {kind} file")
+    for name in ("counters", *_STRINGS):
+        if name not in metadata:
+            raise ValueError(f"{os.fspath(path)} is a checkpoint without its {name}; a whole one was expected")
+    state: dict[str, Any] = {"tensors": tensors} | {name: metadata[name] for name in _STRINGS}
+    state["counters"] = parsed(metadata["counters"], f"{os.fspath(path)}: its counters")
+    return state
 
 
-def model_of(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The configuration of the model whose training a file holds; ValueError where it is no checkpoint."""
-    _, metadata = modelfile.load(path)
-    if metadata.get("kind") != "checkpoint":
-        raise ValueError(f"{path} is no checkpoint but a {metadata.get('kind', 'foreign')} file")
-    return json.loads(metadata["plan"])["model"]
+def plan_of(path: str | os.PathLike[str]) -> Plan:
+    """Return the plan of the training that a file holds; ValueError where it is no checkpoint."""
+    name = f"{os.fspath(path)}: its plan"
+    state = load(path)
+    model = parsed(state["plan"], name).get("model")
+    if not isinstance(model, dict):
+        raise ValueError(f"{name} has the model {model!r}; a configuration was expected")
+    return Plan.from_json(state["plan"], state["tensors"].get("rates"))
 
 
-def _state(tensors: dict[str, Array], index: int, sequences: int | None) -> State | None:
-    prefix = f"state/{index}/"
-    arrays = {name.removeprefix(prefix): array.copy() for name, array in tensors.items() if name.startswith(prefix)}
-    return None if sequences is None else State(sequences, **arrays)
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """Return the object in a JSON text; ValueError that begins with `name` where it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} are a {type(found).__name__}; an object was expected")
+    return found
+
+
+def array_of(tensors: dict[str, np.ndarray], name: str, like: np.ndarray, source: str) -> np.ndarray:
+    """Return the array of a name; ValueError unless it has the dtype and the shape of `like`, but for extents of 0."""
+    if name not in tensors:
+        raise ValueError(f"{source} is a checkpoint without {name}; a whole one was expected")
+    found = tensors[name]
+    fits = found.ndim == like.ndim and all(m in (n, 0) for n, m in zip(found.shape, like.shape, strict=True))
+    if not fits or found.dtype != like.dtype:
+        raise ValueError(f"{source} is a checkpoint with {name} of shape {found.shape} and {found.dtype}; "
+                         f"{like.shape} and {like.dtype} were expected")
+    return found

@@ -1,56 +1,26 @@
-"""One run of training: where it stands, and the best weights it has seen."""
+"""The loop of a run of training: steps, looks at the held-out text, checkpoints."""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastlm.autodiff import Tape
 from fastlm.batch import State
-from fastlm.models.base import PrefixModel
-from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
-from fastlm.training.batches import DocumentBatches, LaneBatches, Shard, longest_document
-from fastlm.training.budget import Clock
-from fastlm.training.history import History, Plan
+from fastlm.training.batches import Shard
+from fastlm.training.history import Ended, Plan
 from fastlm.training.interrupt import Interrupt
-from fastlm.training.loop_settings import LoopSettings
-from fastlm.training.optim import Optimizer
+from fastlm.training.run_state import RunState
 from fastlm.training.schedule import learning_rate
-from fastlm.training.update import Update
 from fastlm.workers import Workers
 
-Array = np.ndarray
-Batches = LaneBatches | DocumentBatches
 
-
-class Run:
-    """The loop of `Trainer.fit`. ``total``: steps to take, ``budget``: seconds, ``reserve`` of them for what follows;
-    the first two may be None, one at a time."""
-
-    def __init__(self, model: PrefixModel, optimizer: Optimizer, plan: Plan, batches: Batches, held_out: Corpus | None,
-                 clock: Clock, total: int | None, budget: float | None, reserve: float = 0.0,
-                 loop: LoopSettings | None = None) -> None:
-        self.model, self.optimizer, self.plan, self.batches, self.clock = model, optimizer, plan, batches, clock
-        self.total, self.budget, self.reserve, self.loop = total, budget, reserve, loop or LoopSettings()
-        self.update = Update(model, optimizer, plan.shards, plan.clip or None)
-        self.held_out = None if held_out is None else _held_out_batches(held_out, plan, self.loop.evaluation_tokens)
-        self.states: list[State | None] = [None] * plan.shards
-        self.history = History()
-        self.begun, self.step, self.tokens, self.looks = clock.seconds(), 0, 0, 0
-        self.rates: list[float] = []
-        self.best: dict[str, Array] | None = None
-        self.best_loss, self.kept = float("inf"), 0
-        self.keep_next = True                    # the weights, once the next batch has shown that they are good
-        self.look_seconds = self.step_seconds = 0.0
-        self.loss, self.loss_tokens = 0.0, 0     # since the last record
-        self.valid: float | None = None
-        self.readers = [Tape(record=False) for _ in range(plan.shards)]
-        self.look_batches: int | None = None     # how much of the held-out text a look may afford
-        self.fingerprint = ""
+class Run(RunState):
+    """The loop of `Trainer.fit`, from where it stands to the end."""
 
     def progress(self) -> float:
         """Share of the run that is over, in [0, 1]."""
@@ -63,27 +33,23 @@ class Run:
         return 1.0 if length <= 0 else max(share, min(1.0, (self.clock.seconds() - self.begun) / length))
 
     def go(self, replay: Plan | None, workers: Workers, interrupt: Interrupt,
-           report: Callable[[dict[str, Any]], None] | None, checkpoint: Any, checkpoint_every: float) -> None:
-        """Steps until the end, and leaves the kept weights in the model."""
+           report: Callable[[dict[str, Any]], None] | None, checkpoint: str | os.PathLike[str] | None,
+           checkpoint_every: float) -> None:
+        """Step until the end, and leave the kept weights in the model.
+
+        The checkpoint is written every so many seconds, at the end, and before an error of `report` is passed on.
+        """
+        interrupt.keep()
         reported = saved = self.clock.seconds()
-        ended, broken = "", False
+        reason, ended = Ended.FINISHED, ""
         while self.progress() < 1 or (self.step == 0 and self.total != 0):
-            before = self.clock.seconds()
             rate = (float(replay.rates[self.step]) if replay
                     else learning_rate(self.optimizer.lr, self.progress(), self.step, self.loop.warm_up_steps,
                                        self.loop.warm_up))
-            loss, tokens, norm = self.one_step(rate, workers)
-            if not (np.isfinite(loss) and np.isfinite(norm)):
-                ended = (f"stopped at step {self.step}: the loss became {loss:g} with a gradient of norm {norm:g}; the "
-                         "last good weights were kept (a lower learning rate may help)")
-                warnings.warn(ended, stacklevel=4)
-                broken = True
-                break
-            self.rates.append(rate)
-            self.step, self.tokens = self.step + 1, self.tokens + tokens
-            self.loss, self.loss_tokens = self.loss + loss, self.loss_tokens + tokens
-            now = self.clock.seconds()
-            self.step_seconds = now - before if self.step < 3 else 0.8 * self.step_seconds + 0.2 * (now - before)
+            if fault := self.timed_step(rate, workers):
+                self.finish(Ended.DIVERGED, fault)
+                warnings.warn(fault, stacklevel=4)
+                return
             done = self.progress()
             if int(done * self.loop.evaluations) > self.looks or done >= 1:
                 self.looks = int(done * self.loop.evaluations)
@@ -91,18 +57,51 @@ class Run:
                     self.look(workers, interrupt)
                 self.record(rate)
                 self.keep_next = self.held_out is None
-            if report and (now - reported > self.loop.report_every or done >= 1):
-                reported = now
-                report(self.figures(rate))
+            if report and (self.clock.seconds() - reported > self.loop.report_every or done >= 1):
+                reported = self.clock.seconds()
+                self.report(report, rate, checkpoint)
             if checkpoint is not None and self.clock.seconds() - saved >= checkpoint_every:
-                checkpoints.save(checkpoint, self)
+                self.save(checkpoint)
                 saved = self.clock.seconds()
             if interrupt.asked and self.progress() < 1:
+                reason = Ended.INTERRUPTED
                 ended = f"interrupted after step {self.step}; the best weights so far were kept"
                 break
-        if checkpoint is not None and not broken:   # first: what goes on from here needs the last weights, not the best
-            checkpoints.save(checkpoint, self)
-        self.finish(ended, broken)
+        if checkpoint is not None:   # first: what goes on from here needs the last weights, not the best
+            self.save(checkpoint)
+        self.finish(reason, ended)
+
+    def timed_step(self, rate: float, workers: Workers) -> str:
+        """Take one step and count it; return what is wrong with it, in a sentence, or nothing."""
+        before = self.clock.seconds()
+        loss, tokens, norm = self.one_step(rate, workers)
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            return (f"stopped at step {self.step}: the loss became {loss:g} with a gradient of norm {norm:g}; the "
+                    "last good weights were kept (a lower learning rate may help)")
+        self.rates.append(rate)
+        self.step, self.tokens = self.step + 1, self.tokens + tokens
+        self.loss, self.loss_tokens = self.loss + loss, self.loss_tokens + tokens
+        seconds = self.clock.seconds() - before
+        self.step_seconds = seconds if self.step < 3 else 0.8 * self.step_seconds + 0.2 * seconds
+        return ""
+
+    def report(self, report: Callable[[dict[str, Any]], None], rate: float,
+               checkpoint: str | os.PathLike[str] | None) -> None:
+        """Tell a caller's function the figures; where it raises, the run can still go on from its checkpoint."""
+        try:
+            report(self.figures(rate))
+        except Exception:
+            if checkpoint is not None:
+                self.save(checkpoint)
+            self.finish(Ended.INTERRUPTED, f"ended after step {self.step} by an error of the progress function")
+            raise
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the checkpoint; a failure is a warning, since there is the training to lose and a next time to try."""
+        try:
+            checkpoints.save(path, self.state_dict())
+        except (OSError, ValueError) as error:
+            warnings.warn(f"step {self.step} has no checkpoint and training goes on: {error}", stacklevel=5)
 
     def one_step(self, rate: float, workers: Workers) -> tuple[float, int, float]:
         """One batch: the summed loss, the targets that counted, and the gradient's norm."""
@@ -110,14 +109,13 @@ class Run:
             self.states = [None] * len(self.states)
         shards = self.batches[self.step]
         count = sum(int((shard.targets >= 0).sum()) for shard in shards)
-        predictor = self.model.predictor
 
         def descend(index: int, shard: Shard) -> float:
             tape = self.update.tapes[index]
             tape.seed = 1 + (self.plan.seed * 1_000_003 + self.step) * 64 + index
             with tape, np.errstate(all="ignore"):   # what overflows shows in the loss, which is checked
-                x, state = self.model.read(shard.batch, self.states[index])
-                loss = predictor.loss(x, shard.targets, 1.0 / max(1, count), self.plan.loss)
+                x, state = self.model.forward(shard.batch, self.states[index])
+                loss = self.objective(self.model, x, shard, 1.0 / max(1, count))
                 tape.backward()
             self.states[index] = state if self.batches.carries else None
             return loss
@@ -144,8 +142,8 @@ class Run:
         for index in range(self.held_out.per_epoch):
             def read(which: int, shard: Shard) -> float:
                 with self.readers[which], np.errstate(all="ignore"):
-                    x, state = self.model.read(shard.batch, states[which])
-                    losses = self.model.predictor.nats(x, shard.targets)
+                    x, state = self.model.forward(shard.batch, states[which])
+                    losses = self.model.head.nats(x, shard.targets)
                 states[which] = state if self.held_out.carries else None  # type: ignore[union-attr]
                 return float(losses.sum())
             shards = self.held_out[index]
@@ -183,22 +181,15 @@ class Run:
                 "tokens_per_second": self.tokens / spent if spent else 0.0, "seconds_left": left,
                 "loss": self.loss / self.loss_tokens if self.loss_tokens else last, "valid": self.valid, "rate": rate}
 
-    def finish(self, ended: str, broken: bool) -> None:
-        """Puts the best weights into the model, or the last good ones, and closes the plan and the history."""
+    def finish(self, reason: Ended, ended: str) -> None:
+        """Put the best weights into the model, or the last good ones, and close the plan and the history."""
         if self.loss_tokens:
             self.record(self.rates[-1] if self.rates else 0.0)
-        if self.best is None or (self.best_loss == float("inf") and not broken):
+        if self.best is None or (self.best_loss == float("inf") and reason is not Ended.DIVERGED):
             self.kept = self.step
         elif self.kept != self.step:
             for name, parameter in self.model.parameters.items():
                 parameter.value[:] = self.best[name]
         self.plan.kept, self.plan.rates = self.kept, np.array(self.rates, np.float64)
+        self.history.reason = reason
         self.history.ended = ended or f"ended after step {self.step}; kept the weights of step {self.kept}"
-
-
-def _held_out_batches(corpus: Corpus, plan: Plan, tokens: int) -> Batches:
-    """Return the held-out text in batches of about so many tokens."""
-    if longest_document(corpus) <= 4 * plan.chunk:
-        return DocumentBatches(corpus, tokens, plan.shards, 0)
-    lanes = max(1, min(32, len(corpus.ids) // 256))
-    return LaneBatches(corpus, lanes, max(1, tokens // lanes), plan.shards, 0)

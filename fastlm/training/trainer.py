@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from fastlm.files import atomic
-from fastlm.heads import LOSSES
 from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
@@ -18,6 +18,7 @@ from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.loop_settings import LoopSettings
+from fastlm.training.losses import HeadLoss, Loss
 from fastlm.training.optim import AdamW, Optimizer
 from fastlm.training.run import Run
 from fastlm.workers import Workers, check_threads, one_thread_products
@@ -40,29 +41,28 @@ def batch_size_for(tokens: int, largest: int, sequence_length: int = _SEQUENCE_L
 class Trainer:
     """Trains a prefix model by a stochastic gradient method.
 
-    ``loss``: "cross_entropy" or "squared"; ``clip``: largest global norm of a step's gradient, None for no limit;
-    ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a step (None: by
-    the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then added, so that up
-    to as many threads help and every number of them gives the same bytes; ``threads``: None for all there are;
-    ``loop``: how often the run evaluates and reports, see `LoopSettings`.
+    ``loss``: "cross_entropy", "squared" or a `losses.Loss`; ``clip``: largest global norm of a step's gradient, None
+    for no limit; ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a
+    step (None: by the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then
+    added, so that up to as many threads help and every number of them gives the same bytes; ``threads``: None for all
+    there are; ``loop``: how often the run evaluates and reports, see `LoopSettings`.
 
     >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
     >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP
     """
 
-    def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str = "cross_entropy",
+    def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str | Loss = "cross_entropy",
                  clip: float | None = 1.0, lanes: int | None = None, chunk: int | None = None, shards: int = 2,
                  seed: int = 0, threads: int | None = None, *, loop: LoopSettings | None = None) -> None:
-        if loss not in LOSSES:
-            raise ValueError(f"loss = {loss!r}; one of {', '.join(LOSSES)} was expected")
-        model.predictor.check_loss(loss)
         for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
         if fixed := [name for name, parameter in model.parameters.items() if not parameter.trainable]:
             raise ValueError(f"{', '.join(fixed)} are int8, for prediction; training expects a float32 model")
+        self.loss: Loss = HeadLoss(loss) if isinstance(loss, str) else loss
+        self.loss.check(model)
         self.model, self.optimizer = model, optimizer or AdamW()
-        self.loss, self.clip, self.seed = loss, clip, seed
+        self.clip, self.seed = clip, seed
         self.lanes, self.chunk, self.shards = lanes, chunk, shards
         self.threads, self.loop = check_threads(threads), loop or LoopSettings()
         self.history = History()
@@ -71,7 +71,8 @@ class Trainer:
     def fit(self, corpus: Corpus | Iterable[Any], valid: Corpus | Iterable[Any] | None = None,
             epochs: float | None = None, budget: float | str | None = None, plan: Plan | None = None,
             progress: Callable[[dict[str, Any]], None] | None = None, checkpoint: str | os.PathLike[str] | None = None,
-            checkpoint_every: float = 60.0, clock: Clock | None = None, reserve: float = 0.0) -> History:
+            checkpoint_every: float = 60.0, clock: Clock | None = None, reserve: float = 0.0,
+            interrupt: Interrupt | None = None) -> History:
         """Trains for a number of epochs, for a time, or as a recorded plan says; returns the history.
 
         Of epochs and a budget both, what is over first ends the run.
@@ -79,11 +80,14 @@ class Trainer:
         corpus, valid: a Corpus, or id sequences, one a document. budget: seconds, counted from `clock` where one is
         given; `reserve` of them are left to what the caller does next. The learning rate falls to zero by the end
         of whichever it is. Where valid is given, the weights with the lowest held-out loss of those looked at are
-        kept. progress: called about twice a second with the figures. checkpoint: a file written every
-        `checkpoint_every` seconds; where it exists the run goes on from it and ends with the bytes of one that was
-        never stopped. Ctrl-C ends the run with the best weights so far. Raises ValueError for an empty corpus, one
-        shorter than a batch, or when nothing, or a plan and something else, says how long; IndexError for ids
-        outside the vocabulary.
+        kept. progress: called about twice a second with the figures; what it raises is raised here, after the
+        checkpoint was written and the best weights so far were put into the model. checkpoint: a file written every
+        `checkpoint_every` seconds and at the end; where it exists the run goes on from it and ends with the bytes of
+        one that was never stopped. One that cannot be written is a warning, and is tried again in as many seconds.
+        Ctrl-C, SIGTERM and SIGHUP end the run after its step with the best weights so far: `History.reason` tells.
+        interrupt: the `Interrupt` that waits for them, where the caller has entered one. Raises ValueError for an empty
+        corpus, one shorter than a batch, or when nothing, or a plan and something else, says how long; IndexError for
+        ids outside the vocabulary.
         """
         clock = clock or Clock()
         if (epochs is None and budget is None) == (plan is None):
@@ -95,7 +99,7 @@ class Trainer:
         held_out = None if valid is None else self._checked(valid, "valid")
         batches, self.plan = self._prepare(text, plan)
         total = plan.kept if plan else None if epochs is None else max(1, round(epochs * batches.per_epoch))
-        run = Run(self.model, self.optimizer, self.plan, batches, held_out, clock, total, seconds, reserve,
+        run = Run(self.model, self.optimizer, self.loss, self.plan, batches, held_out, clock, total, seconds, reserve,
                   self.loop)
         self.history = run.history
         if checkpoint is not None:
@@ -103,9 +107,10 @@ class Trainer:
             import hashlib  # here, since it costs `import fastlm` 4 ms
             run.fingerprint = hashlib.sha256(text.ids.tobytes() + text.offsets.tobytes()).hexdigest()
             if os.path.exists(checkpoint):
-                checkpoints.restore(checkpoint, run)
-        with one_thread_products(), Workers(self.threads) as workers, Interrupt() as interrupt:
-            run.go(plan, workers, interrupt, progress, checkpoint, checkpoint_every)
+                run.load_state_dict(checkpoints.load(checkpoint), os.fspath(checkpoint))
+        with one_thread_products(), Workers(self.threads) as workers, (
+                nullcontext(interrupt) if interrupt else Interrupt()) as signals:
+            run.go(plan, workers, signals, progress, checkpoint, checkpoint_every)
         self.plan = run.plan
         return self.history
 
@@ -134,9 +139,9 @@ class Trainer:
             batches = DocumentBatches(corpus, lanes * chunk, shards, seed)
         else:
             batches = LaneBatches(corpus, lanes, chunk, shards, seed)
-        made = Plan(self.model.config(), self.optimizer.config(), self.loss, self.clip or 0.0, batching, lanes, chunk,
-                    shards, seed)
-        for name in ("model", "optimizer", "loss", "clip"):
+        made = Plan(self.model.config(), self.optimizer.config(), self.loss.name, self.clip or 0.0, batching, lanes,
+                    chunk, shards, seed, **self.loss.record())
+        for name in ("model", "optimizer", "loss", "clip", "network_loss_share"):
             if plan is not None and getattr(plan, name) != getattr(made, name):
                 raise ValueError(f"the plan has {name} = {getattr(plan, name)} and the trainer {getattr(made, name)}; "
                                  "the same was expected")

@@ -15,6 +15,7 @@ from fastlm.auto.timetable import Timetable
 from fastlm.models import KneserNey, Mixture
 from fastlm.training import Plan
 from fastlm.training.budget import Clock
+from fastlm.training.interrupt import Interrupt
 from tests.auto.test_timetable import Turned
 
 
@@ -45,7 +46,8 @@ class Counted:
 def asked(policy: Policy | None = None, **changes) -> Request:
     usual = {"unit": "char", "valid": None, "model": "auto", "budget": None, "seed": 0, "threads": 1, "epochs": None,
              "plan": None, "documents": "file", "min_count": None, "max_size": None, "order": None, "softmax": "auto",
-             "optimizer": None, "progress": None, "checkpoint": None, "checkpoint_every": 60.0}
+             "optimizer": None, "progress": None, "checkpoint": None, "checkpoint_every": 60.0,
+             "interrupt": Interrupt()}
     return Request(**usual | changes, policy=policy or Policy())
 
 
@@ -137,14 +139,15 @@ def test_n_grams_alone_and_why() -> None:
 def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, budget, reserved, wanted, passes) -> None:
     told = {}
 
-    def fit_network(network, text, request, timetable, lanes, length, reserve, passes):
+    def fit_network(network, text, request, timetable, lanes, length, reserve, passes, loss):
+        assert loss == "cross_entropy"
         told.update(lanes=lanes, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
         return "history", "plan"
     monkeypatch.setattr(blend, "fit_network", fit_network)
     timetable = Timetable(budget, Turned())
     timetable.reserve("saving", reserved)
     vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(700, held_out=None)
-    mixture = blend.Ensemble(5, [KneserNey(5), fastlm.models.LSTM(5, hidden=3)])
+    mixture = Mixture(5, [KneserNey(5), fastlm.models.LSTM(5, hidden=3)])
     request = asked(budget=budget, epochs=3.0 if budget is None else None)
     design = blend.Design(mixture, text.train, "")
     assert blend.train_networks(design, vocabulary, text, request, timetable) == ("history", "plan")

@@ -111,7 +111,7 @@ def test_batches_say_where_their_rows_lie(boundary) -> None:
         for index in range(batches.per_epoch):
             for shard in batches[index]:
                 counted = shard.targets >= 0
-                places = shard.batch.places[counted]
+                places = shard.positions[counted]
                 np.testing.assert_array_equal(shard.batch.ids[counted], inputs[places])
                 np.testing.assert_array_equal(shard.targets[counted], targets[places])
                 seen += places.tolist()
@@ -157,4 +157,4 @@ def test_characters_of_large_alphabets_are_cross_fitted_where_memory_leaves_enou
 def test_what_is_not_cross_fitted() -> None:
     assert folds(unit="word") is None and folds(tokens=1999) is None and folds(tokens=2000) == Folds(8, 8)
     in_part = KneserNey(50).fit([np.zeros(900, np.int32)], memory=48 * 300)
-    assert in_part.note and folds([in_part]) is None
+    assert not in_part.counted_whole and folds([in_part]) is None

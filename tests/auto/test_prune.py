@@ -8,7 +8,7 @@ from fastlm import Corpus
 from fastlm.auto.evaluate import Weighed, nll_by_part
 from fastlm.auto.policy import Policy
 from fastlm.auto.prune import distributions, negligible_parts, owned, small_parts, without
-from fastlm.models import LSTM, Corrected, DecayedBag, Ensemble, Factored, KneserNey, Mixture
+from fastlm.models import LSTM, DecayedBag, Factored, KneserNey, Mixture
 
 V = 7
 POLICY = Policy()
@@ -22,16 +22,16 @@ def random(model, seed: int = 0):
     return model
 
 
-def corrected(networks: int = 2) -> Corrected:
+def corrected(networks: int = 2) -> Mixture:
     lstms = [LSTM(V, hidden=3 + seed, seed=seed) for seed in range(networks)]
     parts = [KneserNey(V, order=3), Factored(V, [2]), *lstms]
     for part in parts[:2]:
         part.fit([np.random.default_rng(3).integers(0, V, 90).astype(np.int32)])
-    return random(Corrected(V, parts, 4, 2, 0.3))
+    return random(Mixture(V, parts, residual=True))
 
 
-def ensemble() -> Ensemble:
-    model = Ensemble(V, [KneserNey(V, order=2), LSTM(V, hidden=3), DecayedBag(V, width=4), LSTM(V, hidden=5)])
+def ensemble() -> Mixture:
+    model = Mixture(V, [KneserNey(V, order=2), LSTM(V, hidden=3), DecayedBag(V, width=4), LSTM(V, hidden=5)])
     model.parts[0].fit([np.random.default_rng(3).integers(0, V, 90).astype(np.int32)])
     return random(model)
 
@@ -108,10 +108,8 @@ def check(model: Mixture, dropped: list[int]) -> None:
 
 
 def test_kinds_of_what_is_left() -> None:
-    assert type(without(corrected(), [2])) is Corrected and type(without(corrected(), [2, 3])) is Mixture
-    assert type(without(ensemble(), [0, 1])) is Ensemble and type(without(ensemble(), [1, 2, 3])) is Mixture
-    left = without(corrected(), [2])
-    assert (left.folds, left.done, left.own) == (4, 2, 0.3)
+    assert without(corrected(), [2]).residual is not None and without(corrected(), [2, 3]).residual is None
+    assert without(ensemble(), [0, 1]).networks == [0, 1] and without(ensemble(), [1, 2, 3]).networks == []
 
 
 def test_what_is_corrected_must_stay() -> None:

@@ -92,7 +92,7 @@ static void lstm(const flm_kernels *k, outputs *kept, size_t B, size_t H)
     k->lstm_gates(h, c, gates, NULL, NULL, B, H);
     k->lstm_gates(h, c, gates, recurrent, before, B, H);
     for (size_t i = 0; i < B * H; i++) CHECK(fabsf(h[i]) < 1.0f && fabsf(c[i]) < 4.0f);
-    k->lstm_backward(panels, dh, dc, c, before, NULL, NULL, size, 1, B, H);       /* one step: no product */
+    k->lstm_backward(panels, dh, dc, c, before, NULL, NULL, size, 1, B, H); /* one step: no product */
     keep(kept, gates, 4 * B * H * sizeof *gates);
     keep(kept, c, B * H * sizeof *c);
     keep(kept, h, B * H * sizeof *h);
@@ -157,8 +157,8 @@ static void many_rows(const flm_kernels *k, size_t M, size_t N, size_t K)
             for (size_t n = 0; n < N; n++) {
                 double wanted = way >> 2 ? (double)before[m * N + n] : 0.0;
                 for (size_t i = 0; i < K; i++)
-                    wanted += (double)a[m * left.by_row + i * left.by_column]
-                        * (double)b[i * right.by_row + n * right.by_column];
+                    wanted += (double)a[m * left.by_row + i * left.by_column] *
+                              (double)b[i * right.by_row + n * right.by_column];
                 CLOSE((double)out[m * N + n], wanted, 1e-6 * (double)(K + 1));
             }
     }
@@ -172,17 +172,23 @@ static const size_t layer_size[T] = {7, 4, 1};
 static const uint8_t layer_starts[N] = {0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
 static const int64_t layer_row[N] = {1, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1};
 
-typedef struct weights {                                 /* of a layer of G gates */
+typedef struct weights { /* of a layer of G gates */
     float *w, *u, *x, *bias, *packed_w, *packed_u, *back_w, *back_u, *inputs, *gates;
 } weights;
 
 static weights packed_weights(const flm_kernels *k, size_t H, size_t G)
 {
     const size_t blocks = (H + 15) / 16, width = (K + 15) / 16 * 16;
-    const weights m = {
-        random_floats(K * G * H, 21), random_floats(H * G * H, 22), random_floats(N * K, 23), random_floats(G * H, 24),
-        exactly(blocks * K * 16 * G, 4), exactly(blocks * H * 16 * G, 4), exactly(blocks * 16 * G * width, 4),
-        exactly(blocks * 16 * G * blocks * 16, 4), exactly(blocks * N * 16 * G, 4), exactly(blocks * N * 16 * G, 4)};
+    const weights m = {random_floats(K * G * H, 21),
+                       random_floats(H * G * H, 22),
+                       random_floats(N * K, 23),
+                       random_floats(G * H, 24),
+                       exactly(blocks * K * 16 * G, 4),
+                       exactly(blocks * H * 16 * G, 4),
+                       exactly(blocks * 16 * G * width, 4),
+                       exactly(blocks * 16 * G * blocks * 16, 4),
+                       exactly(blocks * N * 16 * G, 4),
+                       exactly(blocks * N * 16 * G, 4)};
     k->panel_pack(m.packed_w, m.w, K, H, G);
     k->panel_pack(m.packed_u, m.u, H, H, G);
     k->panel_pack_back(m.back_w, m.w, K, H, G);
@@ -225,8 +231,8 @@ static void gru(const flm_kernels *k, outputs *kept, size_t H)
     const weights m = packed_weights(k, H, 3);
     float *h = exactly(N * H, sizeof *h), *h_prev = random_floats(N * H, 26), *dh = random_floats(N * H, 25);
     float *product = random_floats((H + 15) / 16 * N * 48, 29), *bias = random_floats(H, 30);
-    k->gru_forward(h, m.gates, product, h_prev, m.packed_u, bias, m.inputs, layer_row, layer_starts, layer_size, T, N, N,
-                   H);
+    k->gru_forward(h, m.gates, product, h_prev, m.packed_u, bias, m.inputs, layer_row, layer_starts, layer_size, T, N,
+                   N, H);
     k->gru_forward(h, m.inputs, product, h_prev, m.packed_u, bias, m.inputs, NULL, NULL, layer_size, T, N, N, H);
     for (size_t i = 0; i < N * H; i++) CHECK(fabsf(h[i]) < 5.0f);
     k->gru_backward(m.gates, product, dh, h_prev, m.back_u, layer_starts, layer_size, T, N, H);
@@ -265,8 +271,16 @@ static void sru(const flm_kernels *k, outputs *kept, size_t H)
 
 static void optimisers(const flm_kernels *k, outputs *kept, size_t n)
 {
-    const flm_rate rate = {.lr = 0.1f, .scale = 0.5f, .l2 = 0.01f, .decay = 0.1f, .momentum = 0.9f, .beta1 = 0.9,
-                           .beta2 = 0.999, .epsilon = 1e-8f, .correct1 = 0.1f, .correct2 = 0.001f};
+    const flm_rate rate = {.lr = 0.1f,
+                           .scale = 0.5f,
+                           .l2 = 0.01f,
+                           .decay = 0.1f,
+                           .momentum = 0.9f,
+                           .beta1 = 0.9,
+                           .beta2 = 0.999,
+                           .epsilon = 1e-8f,
+                           .correct1 = 0.1f,
+                           .correct2 = 0.001f};
     float *p = random_floats(n, 11), *m = exactly(n, sizeof *m), *v = exactly(n, sizeof *v);
     for (int method = 0; method < 4; method++) {
         float *g = random_floats(n, 12);
@@ -296,7 +310,8 @@ static void checks(const flm_kernels *k)
         row[n] = (int64_t)(n % 65);
         size[n] = N - n;
     }
-    CHECK(k->first_bad_id(id, 0, N, 65) == N && k->first_bad_id(id, 0, N, 64) == 64 && k->first_bad_id(id, 0, N, 0) == 0);
+    CHECK(k->first_bad_id(id, 0, N, 65) == N && k->first_bad_id(id, 0, N, 64) == 64 &&
+          k->first_bad_id(id, 0, N, 0) == 0);
     CHECK(k->first_bad_id(id, 0, 0, 0) == 0 && k->first_bad_id(id, -1, N, SIZE_MAX) == N);
     CHECK(k->first_bad_size(&total, size, N, N) == N && total == (size_t)N * (N + 1) / 2);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

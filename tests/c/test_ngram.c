@@ -1,5 +1,5 @@
 /* test_ngram.c: tries of random texts, in arrays with nothing after them: built, checked, asked, and left out of. */
-#include "fastlm.h"
+#include "ngram.h"
 
 #include "check.h"
 
@@ -23,8 +23,7 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
     flm_ngram_sort(position, rank, shared, reach, key, spare, id, span, begin, 0, V, n, order, V);
     flm_ngram_sizes(size, shared, reach, 0, n, order);
     trie t = {.levels = {0, V}};
-    for (size_t k = 2; k <= order; k++)
-        t.levels[k] = t.levels[k - 1] + size[k];
+    for (size_t k = 2; k <= order; k++) t.levels[k] = t.levels[k - 1] + size[k];
     const size_t nodes = t.levels[order], contexts = order > 1 ? t.levels[order - 1] : 0;
     int32_t *word = exactly(nodes, sizeof *word), *link = exactly(nodes, sizeof *link);
     int32_t *child = exactly(contexts + 1, sizeof *child);
@@ -42,9 +41,7 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
         int32_t *const swap = node;
         node = above, above = swap;
     }
-    if (order == 1)
-        for (size_t i = 0; i < n; i++)
-            t.count[id[i]] += !starts[i];
+    if (order == 1) flm_ngram_count_words(t.count, id, starts, n);
     flm_ngram_unigrams(logp, p, t.count, discount, V);
     for (size_t k = 2; k <= order; k++) {
         double *const swap = p;
@@ -54,17 +51,15 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
     }
     t.g = (flm_ngrams){word, link, child, logp, backoff, nodes, contexts, V, order};
     void *done[] = {span, shared, reach, position, rank, node, above, spare, begin, size, key, p, shorter};
-    for (size_t i = 0; i < sizeof done / sizeof *done; i++)
-        free(done[i]);
+    for (size_t i = 0; i < sizeof done / sizeof *done; i++) free(done[i]);
     return t;
 }
 
 static void release(trie *t)
 {
-    void *tables[] = {(void *)(uintptr_t)t->g.word, (void *)(uintptr_t)t->g.link, (void *)(uintptr_t)t->g.child,
+    void *tables[] = {(void *)(uintptr_t)t->g.word, (void *)(uintptr_t)t->g.link,    (void *)(uintptr_t)t->g.child,
                       (void *)(uintptr_t)t->g.logp, (void *)(uintptr_t)t->g.backoff, t->count};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        free(tables[i]);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) free(tables[i]);
 }
 
 /* Sums of the counts and of the discounts over what follows each context, and last over single words. */
@@ -95,43 +90,75 @@ static void read_and_leave_out(const trie *t, const int32_t *id, const uint8_t *
     flm_ngram_log_probabilities(out, &t->g, node, n);
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
-        for (size_t v = 0; v < V; v++)
-            sum += exp((double)out[i * V + v]);
+        for (size_t v = 0; v < V; v++) sum += exp((double)out[i * V + v]);
         CLOSE(sum, 1, 1e-5);
-        if (target[i] >= 0)
-            CLOSE(nats[i], -out[i * V + (size_t)target[i]], 1e-5);
+        if (target[i] >= 0) CLOSE(nats[i], -out[i * V + (size_t)target[i]], 1e-5);
     }
     size_t length = 1;
-    while (length < n && !starts[length])
-        length++;
+    while (length < n && !starts[length]) length++;
     state = -1;
     flm_ngram_score(again, &state, &t->g, id, length);
-    for (size_t i = 0; i + 1 < length; i++)
-        CLOSE(again[i + 1], nats[i], 1e-9);
+    for (size_t i = 0; i + 1 < length; i++) CLOSE(again[i + 1], nats[i], 1e-9);
 
     double *discount = exactly(4 * order, sizeof *discount), *scratch = exactly(2 * V, sizeof *scratch);
     double *total = exactly(t->g.contexts + 1, sizeof *total), *mass = exactly(t->g.contexts + 1, sizeof *mass);
-    for (size_t k = 0; k < order; k++)
-        memcpy(discount + 4 * k, (double[4]){0, 0.5, 1, 1.5}, 4 * sizeof *discount);
+    for (size_t k = 0; k < order; k++) memcpy(discount + 4 * k, (double[4]){0, 0.5, 1, 1.5}, 4 * sizeof *discount);
     sums(total, mass, t);
     const flm_ngram_counts counts = {t->count, discount, total, mass};
     CHECK(flm_ngram_left_out(again, out, scratch, &t->g, &counts, node, target, n) == n);
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
-        for (size_t v = 0; v < V; v++)
-            sum += exp((double)out[i * V + v]);
+        for (size_t v = 0; v < V; v++) sum += exp((double)out[i * V + v]);
         CLOSE(sum, 1, 1e-5);
-        CHECK(target[i] < 0 || again[i] >= nats[i] - 1e-6);   /* a token is never likelier for not being counted */
-        if (target[i] >= 0)
-            CLOSE(again[i], -out[i * V + (size_t)target[i]], 1e-5);
+        CHECK(target[i] < 0 || again[i] >= nats[i] - 1e-6); /* a token is never likelier for not being counted */
+        if (target[i] >= 0) CLOSE(again[i], -out[i * V + (size_t)target[i]], 1e-5);
     }
     void *done[] = {node, target, nats, again, out, discount, scratch, total, mass};
-    for (size_t i = 0; i < sizeof done / sizeof *done; i++)
-        free(done[i]);
+    for (size_t i = 0; i < sizeof done / sizeof *done; i++) free(done[i]);
+}
+
+/* Groups of 5, 0, 1 and 4 positions. */
+static void shares_of_the_work(void)
+{
+    const size_t begin[5] = {0, 5, 5, 6, 10};
+    size_t *cut = exactly(4, sizeof *cut);
+    flm_ngram_cuts(cut, begin, 4, 1);
+    CHECK(cut[0] == 0 && cut[1] == 4);
+    flm_ngram_cuts(cut, begin, 4, 2); /* from positions 0 and 5 on */
+    CHECK(cut[0] == 0 && cut[1] == 1 && cut[2] == 4);
+    flm_ngram_cuts(cut, begin, 4, 3); /* from 0, 3 and 6 on */
+    CHECK(cut[0] == 0 && cut[1] == 1 && cut[2] == 3 && cut[3] == 4);
+    CHECK(flm_ngram_largest_group(begin, 0, 4) == 5 && flm_ngram_largest_group(begin, 1, 3) == 1);
+    CHECK(flm_ngram_largest_group(begin, 1, 2) == 0 && flm_ngram_largest_group(begin, 2, 2) == 0);
+    free(cut);
+}
+
+/* In bytes: order 5 takes 24 * 200 + 8 * (100 - 20) = 5440, order 4 24 * 100 + 8 * (40 - 10) = 2640, order 3 24 * 40 +
+ * 16 * 40 = 1600. */
+static void orders_that_memory_allows(void)
+{
+    const size_t nodes[6] = {0, 10, 20, 40, 100, 200};
+    CHECK(flm_ngram_order_within(nodes, 40, 5, 5440) == 5 && flm_ngram_order_within(nodes, 40, 5, 5439) == 4);
+    CHECK(flm_ngram_order_within(nodes, 40, 5, 2640) == 4 && flm_ngram_order_within(nodes, 40, 5, 2639) == 3);
+    CHECK(flm_ngram_order_within(nodes, 40, 3, 1600) == 3 && flm_ngram_order_within(nodes, 40, 3, 1599) == 2);
+    CHECK(flm_ngram_order_within(nodes, 40, 5, 0) == 2 && flm_ngram_order_within(nodes, 40, 1, 0) == 1);
+}
+
+static void words_are_counted(void)
+{
+    const int32_t id[] = {2, 0, 2, 2, 1};
+    const uint8_t starts[] = {1, 0, 0, 1, 0};
+    int32_t *count = exactly(3, sizeof *count);
+    flm_ngram_count_words(count, id, starts, 5);
+    CHECK(count[0] == 1 && count[1] == 1 && count[2] == 1);
+    free(count);
 }
 
 int main(void)
 {
+    shares_of_the_work();
+    orders_that_memory_allows();
+    words_are_counted();
     for (unsigned seed = 0; seed < 60; seed++) {
         const size_t n = 1 + 7 * seed + (seed % 10 == 9 ? 2000 : 0), V = (size_t[]){1, 2, 5, 70}[seed % 4];
         const size_t order = (size_t[]){1, 2, 3, 6, 40}[seed % 5];

@@ -1,5 +1,5 @@
 /* test_words.c: words and their ids in arrays with nothing after them, enlarged one at a time. */
-#include "fastlm.h"
+#include "words.h"
 
 #include "check.h"
 
@@ -73,7 +73,9 @@ static size_t learn(flm_words *w, int32_t **id, size_t room, const uint8_t *text
 static void by_hand(void)
 {
     size_t n;
-    uint8_t *text = bytes_of("\t b a\xC2\xA0" "a\r\n\n b\v\fc\x1C b ", &n);
+    uint8_t *text = bytes_of("\t b a\xC2\xA0"
+                             "a\r\n\n b\v\fc\x1C b ",
+                             &n);
     const int32_t with_lines[7] = {0, 1, 9, 9, 0, 2, 0}, without[5] = {0, 1, 0, 2, 0};
     for (int32_t newline = -1; newline <= 9; newline += 10) {
         flm_words w = table(0, 0, 2);
@@ -82,7 +84,10 @@ static void by_hand(void)
         CHECK(found == (newline < 0 ? 5u : 7u));
         CHECK(memcmp(id, newline < 0 ? without : with_lines, found * sizeof *id) == 0);
         CHECK(w.size == 3 && w.offset[0] == 0 && w.offset[1] == 1 && w.offset[2] == 5 && w.offset[3] == 7);
-        CHECK(memcmp(w.blob, "ba\xC2\xA0" "ac\x1C", 7) == 0);
+        CHECK(memcmp(w.blob,
+                     "ba\xC2\xA0"
+                     "ac\x1C",
+                     7) == 0);
         free(id);
         forget(&w);
     }
@@ -103,7 +108,7 @@ static void finding(void)
 {
     flm_words w = table(5, 6, 16);
     memcpy(w.blob, "aab\nab", 6);
-    const size_t offset[6] = {0, 1, 1, 1, 4, 6};    /* ids 1 and 2 have no word, id 3 one that no text has */
+    const size_t offset[6] = {0, 1, 1, 1, 4, 6}; /* ids 1 and 2 have no word, id 3 one that no text has */
     memcpy(w.offset, offset, sizeof offset);
     w.size = 5;
     CHECK(flm_words_index(&w) == 5);
@@ -118,7 +123,7 @@ static void finding(void)
     memcpy(w.blob + 1, "ababa", 5);
     w.offset[4] = 3;
     w.offset[5] = 5;
-    CHECK(flm_words_index(&w) == 4);                /* "ab" again */
+    CHECK(flm_words_index(&w) == 4); /* "ab" again */
     free(id);
     free(text);
     forget(&w);
@@ -149,8 +154,7 @@ static void many(void)
         for (uint32_t i = 0; i <= word % LENGTH; i++)
             text[n++] = (uint8_t)('!' + (i < 3 ? word >> (5 * i) & 31 : word % 90));
         text[n++] = ' ';
-        if (!seen[word])
-            seen[word] = (int32_t)++different;
+        if (!seen[word]) seen[word] = (int32_t)++different;
         expected[words] = seen[word] - 1;
     }
     /* Short words drop digits of their number, so some numbers share a word: the ids then agree where the bytes do. */
@@ -167,7 +171,7 @@ static void many(void)
         start = end + 1;
     }
     CHECK(wrong == 0);
-    CHECK(flm_words_index(&w) == w.size);       /* no word twice */
+    CHECK(flm_words_index(&w) == w.size); /* no word twice */
     size_t position = 0, written = 0;
     int32_t *again = exactly(words, sizeof *again);
     CHECK(flm_words_find(&w, again, &written, words, text, &position, n, -1) == FLM_WORDS_DONE);
@@ -181,8 +185,15 @@ static void many(void)
     forget(&w);
 }
 
+static void slots(void)
+{
+    CHECK(flm_words_slots(0) == 16 && flm_words_slots(3) == 16 && flm_words_slots(4) == 32);
+    CHECK(flm_words_slots(7) == 32 && flm_words_slots(8) == 64 && flm_words_slots(1000) == 4096);
+}
+
 int main(void)
 {
+    slots();
     by_hand();
     nothing();
     finding();

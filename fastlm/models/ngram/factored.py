@@ -12,13 +12,14 @@ from fastlm import _core
 from fastlm.autodiff.tape import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
 from fastlm.models.ngram.kneser_ney import MEMORY, CountedOutput, at_most, estimate_discounts, stream
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff", "key")
-SPELT = {"word": 0, "word-1": -1, "word-2": -2}
+SPELT = {f"word-{back}" if back else "word": -back for back in range(_core.SPELT_WORDS)}
 WORDS: list[list[int | str]] = [[2, 3, 4], [1, 3, 4]]
 CHARACTERS: list[list[int | str]] = [[1, 2, 3, "word", "word-1", "word-2"], [1, "word", "word-2"]]
 _TASKS = 16      # shares of the work, whatever the number of threads
@@ -53,7 +54,8 @@ class Factored(PrefixModel):
         codes = [SPELT[factor] if isinstance(factor, str) else int(factor) for factor in factors]
         self._factors = _core.Factors(np.array(codes, np.int32), None if letters is None else
                                       np.asarray(letters, np.int32), vocab_size)
-        self.output_layer = CountedOutput(self)
+        self.head = CountedOutput(self)
+        reserve(8 * vocab_size, f"the tables of {vocab_size} single tokens")
         self._use({"word": np.arange(vocab_size, dtype=np.int32), "link": np.zeros(0, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
                    "logp": np.full(vocab_size, -np.log(vocab_size), np.float32), "key": np.zeros(0, np.int64)})
@@ -119,7 +121,7 @@ class Factored(PrefixModel):
         return State(batch, ids=np.full((batch, self._factors.reach), -1, np.int32),
                      spelt=np.zeros((batch, len(SPELT)), np.int64))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         """The number of every row's context (N,) int32, and the states the sequences end in."""
         state = state or self.start(batch.sequences)
         rows, ids, spelt = np.empty(len(batch), np.int32), batch.to_lanes(state["ids"]), batch.to_lanes(state["spelt"])
@@ -127,7 +129,7 @@ class Factored(PrefixModel):
         return Variable(rows), State(batch.sequences, ids=batch.from_lanes(ids), spelt=batch.from_lanes(spelt))
 
     def score(self, inputs: Array, targets: Array) -> Array | None:
-        return self.output_layer.nats(self.features(Batch.of([inputs]))[0], targets)
+        return self.head.nats(self.forward(Batch.of([inputs]))[0], targets)
 
     # keeping ------------------------------------------------------------------------------------------------------
 

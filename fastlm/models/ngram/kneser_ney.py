@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from fastlm import _core
 from fastlm.autodiff.tape import Variable, empty
 from fastlm.batch import Batch, State
-from fastlm.heads import OutputLayer
+from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
+from fastlm.models.initial import reserve
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
@@ -22,6 +22,7 @@ TABLES = ("word", "link", "child", "logp", "backoff")
 FALLBACK = (0.0, 0.5, 1.0, 1.5)
 MEMORY = 1.3e9   # bytes, so that a text of 100 MB is counted in 2 GB, all told
 _TASKS = 16      # shares of the work, whatever the number of threads
+_PIECES = 16     # of a text too long to be counted whole
 _ROWS = 1 << 16
 
 
@@ -46,14 +47,15 @@ class KneserNey(PrefixModel):
 
     def __init__(self, vocab_size: int, order: int = 5, boundary: int | None = None) -> None:
         super().__init__(vocab_size, order=order, boundary=boundary)
-        if not isinstance(order, int | np.integer) or not 1 <= order <= 127:
-            raise ValueError(f"order = {order!r}; a whole number of 1 to 127 tokens was expected")
+        if not isinstance(order, int | np.integer) or not 1 <= order <= _core.MAX_ORDER:
+            raise ValueError(f"order = {order!r}; a whole number of 1 to {_core.MAX_ORDER} tokens was expected")
         if boundary is not None and not (isinstance(boundary, int | np.integer) and 0 <= boundary < vocab_size):
             raise ValueError(f"boundary = {boundary!r}; an id below {vocab_size} was expected, or None")
         self.order, self.boundary = int(order), boundary
-        self.output_layer = CountedOutput(self)
+        self.head = CountedOutput(self)
         self.counts: Counts | None = None
-        self.note = ""
+        self.counted_whole, self.note = True, ""
+        reserve(12 * vocab_size, f"the tables of {vocab_size} single tokens")
         words = np.arange(vocab_size, dtype=np.int32)
         self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
                    "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
@@ -68,7 +70,7 @@ class KneserNey(PrefixModel):
         """Counts a text, a Corpus or id sequences, one a document, and returns the model itself.
 
         memory: bytes that counting may take beside the text, about; a text too long for it is counted in part, then
-        `order` is lowered as far as it must be, and `note` says so.
+        `order` is lowered as far as it must be: ``counted_whole`` is false then, and ``note`` says so to people.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Any text will do. Any number of threads gives the same bytes. Raises IndexError for ids
@@ -89,7 +91,8 @@ class KneserNey(PrefixModel):
                 workers.run([lambda task=task: step(task, *arguments) for task in range(_TASKS)])  # type: ignore[misc]
             share(builder.sort)
             builder.lower(memory)
-            self.order = self.options["order"] = builder.order
+            self.order = builder.order
+            self.options = self.options | {"order": builder.order}
             builder.allocate()
             for level in range(2, self.order + 1):
                 builder.level(level)
@@ -103,7 +106,8 @@ class KneserNey(PrefixModel):
                 share(builder.estimate, level, discounts[level - 1])
         self._use(dict(zip(TABLES, builder.tables(), strict=True)))
         self.counts = Counts(count, discounts, self.tables["child"], ends)
-        self.note = "" if (counted, self.order) == (whole, wanted) else (
+        self.counted_whole = (counted, self.order) == (whole, wanted)
+        self.note = "" if self.counted_whole else (
             f"; {counted:,} of {whole:,} tokens and order {self.order} of {wanted}, to stay within {memory / 1e9:g} GB")
         return self
 
@@ -128,7 +132,7 @@ class KneserNey(PrefixModel):
     def start(self, batch: int = 1) -> State:
         return State(batch, context=np.full(batch, -1, np.int32))
 
-    def features(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
+    def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         """The number of every row's context (N,) int32, and the states the sequences end in."""
         state = state or self.start(batch.sequences)
         rows, lanes = np.empty(len(batch), np.int32), batch.to_lanes(state["context"])
@@ -191,7 +195,7 @@ class Counts:
         return sums[0], sums[1]
 
 
-class CountedOutput(OutputLayer):
+class CountedOutput(Head):
     """Reads the numbers of contexts, of a model that has its n-grams as ``ngrams``."""
 
     def __init__(self, model: Any) -> None:
@@ -227,20 +231,15 @@ def at_most(corpus: Corpus, tokens: int) -> Corpus:
     """The corpus, or where it is longer 16 pieces of it, evenly spaced, of so many tokens together (but for 15)."""
     if len(corpus.ids) <= tokens:
         return corpus
-    length = max(1, tokens // 16)
-    firsts = [(len(corpus.ids) - length) * i // 15 for i in range(16)]
-    offsets = [0]
-    for index, first in enumerate(firsts):
-        inside = corpus.offsets[(corpus.offsets > first) & (corpus.offsets < first + length)]
-        offsets += [*(inside - first + index * length).tolist(), (index + 1) * length]
-    ids = np.concatenate([corpus.ids[first: first + length] for first in firsts])
-    return replace(corpus, ids=ids, offsets=np.array(offsets, np.int64))
+    length = max(1, tokens // _PIECES)
+    firsts = [(len(corpus.ids) - length) * index // (_PIECES - 1) for index in range(_PIECES)]
+    return Corpus.concatenate([corpus.slice(first, first + length) for first in firsts])
 
 
 def stream(corpus: Corpus) -> tuple[Array, Array]:
     """The ids of all documents (n,) int32, each after the corpus's boundary where it has one, and (n,) uint8: 1 at
     every document's first token, which is read and not predicted."""
-    firsts = corpus.offsets[:-1][np.diff(corpus.offsets) > 0]
+    firsts = corpus.first_tokens()
     if corpus.boundary is None:
         ids = corpus.ids
     else:

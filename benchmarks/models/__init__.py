@@ -1,0 +1,1 @@
+"""Measure a model's training steps, single steps and prefix states, beside PyTorch and llm.c."""

@@ -1,0 +1,1 @@
+"""Measure counting, scoring and memory of n-gram models, beside KenLM."""

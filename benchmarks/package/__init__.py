@@ -1,0 +1,1 @@
+"""Measure what the installed package costs."""

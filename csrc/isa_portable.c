@@ -1,4 +1,0 @@
-/* isa_portable.c: the kernels for any processor (SSE2 on x86-64, NEON on AArch64). */
-#define FLM_NAME "portable"
-#define FLM_TABLE flm_kernels_portable
-#include "kernels.h"

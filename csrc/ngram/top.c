@@ -1,0 +1,50 @@
+/* ngram/top.c: the likeliest words after a context, from what has followed it and the likeliest single words. Declared
+ * in ngram.h. */
+#include "ngram.h"
+
+/* The best so far, likeliest first, ties to the lower word. */
+typedef struct best {
+    int32_t *word;
+    float *logp;
+    size_t n, k;
+} best;
+
+static inline void offer(best *b, int32_t w, float logp)
+{
+    size_t at = b->n;
+    if (at == b->k) {
+        if (logp < b->logp[at - 1] || (logp == b->logp[at - 1] && w > b->word[at - 1])) return;
+        at--;
+    } else b->n++;
+    for (; at > 0 && (logp > b->logp[at - 1] || (logp == b->logp[at - 1] && w < b->word[at - 1])); at--) {
+        b->word[at] = b->word[at - 1];
+        b->logp[at] = b->logp[at - 1];
+    }
+    b->word[at] = w;
+    b->logp[at] = logp;
+}
+
+void flm_ngram_top(int32_t *word, float *logp, uint32_t *seen, const struct flm_ngrams *g, const int32_t *falling,
+                   const int32_t *node, size_t k, size_t N)
+{
+    for (size_t v = 0; v < g->V; v++) seen[v] = 0;
+    for (size_t n = 0; n < N; n++) {
+        best b = {word + n * k, logp + n * k, 0, k};
+        const uint32_t now = (uint32_t)n + 1;
+        float weight = 0;
+        for (int32_t h = node[n]; h >= 0; h = g->link[h]) { /* the longest context that knows a word has the say */
+            for (int32_t c = g->child[h]; c < g->child[h + 1]; c++)
+                if (seen[g->word[c]] != now) {
+                    seen[g->word[c]] = now;
+                    offer(&b, g->word[c], g->logp[c] + weight);
+                }
+            weight += g->backoff[h];
+        }
+        size_t unseen = 0;
+        for (size_t v = 0; v < g->V && unseen < k; v++)
+            if (seen[falling[v]] != now) {
+                offer(&b, falling[v], g->logp[falling[v]] + weight);
+                unseen++;
+            }
+    }
+}

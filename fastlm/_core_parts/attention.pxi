@@ -1,0 +1,159 @@
+# Part of _core.pyx: attention, layer normalisation and GELU.
+
+
+def layer_norm(float[:, ::1] out not None, float[:, ::1] moments not None, const float[:, ::1] x not None,
+               const float[::1] gain not None, const float[::1] bias not None):
+    """out (N,D) = the rows of x (N,D) of mean 0 and variance 1, * gain (D,) + bias (D,); moments (N,2): mean, 1 / std."""
+    cdef Py_ssize_t N = x.shape[0], D = x.shape[1]
+    shape("out", out.shape[0], out.shape[1], N, D)
+    shape("moments", moments.shape[0], moments.shape[1], N, 2)
+    extent("gain", gain.shape[0], D)
+    extent("bias", bias.shape[0], D)
+    with nogil:
+        kernels.layer_norm(&out[0, 0], &moments[0, 0], &x[0, 0], &gain[0], &bias[0], <size_t> N, <size_t> D)
+
+
+def layer_norm_back(float[:, ::1] dx not None, float[::1] dgain not None, float[::1] dbias not None,
+                    const float[:, ::1] dout not None, const float[:, ::1] x not None,
+                    const float[:, ::1] moments not None, const float[::1] gain not None):
+    """The way back of layer_norm: adds to dx (N,D), dgain and dbias (D,)."""
+    cdef Py_ssize_t N = x.shape[0], D = x.shape[1]
+    cdef double[::1] sums = numpy.empty(2 * D)
+    shape("dx", dx.shape[0], dx.shape[1], N, D)
+    shape("dout", dout.shape[0], dout.shape[1], N, D)
+    shape("moments", moments.shape[0], moments.shape[1], N, 2)
+    extent("gain", gain.shape[0], D)
+    extent("dgain", dgain.shape[0], D)
+    extent("dbias", dbias.shape[0], D)
+    with nogil:
+        kernels.layer_norm_back(&dx[0, 0], &dgain[0], &dbias[0], &sums[0], &dout[0, 0], &x[0, 0], &moments[0, 0],
+                                &gain[0], <size_t> N, <size_t> D)
+
+
+def gelu(float[:, ::1] out not None, float[:, ::1] slope, const float[:, ::1] x not None,
+         const float[::1] bias not None):
+    """out (N,D) = gelu(x (N,D) + bias (D,)), and slope (N,D) or None its derivative; both may be x."""
+    cdef float *derivative = NULL
+    shape("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
+    extent("bias", bias.shape[0], x.shape[1])
+    if slope is not None:
+        shape("slope", slope.shape[0], slope.shape[1], x.shape[0], x.shape[1])
+        derivative = &slope[0, 0]
+    with nogil:
+        kernels.gelu(&out[0, 0], derivative, &x[0, 0], &bias[0], <size_t> x.shape[0], <size_t> x.shape[1])
+
+
+def multiply_sum(float[:, ::1] dx not None, float[::1] dbias not None, const float[:, ::1] slope not None):
+    """dx (N,D) *= slope (N,D); dbias (D,) += the sum of its rows."""
+    shape("slope", slope.shape[0], slope.shape[1], dx.shape[0], dx.shape[1])
+    extent("dbias", dbias.shape[0], dx.shape[1])
+    with nogil:
+        kernels.multiply_sum(&dx[0, 0], &dbias[0], &slope[0, 0], <size_t> dx.shape[0], <size_t> dx.shape[1])
+
+
+def residual(float[:, ::1] out not None, const float[:, ::1] x not None, const float[::1] bias not None):
+    """out (N,D) += x (N,D) + bias (D,)."""
+    shape("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
+    extent("bias", bias.shape[0], out.shape[1])
+    with nogil:
+        kernels.residual(&out[0, 0], &x[0, 0], &bias[0], <size_t> out.shape[0], <size_t> out.shape[1])
+
+
+def attention_spans(int64_t[::1] first not None, int64_t[::1] kept not None, const int64_t[::1] length not None,
+                    const uint8_t[::1] starts, const size_t[::1] size not None, size_t window):
+    """first (N,): the first key that each row sees, of `window` keys at most (0: all); kept (S,): entries that a lane
+    leaves behind; length (S,): those it begins with."""
+    cdef const uint8_t *begins = flags(starts)
+    packed_sequences(size, starts, first.shape[0], length.shape[0])
+    extent("kept", kept.shape[0], length.shape[0])
+    with nogil:
+        kernels.attention_spans(&first[0], &kept[0], &length[0], begins, &size[0], <size_t> size.shape[0],
+                                <size_t> length.shape[0], window)
+
+
+cdef class Attention:
+    """Attention over packed sequences; csrc/fastlm.h says what the arrays hold.
+
+    qkv (N,3HD); past (S,L,2HD); slope (H,) float32; length (S,), first (N,), offset (T+1,) int64. They are referred to.
+    """
+
+    cdef flm_attention of
+    cdef Py_ssize_t N
+    cdef object _held
+
+    def __cinit__(self, const float[:, ::1] qkv not None, const float[:, :, ::1] past not None,
+                 const float[::1] slope not None, const int64_t[::1] length not None,
+                 const int64_t[::1] first not None, const int64_t[::1] offset not None):
+        cdef Py_ssize_t N = qkv.shape[0], S = length.shape[0], T = offset.shape[0] - 1, H = slope.shape[0], s
+        cdef Py_ssize_t D = qkv.shape[1] // (3 * H) if H else 0
+        if D == 0 or qkv.shape[1] != 3 * H * D:
+            raise ValueError(f"qkv has {qkv.shape[1]} columns, expected a multiple of 3 for each of {H} heads")
+        cube("past", past.shape[0], past.shape[1], past.shape[2], S, past.shape[1], 2 * H * D)
+        extent("first", first.shape[0], N)
+        if T < 0 or offset[0] != 0 or offset[T] != N:
+            raise ValueError(f"offset goes to {offset[T] if T >= 0 else None}, expected 0 to {N}")
+        for s in range(S):
+            if not 0 <= length[s] <= past.shape[1]:
+                raise ValueError(f"length[{s}] = {length[s]} is outside the past of {past.shape[1]}")
+        self.N = N
+        self._check_spans(length, first, offset, T, S)
+        self.of.qkv, self.of.past, self.of.slope = &qkv[0, 0], &past[0, 0, 0], &slope[0]
+        self.of.length, self.of.first, self.of.offset = &length[0], &first[0], &offset[0]
+        self.of.T, self.of.S, self.of.L = <size_t> T, <size_t> S, <size_t> past.shape[1]
+        self.of.H, self.of.D = <size_t> H, <size_t> D
+        self._held = qkv, past, slope, length, first, offset
+
+    cdef int _check_spans(self, const int64_t[::1] length, const int64_t[::1] first, const int64_t[::1] offset,
+                          Py_ssize_t T, Py_ssize_t S) except -1:
+        cdef Py_ssize_t t, s, rows, before = S
+        cdef int64_t lowest
+        for t in range(T):
+            rows = offset[t + 1] - offset[t]
+            if offset[t + 1] > self.N:
+                raise ValueError(f"offset[{t + 1}] = {offset[t + 1]} is beyond the {self.N} rows")
+            if not 0 <= rows <= before:
+                raise ValueError(f"step {t} has {rows} rows, expected at most the {before} before it")
+            before = rows
+            for s in range(rows):
+                lowest = first[offset[t - 1] + s] if t else 0
+                if not lowest <= first[offset[t] + s] <= length[s] + t:
+                    raise ValueError(f"first[{offset[t] + s}] = {first[offset[t] + s]}, expected {lowest} to "
+                                     f"{length[s] + t}")
+        return 0
+
+    @property
+    def scratch(self):
+        """Floats of scratch that the two ways need."""
+        return kernels.attention_scratch(&self.of)
+
+    def forward(self, float[:, ::1] out not None, float[:, ::1] log_sum not None, float[::1] scratch not None):
+        """out (N,HD) = the attention; log_sum (N,H): the log of the exponentials' sums."""
+        shape("out", out.shape[0], out.shape[1], self.N, <Py_ssize_t> (self.of.H * self.of.D))
+        shape("log_sum", log_sum.shape[0], log_sum.shape[1], self.N, <Py_ssize_t> self.of.H)
+        extent("scratch", scratch.shape[0], <Py_ssize_t> self.scratch)
+        with nogil:
+            kernels.attention_forward(&out[0, 0], &log_sum[0, 0], &scratch[0], &self.of)
+
+    def backward(self, float[:, ::1] dqkv not None, float[::1] scratch not None, const float[:, ::1] dout not None,
+                 const float[:, ::1] out not None, const float[:, ::1] log_sum not None):
+        """Adds to dqkv (N,3HD), from what forward gave and the gradient dout of out."""
+        cdef Py_ssize_t width = <Py_ssize_t> (self.of.H * self.of.D)
+        shape("dqkv", dqkv.shape[0], dqkv.shape[1], self.N, 3 * width)
+        shape("dout", dout.shape[0], dout.shape[1], self.N, width)
+        shape("out", out.shape[0], out.shape[1], self.N, width)
+        shape("log_sum", log_sum.shape[0], log_sum.shape[1], self.N, <Py_ssize_t> self.of.H)
+        extent("scratch", scratch.shape[0], <Py_ssize_t> self.scratch)
+        with nogil:
+            kernels.attention_backward(&dqkv[0, 0], &scratch[0], &dout[0, 0], &out[0, 0], &log_sum[0, 0], &self.of)
+
+    def carry(self, float[:, :, ::1] after not None, const int64_t[::1] kept not None):
+        """after (S,L',2HD) = the last kept (S,) entries of every lane, zeros after them."""
+        cdef Py_ssize_t s, S = <Py_ssize_t> self.of.S
+        cube("after", after.shape[0], after.shape[1], after.shape[2], S, after.shape[1],
+             <Py_ssize_t> (2 * self.of.H * self.of.D))
+        extent("kept", kept.shape[0], S)
+        for s in range(S):
+            if not 0 <= kept[s] <= min(after.shape[1], self.of.length[s] + <int64_t> self.of.T):
+                raise ValueError(f"kept[{s}] = {kept[s]} is more than after holds or the lane has")
+        with nogil:
+            kernels.attention_carry(&after[0, 0, 0], &kept[0], <size_t> after.shape[1], &self.of)

@@ -1,0 +1,83 @@
+"""Networks that correct n-grams: a residual in the space of log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastlm import autodiff
+from fastlm.autodiff.int8 import Int8Parameter
+from fastlm.autodiff.tape import Parameter, Variable
+from fastlm.models.base import PrefixModel
+from fastlm.models.initial import zeros
+from fastlm.models.ngram.kneser_ney import KneserNey
+
+Array = np.ndarray
+_NAMES = ("correction", "correction_bias", "scale", "scale_bias")
+_CORRECTED_WEIGHT = 0.9   # of the mixture, for what is corrected, until weights are estimated
+
+
+class Residual:
+    """For each network the distribution softmax(sum over k of s_k(x) ln p_k + x U + c), s(x) = x S + d, where p_k,
+    k = 1 ... K, are the count models of a mixture and x is the row that the network makes of the prefix.
+
+    What corrects the n-grams has only to learn what they miss, and where to believe which of them. U, S and c begin at
+    zero and d at 1/K: the n-grams' geometric mean. In training p_k must be what the n-grams say where they have not
+    counted the token (see `CrossFittedLoss`): on the text that they counted, they are far too sure of themselves. Every
+    row needs all V of every p_k, which suits characters. Residuals of n-grams: Li et al. 2022, "N-gram is back";
+    products of models by weights that depend on the context: Mahoney 2005, "Adaptive weighing of context models for
+    lossless data compression".
+
+    ``count_models``: K; ``networks``: which of the parts correct them. Raises ValueError unless the parts are a
+    KneserNey, other count models, and last the networks.
+    """
+
+    def __init__(self, parts: Sequence[PrefixModel], parameters: dict[str, Parameter],
+                 parameter: Callable[[str, Array], Parameter]) -> None:
+        """parameter: registers an array by its name as trainable; parameters: where the mixture keeps them."""
+        self.parameters = parameters
+        self.networks = [index for index, part in enumerate(parts) if part.parameters]
+        self.count_models = self.networks[0] if self.networks else len(parts)
+        in_order = self.networks == list(range(self.count_models, len(parts)))
+        if not parts or not self.networks or not in_order or not isinstance(parts[0], KneserNey) \
+                or any(parts[index].head.width is None for index in self.networks):
+            raise ValueError(f"parts are {', '.join(type(part).__name__ for part in parts)}; a KneserNey first and "
+                             "networks last were expected")
+        for index in self.networks:
+            width, vocab_size = parts[index].row_width, parts[index].vocab_size
+            for name, value in zip(_NAMES, (zeros((width, vocab_size)), np.zeros(vocab_size),
+                                            zeros((width, self.count_models)),
+                                            np.full(self.count_models, 1 / self.count_models)), strict=True):
+                parameter(f"{name}{index}", value)
+
+    def first_weights(self) -> Array:
+        """Return weights (K + 2M,) of count models, M networks and M corrected distributions before any is fitted."""
+        parts = self.count_models + len(self.networks)
+        return np.repeat([(1 - _CORRECTED_WEIGHT) / parts, _CORRECTED_WEIGHT / len(self.networks)],
+                         [parts, len(self.networks)])
+
+    def correction(self, rows: Any, index: int) -> tuple[Variable, Variable]:
+        """Return what a network adds to the logits (N, V), and by what it scales each log-probability (N, K).
+
+        rows (N, D): what part `index` makes of the prefixes.
+        """
+        shift, scale = (autodiff.linear(rows, self.parameters[f"{name}{index}"], self.parameters[f"{name}_bias{index}"])
+                        for name in ("correction", "scale"))
+        return shift, scale
+
+    def logits(self, rows: Any, index: int, log_probabilities: Sequence[Array]) -> Array:
+        """Return the logits (N, V) that a network makes of the count models' log-probabilities, K arrays (N, V)."""
+        shift, scale = self.correction(rows, index)
+        for k, log_p in enumerate(log_probabilities):
+            shift.value += scale.value[:, k: k + 1] * log_p
+        return shift.value
+
+    def take_quantized(self, other: Residual) -> None:
+        """Take the parameters of another residual of the same shapes, its matrices rounded to int8."""
+        for name, parameter in other.parameters.items():
+            if len(parameter.shape) == 2:
+                self.parameters[name] = Int8Parameter.of(parameter, False)
+            else:
+                self.parameters[name].value[:] = parameter.value
