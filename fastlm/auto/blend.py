@@ -35,6 +35,7 @@ from fastlm.training import Plan, Trainer
 from fastlm.training.history import Ended, History
 from fastlm.training.losses import Loss
 from fastlm.training.optim import AdamW, from_config
+from fastlm.workers import one_thread_products
 
 CountModel = Any   # a KneserNey or a Factored
 
@@ -280,12 +281,13 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
     if text.held_out is None or len(mixture.parts) == 1:
         return mixture, [], None
     held_out, tokens, interrupt = text.held_out, weighed_tokens(request, timetable), request.interrupt
-    found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
-    mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
-    if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
-        return mixture, dropped, None
-    kept = mixture
-    return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
+    with one_thread_products():   # several threads give other bytes, and wait for each other on a busy machine
+        found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
+        mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
+        if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
+            return mixture, dropped, None
+        kept = mixture
+        return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
 
 
 def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:

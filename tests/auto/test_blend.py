@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import fastlm
 from fastlm import Corpus
@@ -159,3 +160,20 @@ def test_without_networks_there_is_nothing_to_train() -> None:
     vocabulary, timetable = SimpleNamespace(unit="char"), Timetable(None, Turned())
     history, plan = blend.train_networks(design, vocabulary, cut(), asked(), timetable)
     assert plan is None and str(history) == "counted 10 n-grams"
+
+
+def test_weights_are_the_same_whatever_the_blas_may_use() -> None:
+    """Two threads of it would add the same products up in another order."""
+    rng = np.random.default_rng(2)
+    ids = (np.cumsum(rng.integers(1, 3, 9000)) * 7 % 11).astype(np.int32)
+    held_out = Corpus.from_ids([ids[6000:]])
+    found = []
+    for threads in (1, 4):
+        model = Mixture(11, [KneserNey(11, order=order).fit([ids[:6000]]) for order in (3, 1, 2)])
+        text = Text(held_out, held_out, None, 9000, 9000, 0.5)
+        with threadpool_limits(threads, user_api="blas"):
+            blend.weigh(model, fastlm.Vocabulary(list("abcdefghijk"), "char"), text,
+                        asked(Policy(negligible_weight=0.0)), Timetable(None, Turned()))
+        found.append((model.weights.tobytes(), model.gate.tobytes()))
+        assert model.gate.any()
+    assert found[0] == found[1]
