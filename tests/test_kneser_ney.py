@@ -103,6 +103,17 @@ def test_every_context_of_random_texts(order: int, vocab_size: int) -> None:
             np.testing.assert_allclose(np.exp(logp[i].astype(float)).sum(), 1, rtol=0, atol=3e-6)
 
 
+def test_documents_that_end_where_others_go_on() -> None:
+    """A key of the sort holds six tokens of 602 ids; where an n-gram ends just there, those that share them go on."""
+    line = list(range(364, 371))
+    documents = [line, [*line, 373], [*line, 371], line, [*line, 371, 0]]
+    model = KneserNey(602, 8).fit(documents)
+    oracle = ngram_oracle.KneserNey(documents, 8, 602, None)
+    for probe in (line, [*line, 371]):
+        p = np.exp(model.log_probabilities(probe)[-1].astype(float))
+        np.testing.assert_allclose(p, [oracle.p(word, probe) for word in range(602)], rtol=2e-5)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 @pytest.mark.parametrize("vocab_size", [1, 2, 5, 30])
 def test_leaving_one_out_is_counting_without_it(order: int, vocab_size: int) -> None:
