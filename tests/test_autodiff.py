@@ -69,7 +69,7 @@ def test_outside_a_tape_primitives_only_compute() -> None:
     with Tape(record=False) as tape:
         autodiff.cross_entropy(autodiff.tanh(weight), np.array([0], np.int32))
         tape.backward()
-        assert tape.leaves == {} and tape.ways_back == []
+        assert tape.leaves == {} and tape.backward_steps == []
 
 
 def test_gradients_are_added_for_every_use() -> None:
@@ -77,7 +77,7 @@ def test_gradients_are_added_for_every_use() -> None:
     with Tape() as tape:
         for scale in (1, 10, 100):
             out = autodiff.add(weight, np.zeros((1, 2), np.float32))
-            out.added()[:] = scale
+            out.grad_buffer()[:] = scale
         tape.backward()
         assert tape.leaf(weight).gradient.tolist() == [[111, 111]]
 
@@ -95,9 +95,9 @@ def test_touched_rows_of_a_table() -> None:
 
     def touched(tape: Tape, rows: list[int], dense: bool = False) -> np.ndarray | None:
         with tape:
-            autodiff.gather(table, rows).added()[:] = 1
+            autodiff.gather(table, rows).grad_buffer()[:] = 1
             if dense:
-                autodiff.tanh(table).added()[:] = 1
+                autodiff.tanh(table).grad_buffer()[:] = 1
             tape.backward()
             return tape.leaf(table).touched()
     tape = Tape()
@@ -106,7 +106,7 @@ def test_touched_rows_of_a_table() -> None:
     assert touched(tape, [4]).tolist() == [1, 3, 4]      # until it is spent, a gradient adds up
     assert touched(tape, [0], dense=True) is None
     assert tape.leaf(table).gradient[:, 0].tolist() == [2, 2, 1, 3, 2]
-    tape.leaf(table).spent("stale")
+    tape.leaf(table).mark("stale")
     assert touched(tape, [2]).tolist() == [2]
     assert tape.leaf(table).gradient[:, 0].tolist() == [0, 0, 1, 0, 0]
 
@@ -171,7 +171,7 @@ def test_decayed_sum_by_hand() -> None:
 
 
 def test_last_ids_by_hand() -> None:
-    batch = Batch.lanes(np.array([[4], [5], [6]]), np.array([[0], [0], [1]]))
+    batch = Batch.rectangle(np.array([[4], [5], [6]]), np.array([[0], [0], [1]]))
     rows, carry = recurrence.last_ids(batch, 3, np.array([[9, -1]]))
     assert rows.tolist() == [[4, 9, -1], [5, 4, 9], [6, -1, -1]] and carry.tolist() == [[6, -1]]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.training.batches import DocumentBatches, LaneBatches, read_and_predict
+from fastlm.training.batches import DocumentBatches, StreamBatches, read_and_predict
 
 
 def text(batching: str) -> list[np.ndarray]:
@@ -16,13 +16,13 @@ def text(batching: str) -> list[np.ndarray]:
     return [rng.integers(0, 13, int(n)).astype(np.int32) for n in lengths]
 
 
-@pytest.mark.parametrize("batching", ["documents", "lanes"])
+@pytest.mark.parametrize("batching", ["documents", "batch_size"])
 @pytest.mark.parametrize("boundary", [None, 5])
 def test_every_pair_is_seen_once_an_epoch(batching: str, boundary: int | None) -> None:
     corpus = fastlm.Corpus.from_ids(text(batching))
     corpus = fastlm.Corpus(corpus.ids, corpus.offsets, corpus.unknown_at, 0, boundary)
-    kind = {"documents": DocumentBatches, "lanes": LaneBatches}[batching]
-    batches = kind(corpus, 7, 5, 3, 0) if batching == "lanes" else kind(corpus, 40, 3, 0)
+    kind = {"documents": DocumentBatches, "batch_size": StreamBatches}[batching]
+    batches = kind(corpus, 7, 5, 3, 0) if batching == "batch_size" else kind(corpus, 40, 3, 0)
     wanted = sorted(pair for ids in corpus.documents() for pair in
                     pairwise(ids.tolist() if boundary is None else [boundary, *ids.tolist()]))
     for epoch in range(2):
@@ -44,8 +44,8 @@ def test_documents_are_read_after_a_boundary_or_as_they_are() -> None:
 
 
 def test_lanes_by_hand() -> None:
-    """Nine tokens in two lanes of five, three at a time: the last place is padding."""
-    batches = LaneBatches(fastlm.Corpus.from_ids([list(range(9))]), 2, 3, 1, 0)
+    """Nine tokens in two batch_size of five, three at a time: the last place is padding."""
+    batches = StreamBatches(fastlm.Corpus.from_ids([list(range(9))]), 2, 3, 1, 0)
     first, second = batches[0][0], batches[1][0]
     assert first.batch.ids.tolist() == [0, 5, 1, 6, 2, 7] and first.targets.tolist() == [1, 6, 2, 7, 3, 8]
     assert second.batch.ids.tolist() == [3, 8, 4, 0] and second.targets.tolist() == [4, -1, 5, -1]

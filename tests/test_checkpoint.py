@@ -22,7 +22,7 @@ STOPPED = 13    # the step at which version 0.1.0 was stopped when it wrote the 
 def trained(**options) -> tuple[dict[str, bytes], Trainer]:
     """The run of the golden file."""
     model = LSTM(7, hidden=4, dropout=0.2, seed=5)
-    trainer = Trainer(model, optim.AdamW(lr=0.05), lanes=3, chunk=7, threads=1, seed=2)
+    trainer = Trainer(model, optim.AdamW(lr=0.05), batch_size=3, sequence_length=7, threads=1, seed=2)
     trainer.fit([IDS], valid=[IDS[100:180]], **{"epochs": 2} | options)
     return {name: parameter.value.tobytes() for name, parameter in model.parameters.items()}, trainer
 
@@ -66,7 +66,7 @@ def begins_as_the_golden_file() -> bool:
     """Whether the first steps give the weights of the file on this processor as well."""
     model = LSTM(7, hidden=4, dropout=0.2, seed=5)
     with pytest.raises(Stop):
-        Trainer(model, Stopping(lr=0.05), lanes=3, chunk=7, threads=1, seed=2).fit(
+        Trainer(model, Stopping(lr=0.05), batch_size=3, sequence_length=7, threads=1, seed=2).fit(
             [IDS], valid=[IDS[100:180]], epochs=2)
     held, _ = modelfile.load(GOLDEN)
     return all(parameter.value.tobytes() == held[f"parameter/{name}"].tobytes()
@@ -153,7 +153,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning_and_is_tried_again(tmp
                 (tmp_path / "gone").rename(folder)
             return super().rate(lr, scale, step, decay)
     model = PositionalOneHot(7, 3)
-    trainer = Trainer(model, Moving(lr=0.05), lanes=3, chunk=7, threads=1)
+    trainer = Trainer(model, Moving(lr=0.05), batch_size=3, sequence_length=7, threads=1)
     with pytest.warns(UserWarning) as caught:
         history = trainer.fit([IDS], epochs=2, checkpoint=folder / "run", checkpoint_every=0)
     sentences = [str(warning.message) for warning in caught]

@@ -95,9 +95,9 @@ def run_primitive(rng: np.random.Generator, values: Arrays, forward: Callable[[d
                 asides[name] = autodiff.reshape(inputs[name], parameter.value.shape)
         out = forward(inputs)
         weight = rng.normal(size=out.value.shape).astype(np.float32)
-        out.added()[:] = weight
+        out.grad_buffer()[:] = weight
         for name, aside in asides.items():
-            aside.added()[:] = rng.normal(size=values[name].shape)
+            aside.grad_buffer()[:] = rng.normal(size=values[name].shape)
         added = {name: aside.gradient.astype(float).copy() for name, aside in asides.items()}
         with np.errstate(invalid="ignore"):   # BLAS may raise the flag over what fresh memory held; values are compared
             tape.backward()
@@ -374,7 +374,7 @@ def test_gradients_of_a_second_step_do_not_depend_on_the_first() -> None:
     used = Tape()
     gradients(used, 0)
     for leaf in used.leaves.values():
-        leaf.spent("stale")
+        leaf.mark("stale")
     after, alone = gradients(used, 1), gradients(Tape(), 1)
     for name in alone:
         np.testing.assert_array_equal(after[name], alone[name])

@@ -86,7 +86,7 @@ def test_steps_are_the_rows_of_forward(name: str) -> None:
     """The same integers are summed, whether rows go one by one or together."""
     model, rng = model_of(name, V).quantized(), np.random.default_rng(4)
     ids, start = rng.integers(0, V, (6, 3)), random_state(model, 3, rng)
-    logits, _ = model.logits(Batch.lanes(ids), start)
+    logits, _ = model.logits(Batch.rectangle(ids), start)
     stepper, state, rows = model.stepper(start), start, []
     for column in ids:
         row, state = model.step(state, column)

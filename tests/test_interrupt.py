@@ -165,7 +165,7 @@ STAGES = [
     ("fastlm.models:Factored", "fit", (1, 1), "alone"),
     ("fastlm.models:Factored", "fit", (2, 2), "n-grams"),
     ("fastlm.auto.blend", "cross_fit", (1, 0), "n-grams"),
-    ("fastlm.training.run:Run", "look", (2, 2), "networks"),
+    ("fastlm.training.run:Run", "evaluate", (2, 2), "networks"),
     ("fastlm.auto.blend", "nll_by_part", (1, 1), "networks"),
     ("fastlm.models.mixture.gate", "fit_gate", (1, 1), "networks"),
     ("fastlm.auto.blend", "fit_cache", (1, 1), "networks"),

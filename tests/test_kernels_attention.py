@@ -45,10 +45,10 @@ def test_attention_by_hand() -> None:
 
 def test_spans_by_hand() -> None:
     ids, starts = np.zeros((4, 2), np.int32), np.array([[0, 0], [0, 1], [0, 0], [1, 0]], np.uint8)
-    spans = Spans(Batch.lanes(ids, starts), np.array([2, 1]), window=3)
+    spans = Spans(Batch.rectangle(ids, starts), np.array([2, 1]), window=3)
     assert spans.first.reshape(4, 2).tolist() == [[0, 0], [1, 2], [2, 2], [5, 2]]
     assert spans.after.tolist() == [1, 2]
-    assert Spans(Batch.lanes(ids, starts), np.array([2, 1])).after.tolist() == [1, 3]
+    assert Spans(Batch.rectangle(ids, starts), np.array([2, 1])).after.tolist() == [1, 3]
     ragged = Spans(Batch.of([[], [1], [1, 2, 3]]), np.array([4, 0, 2]), window=4)
     assert ragged.after.tolist() == [3, 1, 3]
     assert ragged.first.tolist() == [0, 0, 0, 1]             # three rows of the longest, among them that of the second
@@ -75,7 +75,7 @@ def test_attention_against_float64(lengths, heads, width, window, past, document
     qkv, slopes = normal(rng, len(batch), 3 * heads * width), (0.5 ** np.arange(1, heads + 1)).astype(F)
     gradient = normal(rng, len(batch), heads * width)
     spans = Spans(batch, length, window)
-    out, _, dqkv, after = attend(qkv, slopes, spans, batch.to_lanes(entries), gradient)
+    out, _, dqkv, after = attend(qkv, slopes, spans, batch.to_packed(entries), gradient)
 
     def wanted(x):
         return oracle.attention(x, slopes.astype(float), window, oracle.layout(lengths), starts, entries, length)

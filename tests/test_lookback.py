@@ -33,7 +33,7 @@ def test_columns_one_row_later_by_hand() -> None:
 
 
 def test_all_sequences_of_one_length_by_hand() -> None:
-    batch = Batch.lanes(np.zeros((3, 2), np.int32))
+    batch = Batch.rectangle(np.zeros((3, 2), np.int32))
     with Tape() as tape:
         x = Variable(np.arange(6, dtype=F)[:, None])
         out, carry = attention.one_later(x, slice(0, 1), batch, np.array([[7], [8]], F))
@@ -90,7 +90,7 @@ def test_a_stepper_reads_what_a_batch_does(monkeypatch, model, window) -> None:
     stepper = lm.stepper(start)
     for t in range(20):
         got = stepper.advance(ids[t])
-        wanted, after = lm.forward(Batch.lanes(ids[: t + 1]), start)
+        wanted, after = lm.forward(Batch.rectangle(ids[: t + 1]), start)
         np.testing.assert_allclose(got, wanted.value[-4:], rtol=0, atol=1e-5)
         for name, array in stepper.state.arrays.items():
             np.testing.assert_allclose(array, after[name], rtol=0, atol=1e-5, err_msg=name)

@@ -67,10 +67,10 @@ def test_splitting_lanes_with_documents_that_start_inside(name: str) -> None:
     rng = np.random.default_rng(2)
     ids, starts = rng.integers(0, VOCABULARY, (8, 3)), (rng.random((8, 3)) < 0.3).astype(np.uint8)
     state = random_state(model, 3, rng)
-    logits, after = model.logits(Batch.lanes(ids, starts), state)
+    logits, after = model.logits(Batch.rectangle(ids, starts), state)
     for cut in range(1, 8):
-        left, between = model.logits(Batch.lanes(ids[:cut], starts[:cut]), state)
-        right, end = model.logits(Batch.lanes(ids[cut:], starts[cut:]), between)
+        left, between = model.logits(Batch.rectangle(ids[:cut], starts[:cut]), state)
+        right, end = model.logits(Batch.rectangle(ids[cut:], starts[cut:]), between)
         np.testing.assert_allclose(np.concatenate([left.value, right.value]), logits.value, **CLOSE)
         assert_states_close(end, after)
 
@@ -81,8 +81,8 @@ def test_a_document_that_starts_forgets_what_was_before(name: str) -> None:
     ids = np.arange(6)[:, None]
     starts = np.zeros((6, 1), np.uint8)
     starts[2] = 1
-    logits, after = model.logits(Batch.lanes(ids, starts), random_state(model, 1, np.random.default_rng(3)))
-    alone, alone_after = model.logits(Batch.lanes(ids[2:]))
+    logits, after = model.logits(Batch.rectangle(ids, starts), random_state(model, 1, np.random.default_rng(3)))
+    alone, alone_after = model.logits(Batch.rectangle(ids[2:]))
     np.testing.assert_allclose(logits.value[2:], alone.value, **CLOSE)
     assert_states_close(after, alone_after)
 
@@ -91,7 +91,7 @@ def test_a_document_that_starts_forgets_what_was_before(name: str) -> None:
 def test_stacked_steps_equal_forward(name: str) -> None:
     model = model_of(name, VOCABULARY)
     ids = np.random.default_rng(4).integers(0, VOCABULARY, (7, 3))
-    logits, after = model.logits(Batch.lanes(ids))
+    logits, after = model.logits(Batch.rectangle(ids))
     state, rows = model.start(3), []
     for column in ids:
         row, state = model.step(state, column)
@@ -107,11 +107,11 @@ def test_later_tokens_change_nothing_before(name: str) -> None:
     model = model_of(name, VOCABULARY)
     rng = np.random.default_rng(5)
     ids = rng.integers(0, VOCABULARY, (8, 3))
-    logits = model.logits(Batch.lanes(ids))[0].value.reshape(8, 3, -1).copy()
+    logits = model.logits(Batch.rectangle(ids))[0].value.reshape(8, 3, -1).copy()
     for cut in range(1, 8):
         other = ids.copy()
         other[cut:] = (other[cut:] + 1 + rng.integers(0, VOCABULARY - 1, other[cut:].shape)) % VOCABULARY
-        changed = model.logits(Batch.lanes(other))[0].value.reshape(8, 3, -1)
+        changed = model.logits(Batch.rectangle(other))[0].value.reshape(8, 3, -1)
         assert changed[:cut].tobytes() == logits[:cut].tobytes()
         if name != "PositionalOneHot" or cut < 4:   # it considers the first T = 4 tokens and no more
             assert (changed[cut] != logits[cut]).any(axis=1).all()

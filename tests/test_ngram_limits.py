@@ -54,7 +54,7 @@ def test_the_order_is_lowered_until_it_fits() -> None:
     model = KneserNey(97, order=6).fit([TEXT])
     assert model.note == "" and model.order == 6
     nodes = len(model.tables["word"])
-    lower = KneserNey(97, order=6).fit([TEXT], memory=20.0 * nodes)
+    lower = KneserNey(97, order=6).fit([TEXT], budget_bytes=20.0 * nodes)
     assert 2 <= lower.order < 6 and lower.config()["order"] == lower.order and len(lower.tables["word"]) < nodes
     assert lower.note == f"; 4,000 of 4,000 tokens and order {lower.order} of 6, to stay within {2e-8 * nodes:g} GB"
     asked = KneserNey(97, order=lower.order).fit([TEXT])
@@ -63,11 +63,11 @@ def test_the_order_is_lowered_until_it_fits() -> None:
 
 
 def test_a_text_too_long_is_counted_in_part() -> None:
-    model = KneserNey(97, order=2).fit([TEXT], memory=48 * 1000)
+    model = KneserNey(97, order=2).fit([TEXT], budget_bytes=48 * 1000)
     assert model.note == "; 992 of 4,000 tokens and order 2 of 2, to stay within 4.8e-05 GB"
     pieces = at_most(Corpus.from_ids([TEXT]), 1000)
     form = ngram_oracle.KneserNey([pieces.ids[a:b].tolist() for a, b in zip(pieces.offsets, pieces.offsets[1:],
                                                                             strict=False)], 2, 97)
     np.testing.assert_allclose(np.exp(model.log_probabilities([1])[0]), [form.p(w, [1]) for w in range(97)], rtol=1e-5)
-    less = Factored(97, [1]).fit([TEXT], memory=100 * 1000)
+    less = Factored(97, [1]).fit([TEXT], budget_bytes=100 * 1000)
     assert len(less.tables["word"]) < len(Factored(97, [1]).fit([TEXT]).tables["word"])

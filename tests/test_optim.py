@@ -24,7 +24,7 @@ METHODS = [optim.SGD, optim.Momentum, optim.AdaGrad, optim.AdamW]
 def test_the_first_step_by_hand(name: str) -> None:
     optimizer, wanted, memory_wanted = FIRST_STEP[name]
     p, g = np.array([1, -2], np.float32), np.array([0.5, 0], np.float32)
-    memory = optim.new_memory(optimizer, p)
+    memory = optim.new_state(optimizer, p)
     optimizer.update(p, memory, g, optimizer.rate(optimizer.lr, 1.0, 1, decays=True))
     np.testing.assert_allclose(p, wanted, rtol=1e-6)
     np.testing.assert_allclose(np.array(memory), np.array(memory_wanted), rtol=1e-5, atol=1e-9)
@@ -36,7 +36,7 @@ def test_what_does_not_decay_is_not_pulled_to_zero(method) -> None:
     optimizer = method(lr=0.1, weight_decay=0.5, l2=0.5)
     for decays in (True, False):
         p, g = np.array([3.0], np.float32), np.zeros(1, np.float32)
-        optimizer.update(p, optim.new_memory(optimizer, p), g, optimizer.rate(0.1, 1.0, 1, decays))
+        optimizer.update(p, optim.new_state(optimizer, p), g, optimizer.rate(0.1, 1.0, 1, decays))
         assert (p[0] == 3) != decays
 
 
@@ -45,7 +45,7 @@ def test_the_clipping_factor_scales_the_gradient(method) -> None:
     optimizer, moved = method(lr=0.1), []
     for scale, gradient in ((0.25, 2.0), (1.0, 0.5)):
         p = np.array([1.0], np.float32)
-        memory = optim.new_memory(optimizer, p)
+        memory = optim.new_state(optimizer, p)
         for step in (1, 2, 3):
             rate = optimizer.rate(0.1, scale, step, decays=False)
             optimizer.update(p, memory, np.array([gradient * step], np.float32), rate)
@@ -59,7 +59,7 @@ def test_rows_move_as_a_dense_step_moves_them_and_the_others_not_at_all(method) 
     rng = np.random.default_rng(0)
     optimizer = method(lr=0.1, weight_decay=0.2, l2=0.1)
     p, g = rng.normal(size=(7, 3)).astype(np.float32), rng.normal(size=(7, 3)).astype(np.float32)
-    memory = optim.new_memory(optimizer, p)
+    memory = optim.new_state(optimizer, p)
     for array in memory:
         array[:] = rng.random((7, 3))
     rows = np.array([1, 4, 6], np.int64)

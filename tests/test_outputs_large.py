@@ -55,7 +55,7 @@ def test_clusters_without_a_target_get_a_gradient_of_zeros(name: str) -> None:
     for parameter in model.head.parameters.values():
         leaf = tape.leaf(parameter)
         leaf.buffer.fill(7)
-        leaf.spent("stale")
+        leaf.mark("stale")
     with tape:
         model.head.loss(x, np.array([0, -1], np.int32))
         tape.backward()

@@ -211,7 +211,7 @@ def test_arrays_stay_as_they_are(case: Case, recording: bool | None) -> None:
             out = case.apply(*inputs.values())
             assert [array.tobytes() for array in arrays] == before
             if isinstance(out, Variable):
-                out.added()[...] = weighing(out)
+                out.grad_buffer()[...] = weighing(out)
             on.backward()
     assert [array.tobytes() for array in arrays] == before
 
@@ -224,7 +224,7 @@ def test_parameters_stay_as_they_are_and_get_their_gradients(case: Case) -> None
         weights = weighing(out)
         result = out if weights is None else out.value.copy()
         if weights is not None:
-            out.added()[...] = weights
+            out.grad_buffer()[...] = weights
         on.backward()
         found = {parameter.name: on.leaf(parameter).gradient.copy() for parameter in parameters}
     for parameter in parameters:
@@ -244,7 +244,7 @@ def test_both_branches_get_the_right_gradient(case: Case, order: str) -> None:
     factors = {name: drawn(*value.shape) for name, value in case.inputs.items()}
     with tape() as on:
         read = [autodiff.add(parameter, np.zeros_like(parameter.value)) for parameter in parameters]
-        assert all(x.disposable for x in read)
+        assert all(x.may_overwrite for x in read)
 
         def others() -> list[Variable]:
             return [autodiff.multiply(x, factor) for x, factor in zip(read, factors.values(), strict=True)]
@@ -262,7 +262,7 @@ def test_both_branches_get_the_right_gradient(case: Case, order: str) -> None:
         assert [x.value.tobytes() for x in read] == before
         for out in [*dict.fromkeys(outs), *products]:
             if isinstance(out, Variable):
-                out.added()[...] = weighing(out)
+                out.grad_buffer()[...] = weighing(out)
         on.backward()
         assert [x.value.tobytes() for x in read] == before
         found = {parameter.name: on.leaf(parameter).gradient.copy() for parameter in parameters}
@@ -274,14 +274,14 @@ def test_both_branches_get_the_right_gradient(case: Case, order: str) -> None:
 @pytest.mark.parametrize("case", [case for case in TRAINED if case.name not in ("cross_entropy", "squared_error")],
                          ids=str)
 def test_a_result_that_may_be_spent_is_not_needed_on_the_way_back(case: Case) -> None:
-    """A loss writes over the results of primitives that say they are disposable, and copies the others."""
+    """A loss writes over the results of primitives that say they are may_overwrite, and copies the others."""
     parameters = [Parameter(name, value) for name, value in case.inputs.items()]
     targets = np.arange(N if case.name != "reshape" else D, dtype=np.int32) % 3
     with tape() as on:
         out = case.apply(*parameters)
-        disposable = out.disposable
+        may_overwrite = out.may_overwrite
         autodiff.cross_entropy(out, targets)
-        assert out.taken == disposable
+        assert out.consumed == may_overwrite
         on.backward()
         found = {parameter.name: on.leaf(parameter).gradient.copy() for parameter in parameters}
     for parameter in parameters:

@@ -25,7 +25,7 @@ def test_steps_are_the_rows_of_forward(name: str, sequences: int) -> None:
     rng = np.random.default_rng(1)
     start = random_state(model, sequences, rng)
     before, ids = start.copy(), rng.integers(0, V, (6, sequences))
-    logits, after = model.logits(Batch.lanes(ids), start)
+    logits, after = model.logits(Batch.rectangle(ids), start)
     stepper = model.stepper(start)
     rows = np.concatenate([stepper.step(column).copy() for column in ids])
     np.testing.assert_allclose(rows, logits.value, rtol=0, atol=1e-5)

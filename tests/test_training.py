@@ -29,7 +29,7 @@ from tests.processes import finished
 VOCABULARY = 13
 EVERY_STEP = LoopSettings(report_every=-1)
 every_model = pytest.mark.parametrize("name", NETWORKS)
-both_batchings = pytest.mark.parametrize("batching", ["documents", "lanes"])
+both_batchings = pytest.mark.parametrize("batching", ["documents", "stream"])
 
 
 def text(batching: str, seed: int = 0, tokens: int = 400) -> list[np.ndarray]:
@@ -40,7 +40,8 @@ def text(batching: str, seed: int = 0, tokens: int = 400) -> list[np.ndarray]:
 
 
 def trainer_of(model: fastlm.PrefixModel, **options) -> Trainer:
-    return Trainer(model, **({"optimizer": optim.AdamW(lr=0.01), "lanes": 4, "chunk": 8, "threads": 2} | options))
+    usual = {"optimizer": optim.AdamW(lr=0.01), "batch_size": 4, "sequence_length": 8, "threads": 2}
+    return Trainer(model, **usual | options)
 
 
 def bytes_of(model: fastlm.PrefixModel) -> dict[str, bytes]:
@@ -79,8 +80,8 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
         count += n
     corpus = fastlm.Corpus.from_ids(documents)
     corpus = fastlm.Corpus(corpus.ids, corpus.offsets, corpus.unknown_at, 0, boundary)
-    # one lane, whose state is carried from chunk to chunk
-    trainer = trainer_of(model, optimizer=optim.SGD(lr=1e-12), loss=loss, lanes=1, chunk=10)
+    # one lane, whose state is carried from sequence_length to sequence_length
+    trainer = trainer_of(model, optimizer=optim.SGD(lr=1e-12), loss=loss, batch_size=1, sequence_length=10)
     history = trainer.fit(corpus, valid=corpus, epochs=1)
     assert trainer.plan.batching == batching
     reported = sum(record["loss"] * (record["tokens"] - before) for record, before in zip(
@@ -93,11 +94,11 @@ def test_the_reported_loss_is_the_formula(name: str, batching: str, boundary: in
 
 
 def test_an_epoch_does_not_begin_where_the_one_before_ended() -> None:
-    """Two lanes of one document: the second begins inside it, and what it ended with is forgotten."""
+    """Two batch_size of one document: the second begins inside it, and what it ended with is forgotten."""
     model = model_of("LSTM", VOCABULARY)
-    trainer = trainer_of(model, optimizer=optim.SGD(lr=1e-12), lanes=2, chunk=4)
+    trainer = trainer_of(model, optimizer=optim.SGD(lr=1e-12), batch_size=2, sequence_length=4)
     history = trainer.fit([np.arange(41) * 7 % VOCABULARY], epochs=2)
-    assert trainer.plan.batching == "lanes" and trainer.plan.steps % 2 == 0
+    assert trainer.plan.batching == "stream" and trainer.plan.steps % 2 == 0
     seen, total = 0, {}
     for record in history.records:
         total[record["step"]] = total.get("sum", 0.0) + record["loss"] * (record["tokens"] - seen)
@@ -113,8 +114,8 @@ def test_a_run_is_the_method_on_the_gradient_of_the_mean_loss(name: str, method:
     """Every step sees all documents; the method's formula in float64, at the rates of the plan."""
     documents = [ids for ids in text("documents", tokens=150) if len(ids) > 1]
     model, twin = model_of(name, VOCABULARY), model_of(name, VOCABULARY)
-    trainer = trainer_of(model, optimizer=getattr(optim, method)(lr=0.5, weight_decay=0.0), clip=None, lanes=16,
-                         chunk=64, shards=shards)
+    trainer = trainer_of(model, optimizer=getattr(optim, method)(lr=0.5, weight_decay=0.0), clip=None, batch_size=16,
+                         sequence_length=64, shards=shards)
     trainer.fit(documents, epochs=8)
     assert trainer.plan.steps == 8
     batch = Batch.of([ids[:-1] for ids in documents])
@@ -155,7 +156,7 @@ def test_any_number_of_threads_gives_the_same_bytes(name: str, batching: str) ->
     one = learn(name, batching, threads=1, shards=3)
     for threads in (2, 3, 8):
         assert learn(name, batching, threads=threads, shards=3) == one
-    assert learn(name, batching, threads=2, shards=3, seed=1) != one or batching == "lanes"
+    assert learn(name, batching, threads=2, shards=3, seed=1) != one or batching == "stream"
 
 
 def test_large_tables_are_shared_out_alike() -> None:
@@ -173,7 +174,7 @@ def test_large_tables_are_shared_out_alike() -> None:
 def test_dropout_is_drawn_from_the_seed() -> None:
     def learn_dropping(seed: int) -> bytes:
         model = LSTM(VOCABULARY, hidden=8, layers=2, dropout=0.5)
-        trainer_of(model, seed=seed).fit(text("lanes"), epochs=1)
+        trainer_of(model, seed=seed).fit(text("stream"), epochs=1)
         return bytes_of(model)["output"]
     assert learn_dropping(3) == learn_dropping(3) != learn_dropping(4)
 
@@ -224,7 +225,7 @@ def press(figures):
         os.kill(os.getpid(), signal.SIGKILL)
 ids = np.random.default_rng(0).integers(0, 9, 300)
 model = fastlm.models.LSTM(9, hidden=6, dropout=0.2)
-trainer = fastlm.Trainer(model, lanes=3, chunk=10, threads=1, loop=LoopSettings(report_every=-1))
+trainer = fastlm.Trainer(model, batch_size=3, sequence_length=10, threads=1, loop=LoopSettings(report_every=-1))
 trainer.fit([ids], valid=[ids[:50]], epochs=2, checkpoint=sys.argv[1] or None, checkpoint_every=0, progress=press)
 print({name: parameter.value.tobytes().hex() for name, parameter in model.parameters.items()})
 """
@@ -277,7 +278,7 @@ def test_a_loss_that_becomes_nan_stops_at_the_last_good_weights(name: str, with_
                                                                 optimizer: optim.Optimizer, tmp_path: Path) -> None:
     """Steps that are far too long: the weights after them are no good, those before are."""
     model = model_of(name, VOCABULARY)
-    documents = text("lanes")
+    documents = text("stream")
     trainer = trainer_of(model, optimizer=optimizer, clip=None)
     path = tmp_path / "run.checkpoint"
     with pytest.warns(UserWarning) as caught:
@@ -301,7 +302,7 @@ def test_weights_that_are_nan_from_the_start_are_said_to_be() -> None:
     model.parameters["recurrent0"].value[0, 0] = np.nan
     before = bytes_of(model)
     with pytest.warns(UserWarning, match="stopped at step 0: the loss became nan with a gradient of norm nan"):
-        trainer_of(model).fit(text("lanes"), epochs=1)
+        trainer_of(model).fit(text("stream"), epochs=1)
     assert bytes_of(model) == before
 
 
@@ -363,7 +364,7 @@ def test_the_rate_climbs_and_then_falls_to_zero() -> None:
     top = int(np.argmax(rates))
     assert 5 < top < 15 and np.diff(rates[top:]).max() < 0
     trainer = trainer_of(model_of("LSTM", VOCABULARY))
-    trainer.fit(text("lanes"), epochs=20)
+    trainer.fit(text("stream"), epochs=20)
     assert trainer.plan.rates[-1] < 0.02 * trainer.plan.rates.max()
 
 
@@ -383,14 +384,14 @@ def test_budgets_that_are_none(given: float | str) -> None:
 
 def test_a_clock_goes_on_from_the_seconds_spent() -> None:
     clock = Clock()
-    clock.spent(1e9)
+    clock.resume_at(1e9)
     assert clock.seconds() >= 1e9 and Clock(1e9).seconds() >= 1e9
 
 
 def test_histories_and_plans_survive_json() -> None:
     model = model_of("LSTM", VOCABULARY)
     trainer = trainer_of(model)
-    history = trainer.fit(text("lanes"), valid=text("lanes", 1, 60), epochs=2)
+    history = trainer.fit(text("stream"), valid=text("stream", 1, 60), epochs=2)
     assert [record["step"] for record in history.records] == sorted({record["step"] for record in history.records})
     assert set(history[0]) == {"step", "seconds", "tokens", "loss", "valid", "rate"}
     twin = History.from_json(history.to_json())
@@ -410,12 +411,12 @@ def test_histories_and_plans_survive_json() -> None:
 def test_progress_is_told_the_figures() -> None:
     seen: list[dict] = []
     trainer = trainer_of(model_of("LSTM", VOCABULARY), loop=EVERY_STEP)
-    trainer.fit(text("lanes"), valid=text("lanes", 1, 60), epochs=2, progress=seen.append)
+    trainer.fit(text("stream"), valid=text("stream", 1, 60), epochs=2, progress=seen.append)
     steps = len(seen)
     assert [figures["step"] for figures in seen] == list(range(1, steps + 1))
     assert [figures["progress"] for figures in seen] == pytest.approx([(i + 1) / steps for i in range(steps)])
     assert seen[-1]["seconds_left"] == 0 and seen[-1]["valid"] is not None
-    assert seen[-1]["tokens"] == 2 * sum(max(0, len(ids) - 1) for ids in text("lanes"))
+    assert seen[-1]["tokens"] == 2 * sum(max(0, len(ids) - 1) for ids in text("stream"))
     assert all(np.isfinite(figures["loss"]) and figures["tokens_per_second"] > 0 for figures in seen)
 
 
@@ -427,8 +428,8 @@ def small(**options) -> Trainer:
 
 ERRORS = [
     (lambda: small(loss="hinge"), ValueError, "loss = 'hinge'; one of cross_entropy, squared was expected"),
-    (lambda: small(lanes=0), ValueError, "lanes = 0; at least 1 was expected"),
-    (lambda: small(chunk=-1), ValueError, "chunk = -1; at least 1 was expected"),
+    (lambda: small(batch_size=0), ValueError, "batch_size = 0; at least 1 was expected"),
+    (lambda: small(sequence_length=-1), ValueError, "sequence_length = -1; at least 1 was expected"),
     (lambda: small(shards=0), ValueError, "shards = 0; at least 1 was expected"),
     (lambda: small(threads=0), ValueError, "threads = 0; at least 1 was expected, or None for all cores"),
     (lambda: small().fit([[1, 2]]), ValueError,
@@ -449,8 +450,8 @@ ERRORS = [
     (lambda: small().fit([], epochs=1), ValueError, "the corpus is empty: there is no token in it"),
     (lambda: small().fit([[1, 2], [3, 5]], epochs=1), IndexError, "ids[3] = 5 is outside the vocabulary of 5"),
     (lambda: small().fit([[1, 2]], valid=[[1, 9]], epochs=1), IndexError, "ids[1] = 9 is outside the vocabulary of 5"),
-    (lambda: small(lanes=4).fit([[1, 2, 3]], epochs=1), ValueError,
-     "the corpus has 3 tokens; 4 lanes need at least 8"),
+    (lambda: small(batch_size=4).fit([[1, 2, 3]], epochs=1), ValueError,
+     "the corpus has 3 tokens; batches of 4 need at least 8"),
 ]
 
 
@@ -463,7 +464,7 @@ def test_errors(call, kind, message) -> None:
 
 def test_a_checkpoint_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
-    documents = text("lanes")
+    documents = text("stream")
 
     def fit(model: str = "LSTM", ids=documents, epochs: float = 1, **options) -> None:
         trainer_of(model_of(model, VOCABULARY), **options).fit(ids, epochs=epochs, checkpoint=path)
@@ -474,7 +475,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_left_alone(tmp_path: Path
             ({"model": "LSTM tied"}, f"{path} is a checkpoint of a run with model = "),
             ({"optimizer": optim.SGD(lr=0.1)}, f"{path} is a checkpoint of a run with optimizer = "),
             ({"seed": 1}, f"{path} is a checkpoint of a run with seed = 0; this one has 1"),
-            ({"chunk": 9}, f"{path} is a checkpoint of a run with chunk = 8; this one has 9"),
+            ({"sequence_length": 9}, f"{path} is a checkpoint of a run with sequence_length = 8; this one has 9"),
             ({"epochs": 2}, f"{path} is a checkpoint of a run of (steps, seconds) = ")):
         with pytest.raises(ValueError) as caught:
             fit(**other)
@@ -489,6 +490,6 @@ def test_a_checkpoint_of_something_else_is_refused_and_left_alone(tmp_path: Path
 @pytest.mark.parametrize("options", [{"loss": "squared"}, {"clip": None}, {"optimizer": optim.AdamW(lr=0.02)}])
 def test_a_plan_that_is_not_the_trainers_is_refused(options: dict) -> None:
     trainer = trainer_of(model_of("LSTM", VOCABULARY))
-    trainer.fit(text("lanes"), epochs=1)
+    trainer.fit(text("stream"), epochs=1)
     with pytest.raises(ValueError, match=f"the plan has {next(iter(options))} = .* the same was expected"):
-        trainer_of(model_of("LSTM", VOCABULARY), **options).fit(text("lanes"), plan=trainer.plan)
+        trainer_of(model_of("LSTM", VOCABULARY), **options).fit(text("stream"), plan=trainer.plan)

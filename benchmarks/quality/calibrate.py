@@ -97,8 +97,9 @@ def tokens_per_second(model: PrefixModel, corpus: Corpus, unit: str, loss: str |
     """Return how fast a model is trained, the first quarter of the steps not counted; of few steps, in more time."""
     records: list[dict[str, Any]] = []
     loop = replace(POLICY.loop(), report_every=-1.0)
-    Trainer(model, loss=loss, lanes=POLICY.of(unit).batch_size, chunk=POLICY.sequence_length, loop=loop).fit(
-        corpus, budget=budget, progress=records.append)
+    trainer = Trainer(model, loss=loss, batch_size=POLICY.of(unit).batch_size,
+                      sequence_length=POLICY.sequence_length, loop=loop)
+    trainer.fit(corpus, budget=budget, progress=records.append)
     if len(records) < LEAST_STEPS:
         return tokens_per_second(model, corpus, unit, loss, 2 * budget)
     first = records[len(records) // 4]

@@ -43,29 +43,30 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
     return ids, targets, starts
 
 
-class LaneBatches:
-    """A long stream in lanes: lane s reads its own stretch, `chunk` tokens a batch, the state carried over."""
+class StreamBatches:
+    """A long text read side by side in `batch_size` stretches, `sequence_length` tokens of each a batch, the state
+    carried over from batch to batch."""
 
     carries = True
 
-    def __init__(self, corpus: Corpus, lanes: int, chunk: int, shards: int, seed: int) -> None:
+    def __init__(self, corpus: Corpus, batch_size: int, sequence_length: int, shards: int, seed: int) -> None:
         self.inputs, self.targets, self.starts = read_and_predict(corpus)
-        self.lanes, self.chunk = lanes, chunk
-        self.shards = min(shards, lanes)
-        self.length = -(-len(self.inputs) // lanes)
-        self.per_epoch = -(-self.length // chunk)
+        self.batch_size, self.sequence_length = batch_size, sequence_length
+        self.shards = min(shards, batch_size)
+        self.length = -(-len(self.inputs) // batch_size)
+        self.per_epoch = -(-self.length // sequence_length)
 
     def __getitem__(self, step: int) -> list[Shard]:
-        first = step % self.per_epoch * self.chunk
-        steps = np.arange(first, min(first + self.chunk, self.length))
+        first = step % self.per_epoch * self.sequence_length
+        steps = np.arange(first, min(first + self.sequence_length, self.length))
         out = []
-        for lanes in np.array_split(np.arange(self.lanes), self.shards):
-            at = steps[:, None] + (lanes * self.length)[None, :]
-            beyond = at >= len(self.inputs)   # the last lane may be shorter: its padding is read and never counts
+        for stretches in np.array_split(np.arange(self.batch_size), self.shards):
+            at = steps[:, None] + (stretches * self.length)[None, :]
+            beyond = at >= len(self.inputs)   # the last stretch may be shorter: its padding is read and never counts
             at[beyond] = 0
             targets = self.targets[at]
             targets[beyond] = -1
-            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at]), targets.reshape(-1), at.reshape(-1)))
+            out.append(Shard(Batch.rectangle(self.inputs[at], self.starts[at]), targets.reshape(-1), at.reshape(-1)))
         return out
 
 

@@ -37,7 +37,7 @@ class Counted:
         self.clock, self.takes, self.tokens = clock, seconds, []
         self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
 
-    def fit(self, corpus, threads, memory):
+    def fit(self, corpus, threads, budget_bytes):
         self.clock.at += self.takes
         self.tokens.append(len(corpus.ids))
         return self
@@ -139,9 +139,9 @@ def test_n_grams_alone_and_why() -> None:
 def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, budget, reserved, wanted, passes) -> None:
     told = {}
 
-    def fit_network(network, text, request, timetable, lanes, length, reserve, passes, loss):
+    def fit_network(network, text, request, timetable, batch_size, length, reserve, passes, loss):
         assert loss == "cross_entropy"
-        told.update(lanes=lanes, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
+        told.update(batch_size=batch_size, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
         return "history", "plan"
     monkeypatch.setattr(blend, "fit_network", fit_network)
     timetable = Timetable(budget, Turned())
@@ -151,8 +151,8 @@ def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, bu
     request = asked(budget=budget, epochs=3.0 if budget is None else None)
     design = blend.Design(mixture, text.train, "")
     assert blend.train_networks(design, vocabulary, text, request, timetable) == ("history", "plan")
-    lanes = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
-    assert told == {"lanes": lanes, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
+    batch_size = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
+    assert told == {"batch_size": batch_size, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
 
 
 def test_without_networks_there_is_nothing_to_train() -> None:
