@@ -108,7 +108,7 @@ def torch_sru(torch, p, layers: int, ids, cells):
         return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
     x, after = p["embedding"][torch.tensor(ids)], []
     for layer in range(layers):
-        f, u, r = (norm(x) @ p[f"gates{layer}"] + p[f"gates{layer}_bias"]).sequence_length(3, -1)
+        f, u, r = (norm(x) @ p[f"gates{layer}"] + p[f"gates{layer}_bias"]).chunk(3, -1)
         c, out = torch.tensor(cells[layer]), []
         for f_t, u_t, r_t in zip(f.sigmoid(), u, r.sigmoid(), strict=True):
             c = f_t * c + (1 - f_t) * u_t

@@ -54,7 +54,7 @@ def test_only_the_rows_met_are_trained() -> None:
     model = models.LSTM(5, hidden=4, ngrams={"orders": [2], "buckets": 1000, "width": 3})
     assert (model.parameters["ngrams"].value == 0).all()   # an n-gram never met says nothing
     ids = [0, 1, 2, 3, 0, 1, 2, 4]
-    fastlm.Trainer(model, lanes=1, chunk=8).fit([ids], epochs=3)
+    fastlm.Trainer(model, batch_size=1, sequence_length=8).fit([ids], epochs=3)
     moved = np.flatnonzero(np.abs(model.parameters["ngrams"].value).max(1))
     met, _ = oracle.hashed_rows(np.array(ids), [2], 1000, oracle.layout([8]), np.zeros(8), np.full((1, 1), -1))
     assert moved.tolist() == sorted(set(met[1:-1].ravel().tolist()))   # the last token is only predicted

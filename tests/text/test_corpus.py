@@ -224,7 +224,7 @@ def test_slices_put_together_again_are_what_was_selected(sizes: list[int], data:
 
 
 def test_penn_treebank() -> None:
-    folder = Path(os.environ.get("FASTLM_DATA") or Path(__file__).parents[2] / "shared/data")
+    folder = Path(os.environ.get("FASTLM_DATA") or Path(__file__).parents[3] / "shared/data")
     path = folder / "ptb.train.txt"
     if not path.exists():
         pytest.skip("the benchmark corpora are neither in $FASTLM_DATA nor in ../shared/data")

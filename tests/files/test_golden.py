@@ -6,7 +6,7 @@ import pytest
 
 import fastlm
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 # name, nats of one line when it was saved (format 1, version 0.1.0), and the start of the model's digest
 SAVED = [
     ("word-lstm", 13.419614341216066, "54c6fa3e2055603b"),

@@ -16,7 +16,7 @@ import pytest
 from fastlm.files import modelfile
 from fastlm.files.modelfile import ModelFileError, check_writable, load, save
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 ZEROS = "0" * 64
 
 # Two floats and no more metadata, by hand: the header's 179 characters and 5 spaces are 184 = 0xb8 bytes;

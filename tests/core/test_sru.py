@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastlm import _core
-from tests.kernel_cases import F, normal
+from tests.core.cases import F, normal
 
 pytestmark = pytest.mark.usefixtures("isa")
 

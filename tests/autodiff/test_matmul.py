@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlm import _core
-from tests.kernel_cases import F, normal
+from tests.core.cases import F, normal
 
 product = importlib.import_module("fastlm.autodiff.matmul")   # the package offers a primitive of this name
 

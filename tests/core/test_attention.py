@@ -9,7 +9,7 @@ from fastlm import _core
 from fastlm.autodiff.attention import Spans
 from fastlm.batch import Batch
 from tests import oracle
-from tests.kernel_cases import F, close, normal
+from tests.core.cases import F, close, normal
 
 pytestmark = pytest.mark.usefixtures("isa")
 

@@ -190,7 +190,7 @@ def test_same_bytes_on_any_number_of_threads(options) -> None:
     digests = set()
     for threads in (1, 2, 3, 8):
         model = LSTM(V, hidden=6, tied=True, output=options, dropout=0.2)
-        fastlm.Trainer(model, threads=threads, lanes=5, chunk=7, shards=3).fit(documents, epochs=1)
+        fastlm.Trainer(model, threads=threads, batch_size=5, sequence_length=7, shards=3).fit(documents, epochs=1)
         digests.add(b"".join(p.value.tobytes() for p in model.parameters.values()))
     assert len(digests) == 1
 

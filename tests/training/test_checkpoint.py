@@ -14,7 +14,7 @@ from fastlm.models import LSTM, PositionalOneHot
 from fastlm.training import Trainer, checkpoint, optim
 from fastlm.training.history import Ended
 
-GOLDEN = Path(__file__).parent / "golden" / "checkpoint-format1.fastlm"
+GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoint-format1.fastlm"
 IDS = (np.cumsum(1 + np.arange(400) ** 2 % 3) % 7).astype(np.int32)
 STOPPED = 13    # the step at which version 0.1.0 was stopped when it wrote the golden file
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastlm import _core
-from tests.kernel_cases import F, Panels, close, normal
+from tests.core.cases import F, Panels, close, normal
 
 pytestmark = pytest.mark.usefixtures("isa")
 FOUR = Panels(4)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CSRC = Path(__file__).parent.parent / "csrc"
+CSRC = Path(__file__).parents[2] / "csrc"
 TESTS = sorted(path.stem.removeprefix("test_") for path in (CSRC.parent / "tests" / "c").glob("test_*.c"))
 INCLUDED = sorted(path.relative_to(CSRC).as_posix() for kind in ("h", "inc") for path in CSRC.rglob(f"*.{kind}")
                   if path.name != "table.inc")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastlm import _core
-from tests.kernel_cases import F, Panels, normal
+from tests.core.cases import F, Panels, normal
 
 pytestmark = pytest.mark.usefixtures("isa")
 
