@@ -62,13 +62,16 @@ def score_sequences(model: PrefixModel, inputs: Sequence[Array], targets: Sequen
     out: list[Array] = [np.zeros(0)] * len(inputs)
 
     def read(group: list[int]) -> None:
-        read_from, wanted = [inputs[index] for index in group], [targets[index] for index in group]
-        found = [model.score(ids, following) for ids, following in zip(read_from, wanted, strict=True)]
-        whole = [nats for nats in found if nats is not None]
-        if len(whole) < len(group):
-            whole = _read_together(model, read_from, wanted)
-        for index, nats in zip(group, whole, strict=True):
-            out[index] = nats
+        together = []
+        for index in group:
+            if model.scores_directly(inputs[index], targets[index]):
+                out[index] = model.score(inputs[index], targets[index])
+            else:
+                together.append(index)
+        if together:
+            found = _read_together(model, [inputs[index] for index in together], [targets[index] for index in together])
+            for index, nats in zip(together, found, strict=True):
+                out[index] = nats
     workers.run([lambda group=group: read(group) for group in groups])  # type: ignore[misc]
     return out
 

@@ -150,10 +150,24 @@ class PrefixModel:
         """Return how many rows a reader of long texts should ask `forward` for at once."""
         return min(_ROWS, self.head.rows_together(self.vocab_size))
 
-    def score(self, inputs: Array, targets: Array) -> Array | None:
-        """-log p (n,) float64 of targets (n,), each after the inputs up to its own, where a model has a faster way to
-        it than `forward`; else None."""
-        return None
+    def scores_directly(self, inputs: Array, targets: Array) -> bool:
+        """Return whether `score` is the fastest way to score this sequence; if not, several are read side by side."""
+        return False
+
+    def score(self, inputs: Array, targets: Array) -> Array:
+        """Return -log p (n,) float64 of the targets (n,) int32, each after the inputs up to its own; 0 for a target -1.
+
+        inputs (n,) int32: one sequence, read from an empty prefix. A model that has a faster way than `forward`
+        overrides this and `scores_directly`.
+        """
+        nll, state = np.empty(len(targets), np.float64), None
+        together = self.rows_together()
+        with autodiff.Tape(record=False):
+            for first in range(0, len(inputs), together):
+                part = slice(first, first + together)
+                rows, state = self.forward(Batch.of([inputs[part]]), state)
+                nll[part] = self.head.nats(rows, targets[part])
+        return nll
 
     def initialise(self, frequencies: Array) -> None:
         """Called once before training with the tokens' counts (V,); a place to set the output bias."""

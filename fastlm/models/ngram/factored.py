@@ -136,7 +136,10 @@ class Factored(PrefixModel):
         self.ngrams.read_factors(rows, ids, spelt, batch.ids, batch.starts, batch.size)
         return Variable(rows), State(batch.sequences, ids=batch.from_packed(ids), spelt=batch.from_packed(spelt))
 
-    def score(self, inputs: Array, targets: Array) -> Array | None:
+    def scores_directly(self, inputs: Array, targets: Array) -> bool:
+        return True   # a row is one number, so that a document of any length is read at once
+
+    def score(self, inputs: Array, targets: Array) -> Array:
         return self.head.nats(self.forward(Batch.of([inputs]))[0], targets)
 
     # keeping ------------------------------------------------------------------------------------------------------

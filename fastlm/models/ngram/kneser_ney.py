@@ -145,14 +145,18 @@ class KneserNey(PrefixModel):
         self.ngrams.read(rows, contexts, batch.ids, batch.starts, batch.size)
         return Variable(rows), State(batch.sequences, context=batch.from_packed(contexts))
 
-    def score(self, inputs: Array, targets: Array) -> Array | None:
-        if len(inputs) and (targets[-1] < 0 or not np.array_equal(inputs[1:], targets[:-1])):
-            return None
-        out = np.empty(len(targets), np.float64)
+    def scores_directly(self, inputs: Array, targets: Array) -> bool:
+        """Return whether every target is the next token read, as in a document: one search then does for both."""
+        return not len(inputs) or bool(targets[-1] >= 0 and np.array_equal(inputs[1:], targets[:-1]))
+
+    def score(self, inputs: Array, targets: Array) -> Array:
+        if not self.scores_directly(inputs, targets):
+            return super().score(inputs, targets)
+        nll = np.empty(len(targets), np.float64)
         if len(inputs):
             first = self.ngrams.score(np.empty(1), inputs[:1], -1)
-            self.ngrams.score(out, targets, first)
-        return out
+            self.ngrams.score(nll, targets, first)
+        return nll
 
     def quantized(self) -> KneserNey:
         """Return the model itself: it has no matrices to round, and nothing changes it after `fit`."""
