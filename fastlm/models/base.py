@@ -15,13 +15,11 @@ from fastlm.autodiff import Parameter, Variable
 from fastlm.autodiff.int8 import Int8Parameter
 from fastlm.autodiff.matmul import aligned
 from fastlm.batch import Batch, State
-from fastlm.heads import Head
+from fastlm.heads.base import UNSEEN, Head
 from fastlm.models.initial import PER_MODEL, are_zeros, reserve, reserve_parameter, uniform
 
 Array = np.ndarray
 _ROWS = 4096   # at most that `forward` is asked for at once in long texts; a network holds dozens of numbers for each
-# The smoothed count of a token that the training text does not have, for the first output bias.
-_UNSEEN = 0.1
 
 
 class PrefixModel:
@@ -186,7 +184,7 @@ class PrefixModel:
         """
         bias = self.parameters.get("output_bias")
         if bias is not None and bias.value.shape == (self.vocab_size,):
-            bias.value[:] = np.log((frequencies + _UNSEEN) / (frequencies.sum() + _UNSEEN * self.vocab_size))
+            bias.value[:] = np.log((frequencies + UNSEEN) / (frequencies.sum() + UNSEEN * self.vocab_size))
         self.head.initialise(frequencies)
 
     def tensors(self) -> dict[str, Array]:
