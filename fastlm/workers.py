@@ -8,6 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -131,11 +132,13 @@ _limit = _Limit()
 
 
 class Workers:
-    """A pool in which the calling thread works too. Results come in the order of the tasks, whoever ran them.
+    """A pool of threads, of which the calling thread is one. Results come in the order of the tasks.
+
+    threads: how many work, the calling one included; None for as many as this process may use.
 
     >>> with Workers(2) as workers:
-    ...     workers.run([lambda: 1, lambda: 2])
-    [1, 2]
+    ...     workers.run([lambda: 1, lambda: 2]), workers.map(pow, [2, 3], [3, 2])
+    ([1, 2], [8, 9])
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -152,12 +155,20 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def map(self, function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+        """Call a function once for each item of `arguments`, side by side, and return the results in their order.
+
+        arguments: one or more iterables of equal length, one for each parameter of the function, as of the built-in
+        `map`. Raises ValueError where the lengths differ, and otherwise what `run` raises.
+        """
+        return self.run([partial(function, *items) for items in zip(*arguments, strict=True)])
+
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Run every task and return their results in the order of the tasks.
 
-        Where a task raises, the tasks that wait are dropped, those that run come to their end, and the first error in
-        the order of the tasks is raised. Where a signal interrupts the calling thread, those that run are asked to end
-        as well, see `stop_if_asked`, and the interrupt is raised once they have.
+        Where a task raises an error, tasks that have not begun are dropped, tasks that run are finished, and the first
+        error in the order of the tasks is raised. Where a signal interrupts the calling thread, the tasks that run are
+        asked to end, see `stop_if_asked`, and the interrupt is raised when they have ended.
         """
         if self._pool is None or len(tasks) < 2:
             return [_run_one(task) for task in tasks]
