@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import fastlm
 from fastlm.auto.build import MODELS, SOFTMAXES
 from fastlm.files import atomic
 from fastlm.files.overwrite import check_outputs, rescue, without_outputs
-from fastlm.training.budget import Clock
+from fastlm.training.budget import Clock, process_seconds
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.progress import ProgressLine, flush_errors, open_missing_streams, tell
 
@@ -156,8 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         open_missing_streams()
     options = parser().parse_args(arguments)
-    # In a process of its own, the command has already spent time on starting Python and importing fastlm.
-    options.clock = Clock(time.process_time() if arguments is None else 0.0)
+    # A process of its own has already spent time on starting Python and importing fastlm.
+    options.clock = Clock(process_seconds() if arguments is None else 0.0)
     try:
         return VERBS[options.verb](options)
     except KeyboardInterrupt:

@@ -209,6 +209,7 @@ class _Run(Generic[T]):
         self.errors: dict[int, BaseException] = {}
         self.stopping = False
         self.above: _Run[Any] | None = getattr(_local, "run", None)   # where a task of another run has called this one
+        self.is_over: Callable[[], bool] | None = getattr(_local, "is_over", None)
         self._waiting = deque(enumerate(tasks))
 
     def stop(self) -> None:
@@ -231,6 +232,7 @@ class _Run(Generic[T]):
     def work(self, calling: bool) -> None:
         """Run tasks until none waits. calling: whether this is the calling thread, which raises interrupts at once."""
         before, _local.run = getattr(_local, "run", None), self
+        over_before, _local.is_over = getattr(_local, "is_over", None), self.is_over
         try:
             while True:
                 try:
@@ -246,7 +248,7 @@ class _Run(Generic[T]):
                         raise
                     self.failed(index, error)
         finally:
-            _local.run = before
+            _local.run, _local.is_over = before, over_before
 
 
 class Stopped(Exception):
@@ -257,10 +259,30 @@ _local = threading.local()
 
 
 def stop_if_asked() -> None:
-    """Raise Stopped in a task whose `Workers.run` was asked to end. Long tasks should call it now and then."""
+    """Raise Stopped in a task whose `Workers.run` was asked to end, and OutOfTime where the time of `until` is over.
+
+    Work that takes long should call it now and then.
+    """
     run: _Run[Any] | None = getattr(_local, "run", None)
     if run is not None and run.asked():
         raise Stopped
+    is_over: Callable[[], bool] | None = getattr(_local, "is_over", None)
+    if is_over is not None and is_over():
+        raise OutOfTime
+
+
+class OutOfTime(Exception):
+    """Ends work that `until` has given a time, when that time is over."""
+
+
+@contextmanager
+def until(is_over: Callable[[], bool]) -> Iterator[None]:
+    """While inside, let `stop_if_asked` raise OutOfTime in this thread and in its tasks once is_over() is true."""
+    before, _local.is_over = getattr(_local, "is_over", None), is_over
+    try:
+        yield
+    finally:
+        _local.is_over = before
 
 
 def _run_one(task: Callable[[], T]) -> T:
