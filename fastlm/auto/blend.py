@@ -1,7 +1,7 @@
-"""n-grams counted and networks trained on one text, and the two mixed.
+"""N-grams counted and networks trained on one text, and all of them mixed.
 
 The stages are plain functions, called in this order by `blend`: count, decide, cross-fit, train, weigh, count again.
-Each decision is made once what it depends on is known: the networks are sized when the time that is left is.
+Each decision is made as soon as what it depends on is known: for example, the networks are sized when the time left is.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ CountModel = Any   # a KneserNey or a Factored
 
 @dataclass(frozen=True)
 class Blend:
-    """What `blend` returns: the model, how it was trained (``plan`` is None without networks), the ``cache`` model
-    around it where there was time to fit one, and what was ``chosen`` in a sentence."""
+    """The result of `blend`: the model, its ``history``, its ``plan`` (None without networks), the ``cache`` model
+    around it where there was time to fit one, and what was ``chosen``, in a sentence."""
 
     model: PrefixModel
     history: History
@@ -54,8 +54,8 @@ class Blend:
 
 @dataclass(frozen=True)
 class Design:
-    """What is to be trained and weighed: ``mixture``, the text its networks read, the loss they go down, and what was
-    ``chosen``, in a sentence."""
+    """What is to be trained and weighed: ``mixture``, the text that its networks are trained on, their loss, and what
+    was ``chosen``, in a sentence."""
 
     mixture: Mixture
     train_corpus: Corpus
@@ -65,11 +65,10 @@ class Design:
 
 def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timetable,
           recorded: Recorded | None = None) -> Blend:
-    """Return n-grams and the networks beside them, or n-grams alone where there is no time or text for a network.
+    """Train n-grams and networks and return them mixed, or n-grams alone where there is no time or text for a network.
 
-    recorded: a run that is being continued or repeated, whose decisions are taken from it.
-
-    Once a signal has come (`Request.interrupt`), what is left to do is left out or done quickly.
+    recorded: the run that is continued or repeated, from which all decisions are taken; None for a new run. Once a
+    signal has come (`Request.interrupt`), the stages that are left are skipped or made short.
     """
     candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
         else count_models(vocabulary, request.order, request.policy)
@@ -98,26 +97,26 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
 
 def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
           recorded: bool) -> tuple[list[CountModel], float]:
-    """Count the first of the candidates, and the others where there is time, or a recorded run has them.
+    """Count the first of the candidates, and the others where there is time or a recorded run has them.
 
-    Return the models that were counted, and the seconds that counting them again will take.
+    Returns the models that were counted, and the seconds that counting them again will take.
     """
     begun, policy = timetable.now(), request.policy
     counts = list(candidates[:1])
     counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
     if not recorded:
-        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
+        request.interrupt.keep()   # from here on there is a model; a continued run has a better one in its checkpoint
     if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
         for model in candidates[1:]:
             if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
                                                  budget_bytes=policy.counting_bytes)) is None:
-                break   # those that were counted before the interrupt are a model
+                break   # the models that were counted before the interrupt are kept
             counts.append(model)
     return counts, policy.recount_seconds * (timetable.now() - begun)
 
 
 def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether factored n-grams are counted too, after the plain ones have taken so many seconds."""
+    """Return whether factored n-grams are counted too; counting: the seconds that the plain ones took."""
     policy = request.policy
     if len(text.train.ids) > policy.large_text:
         return False
@@ -126,14 +125,14 @@ def all_are_counted(text: Text, counting: float, request: Request, timetable: Ti
 
 
 def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
+    """Return whether the n-grams will count the held-out text too, once the parts have been weighed by it."""
     if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
         return False
     return counting <= request.policy.recount_share * timetable.deadline
 
 
 def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
-    """Return how long writing the model takes, most of which is the n-grams' tables."""
+    """Return how many seconds writing the model will take; most of its bytes are the n-grams' tables."""
     size = sum(table.nbytes for model in counts for table in model.tables.values())
     return request.policy.saving_seconds + size / request.policy.saving_speed
 
@@ -142,9 +141,9 @@ def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
 
 def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
            timetable: Timetable) -> Design:
-    """Decide whether networks stand beside the n-grams, how large and how many they are, and whether they correct them.
+    """Decide whether there are networks beside the n-grams, how large and how many, and whether they correct these.
 
-    What cross-fitting takes is known best once it is done, so that the networks are sized after it.
+    The networks are sized after cross-fitting, because only then is it known how long it took.
     """
     folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
     table, train_corpus = cross_fitted(counts, text, folds, request)
@@ -161,7 +160,7 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
 
 
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
-    """Return the design of a recorded run, cross-fitted again."""
+    """Return the design of a recorded run; its text is cross-fitted again."""
     plan = recorded.plan
     table, train_corpus = cross_fitted(counts, text, Folds(plan.folds, plan.fitted_folds) if plan.folds else None,
                                        request)
@@ -173,7 +172,7 @@ def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, reques
 
 def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
                  request: Request) -> tuple[np.ndarray | None, Corpus]:
-    """Return what the n-grams say of text that they have not counted, see `cross_fit`, and the text networks read."""
+    """Return the table of the cross-fitted n-grams, None without folds, and the text to train networks on."""
     if folds is None:
         return None, text.train
     return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
@@ -181,7 +180,8 @@ def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
 
 def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request,
                     timetable: Timetable) -> tuple[NetworkSize | None, str]:
-    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence."""
+    """Return the size of networks that are trained on so many tokens, None for n-grams alone, and a sentence that says
+    so."""
     if request.may_be_counts_alone and text.held_out is None:
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
     size = size_beside(vocabulary, tokens, request, timetable)
@@ -192,7 +192,7 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
 
 
 def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
-    """Return how large networks beside n-grams are to be in the time left, or for the passes that were asked for."""
+    """Return the size of networks beside n-grams that suits the time left, or the passes that were asked for."""
     policy = request.policy
     if not timetable.limited:
         return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
@@ -201,7 +201,7 @@ def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable
 
 
 def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:
-    """Return what was chosen, in a sentence."""
+    """Return a sentence that says which networks were chosen."""
     count = "an LSTM" if size.networks == 1 else f"{size.networks} LSTMs"
     numbers = request.policy.of(vocabulary.unit)
     back = f", looking back {numbers.lookback_window} tokens" if size.hidden >= numbers.lookback_from else ""
@@ -213,7 +213,10 @@ def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Re
 
 def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: Request,
                    timetable: Timetable) -> tuple[History, Plan | None]:
-    """Train the networks until what follows must begin; without any, return a history that says what was counted."""
+    """Train the networks until the next stage must begin, and return their history and plan.
+
+    Without networks the history says how many n-grams were counted, and the plan is None.
+    """
     mixture, policy = design.mixture, request.policy
     if not mixture.networks:
         return History(ended=f"counted {entries(mixture.parts):,} n-grams", reason=Ended.COUNTED), None
@@ -238,8 +241,9 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
                 loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
     """Train a network on a text and return its history and plan.
 
-    batch_size, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve:
-    seconds of the budget that are left to what follows; passes: enough of them, where there is a budget too.
+    batch_size, length: how many stretches of the text are read side by side, and how many tokens of each in a step; a
+    recorded plan replaces both. reserve: seconds of the budget to leave for later stages. passes: over the text, at
+    most; None for no limit.
     """
     plan, policy = request.plan, request.policy
     network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
@@ -257,13 +261,14 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
 # weigh ----------------------------------------------------------------------------------------------------------------
 
 def weighed_tokens(request: Request, timetable: Timetable) -> int:
-    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
+    """Return how many held-out tokens, at most, the weights of a mixture are fitted on."""
     policy = request.policy
     return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))
 
 
 def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
-    """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
+    """Return how many seconds weighing a mixture will take after training, judged by scoring a sample of the tokens
+    now."""
     policy, tokens = request.policy, weighed_tokens(request, timetable)
     begun = timetable.now()
     request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample,
@@ -276,7 +281,8 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
           timetable: Timetable) -> tuple[Mixture, list[int], CacheModel | None]:
     """Fit the weights and the gate of a mixture on held-out text, and drop the parts that have no weight.
 
-    Return the mixture of the parts that are left, which were dropped, and the cache model around it, where one pays.
+    Returns the mixture of the parts that are kept, the numbers of those that were dropped, and the cache model around
+    the mixture, None where there is no time to fit one.
     """
     policy = request.policy
     if text.held_out is None or len(mixture.parts) == 1:
@@ -294,7 +300,7 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
 def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
     """Fit the weights and the gate on so many held-out tokens, without the parts that have no weight.
 
-    Return the mixture of the parts that are left, which were dropped, and what it was weighed by.
+    Returns the mixture of the parts that are kept, the numbers of those that were dropped, and what it was weighed by.
     """
     weighed = nll_by_part(mixture, held_out, request.threads, tokens, request.policy)
     dropped = negligible_parts(mixture, weighed, request.policy) if request.plan is None else request.plan.dropped
@@ -307,9 +313,10 @@ def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) 
 
 
 def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
-    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
+    """Count the n-grams on the whole text and return true; where that is interrupted, change nothing and return
+    false."""
     counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
-    before, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
+    attributes, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
 
     def count_whole() -> bool:
         for model in counts:
@@ -317,13 +324,13 @@ def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
         return True
     if whole is not None and request.interrupt.attempt(count_whole):
         return True
-    for model, was in zip(counts, before, strict=True):
-        vars(model).update(was)
+    for model, before in zip(counts, attributes, strict=True):
+        vars(model).update(before)
     return False
 
 
 def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:
-    """Return the weights, what the gate gains and what was dropped, in clauses; nothing for a single part."""
+    """Return clauses that say the weights, the gain of the gate and which parts were dropped, for `History.ended`."""
     kinds = ", ".join(type(part).__name__ for part in dropped)
     left_out = f"; without {kinds} of no weight" if dropped else ""
     if len(mixture.parts) == 1:
