@@ -160,13 +160,15 @@ def counted(vocabulary: Vocabulary, corpus: Corpus) -> list[Any]:
 
 
 def factored(texts: Texts) -> dict[str, float]:
-    """Return how much longer all factored n-grams take to count than plain ones, of words or of characters."""
-    ratios = []
-    for vocabulary, corpus in (texts.words, texts.characters):
+    """Return how much longer each factored model takes to count than plain n-grams, of words and of characters."""
+    ratios = {}
+    for unit, (vocabulary, corpus) in (("words", texts.words), ("characters", texts.characters)):
         plain, *others = count_models(vocabulary, None, POLICY)
         first = seconds(lambda model=plain, corpus=corpus: model.fit(corpus))
-        ratios.append(sum(seconds(lambda model=model, corpus=corpus: model.fit(corpus)) for model in others) / first)
-    return {"factored_seconds": max(ratios)}
+        for index, model in enumerate(others):
+            taken = seconds(lambda model=model, corpus=corpus: model.fit(corpus))
+            ratios[f"{unit}.factored_seconds[{index}]"] = taken / first
+    return ratios
 
 
 def folds(texts: Texts) -> dict[str, float]:

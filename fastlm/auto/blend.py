@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,16 +71,21 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     """
     candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
         else count_models(vocabulary, request.order, request.policy)
-    counts, counting = count(candidates, text, request, timetable, recorded is not None)
+    begun = timetable.now()
+    counts = count(candidates, text, request, timetable, recorded is not None)
+    counting = request.policy.recount_seconds * (timetable.now() - begun)
     recounted = is_counted_again(text, counting, request, timetable)
-    timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("recounting", counting if recounted else 0.0)
     design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
                                        else decide(counts, counting, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     history, plan = train_networks(design, vocabulary, text, request, timetable)
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
+    timetable.release("weighing")
+    timetable.release("recounting")
     recounted = recounted and count_again(mixture, text, request)
+    if not recounted and plan is None:
+        count_again_in_time(mixture, text, counting, request, timetable)
     if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
         history.reason = Ended.INTERRUPTED
         history.ended += "; interrupted before all was done"
@@ -96,32 +100,44 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
 # count ----------------------------------------------------------------------------------------------------------------
 
 def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
-          recorded: bool) -> tuple[list[CountModel], float]:
+          recorded: bool) -> list[CountModel]:
     """Count the first of the candidates, and the others where there is time or a recorded run has them.
 
-    Returns the models that were counted, and the seconds that counting them again will take.
+    Returns the models that were counted. The seconds that later stages need are reserved as "weighing" and "saving".
     """
     begun, policy = timetable.now(), request.policy
     counts = list(candidates[:1])
     counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
     if not recorded:
         request.interrupt.keep()   # from here on there is a model; a continued run has a better one in its checkpoint
-    if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
-        for model in candidates[1:]:
-            if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
-                                                 budget_bytes=policy.counting_bytes)) is None:
-                break   # the models that were counted before the interrupt are kept
+    plain, slower = timetable.now() - begun, 1.0
+    timetable.reserve("saving", saving_seconds(counts, request))
+    timetable.reserve("weighing", policy.gate_seconds * weighed_tokens(request, timetable))
+    expected = policy.of(request.unit).factored_seconds
+    for model, seconds in zip(candidates[1:], expected, strict=False):
+        begun = timetable.now()
+        if not recorded and not has_time_to_count(seconds * plain * slower, text, request, timetable):
+            continue
+        if count_further(model, text, request, timetable, recorded):
             counts.append(model)
-    return counts, policy.recount_seconds * (timetable.now() - begun)
+            slower = max(1.0, (timetable.now() - begun) / max(seconds * plain, 1e-9))
+            timetable.reserve("saving", saving_seconds(counts, request))
+    return counts
 
 
-def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether factored n-grams are counted too; counting: the seconds that the plain ones took."""
-    policy = request.policy
-    if len(text.train.ids) > policy.large_text:
+def has_time_to_count(seconds: float, text: Text, request: Request, timetable: Timetable) -> bool:
+    """Return whether there is time, and memory, to count factored n-grams, which will take so many seconds."""
+    if len(text.train.ids) > request.policy.large_text:
         return False
-    return not timetable.limited or (text.held_out is not None and timetable.fits(
-        policy.factored_seconds * counting, policy.counting_share))
+    return not timetable.limited or (text.held_out is not None and seconds <= timetable.left())
+
+
+def count_further(model: CountModel, text: Text, request: Request, timetable: Timetable, recorded: bool) -> bool:
+    """Count a model and return true; return false where an interrupt, or too little time, has ended the counting."""
+    def stage() -> bool:
+        model.fit(text.train, request.threads, budget_bytes=request.policy.counting_bytes)
+        return True
+    return request.interrupt.attempt(stage if recorded else lambda: timetable.attempt(stage)) is True
 
 
 def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
@@ -145,18 +161,36 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
 
     The networks are sized after cross-fitting, because only then is it known how long it took.
     """
+    speed = measure_speed(request.threads, request.policy.speed_seconds) if timetable.limited else 0.0
     folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
-    table, train_corpus = cross_fitted(counts, text, folds, request)
-    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable)
+    if folds is not None and not leaves_time(folds, counting, speed, vocabulary, text, request, timetable):
+        folds = None
+    found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request))
+    table, train_corpus = found or (None, text.train)
+    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed)
     request.say(chosen)
     if size is None:
         return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
     networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
-    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=folds is not None)
+    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=table is not None)
     if folds is None or table is None:
         return Design(mixture, train_corpus, chosen)
     share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
     return Design(mixture, train_corpus, chosen, CrossFittedLoss(table, share, folds.count, folds.used))
+
+
+def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
+                timetable: Timetable) -> bool:
+    """Return whether there will be time for a network after cross-fitting these folds, which are of no use without one.
+
+    counting: seconds that counting all n-grams takes; speed: multiply-adds a second, see `measure_speed`.
+    """
+    if not timetable.limited or not request.may_be_counts_alone:
+        return True
+    policy = request.policy
+    left = timetable.left() - folds.used * policy.fold_seconds * counting
+    tokens = len(text.train.ids) * folds.used // folds.count
+    return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy) is not None
 
 
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
@@ -178,25 +212,28 @@ def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
     return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
 
 
-def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request,
-                    timetable: Timetable) -> tuple[NetworkSize | None, str]:
+def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,
+                    speed: float) -> tuple[NetworkSize | None, str]:
     """Return the size of networks that are trained on so many tokens, None for n-grams alone, and a sentence that says
-    so."""
+    so.
+
+    speed: multiply-adds a second, see `measure_speed`.
+    """
     if request.may_be_counts_alone and text.held_out is None:
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
-    size = size_beside(vocabulary, tokens, request, timetable)
+    size = size_beside(vocabulary, tokens, request, timetable, speed)
     if size is None and request.may_be_counts_alone:
         return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
     size = size or narrowest(request.policy)
     return size, describe(size, vocabulary, tokens, request)
 
 
-def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
+def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable,
+                speed: float) -> NetworkSize | None:
     """Return the size of networks beside n-grams that suits the time left, or the passes that were asked for."""
     policy = request.policy
     if not timetable.limited:
         return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
-    speed = measure_speed(request.threads, policy.speed_seconds)
     return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, beside=True)
 
 
@@ -310,6 +347,28 @@ def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) 
         weighed = replace(weighed, nll=weighed.nll[kept], features=features)
     mixture.estimate_weights(list(weighed.nll), weighed.features)
     return mixture, dropped, weighed
+
+
+def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: Request, timetable: Timetable) -> None:
+    """Count those n-gram models on the whole text for which the time left is enough; nothing else would use that time.
+
+    counting: seconds that all models will take; each takes a share of them by the number of its n-grams.
+    """
+    if not timetable.limited or text.whole is None or text.held_out is None:
+        return
+    total, whole = entries(mixture.parts), text.whole
+    for model in mixture.parts:
+        part: CountModel = model
+        seconds = counting * entries([part]) / max(1, total)
+        if seconds > timetable.left():
+            continue
+        before: dict[str, Any] = dict(vars(part))
+
+        def stage(part: CountModel = part) -> bool:
+            part.fit(whole, request.threads, budget_bytes=request.policy.counting_bytes)
+            return True
+        if request.interrupt.attempt(lambda stage=stage: timetable.attempt(stage)) is not True:   # type: ignore[misc]
+            part.__dict__.update(before)
 
 
 def count_again(mixture: Mixture, text: Text, request: Request) -> bool:

@@ -57,6 +57,9 @@ class UnitPolicy:
     batch_size: int = by_unit(
         16, 32, "stretches of text side by side", "many small steps learn more in minutes than few large ones, which "
         "are faster", _NETWORKS)
+    factored_seconds: tuple[float, ...] = by_unit(
+        (1.6, 1.6), (2.9, 1.0), "seconds of each factored model for each second of counting plain n-grams", "whether "
+        "there is time for one must be known before it is counted", "calibrate: factored n-grams")
     networks_correct: bool = by_unit(
         False, True, "yes or no", "a network that corrects n-grams learns only what they miss, but needs their "
         "probability of every token of the vocabulary", _NETWORKS)
@@ -113,11 +116,6 @@ class Policy:
     recount_share: float = tuned(
         0.1, "share of the usable budget", "n-grams that know the held-out text are better, while training learns more "
         "in longer time", "assumption")
-    factored_seconds: float = tuned(
-        3.0, "seconds for each second of counting plain n-grams", "whether there is time for factored n-grams must be "
-        "known before they are counted", "calibrate: factored n-grams")
-    counting_share: float = tuned(
-        0.85, "share of the usable budget", "all n-grams are counted by then, or only the plain ones", "assumption")
     large_text: int = tuned(
         8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
         "much memory", "assumption")
