@@ -62,8 +62,9 @@ def run(options: Options) -> None:
     found = {number.name: number for number in numbers(POLICY)}
     for measure in MEASURES.values():
         for name, value in measure(texts).items():
-            number = found[name]
-            table.add(name, number.unit, f"{number.value:g}", f"{value:.3g}", f"{value / number.value:.2f}")
+            number = found[name.partition("[")[0]]
+            used = number.value if "[" not in name else number.value[int(name.partition("[")[2].rstrip("]"))]
+            table.add(name, number.unit, f"{used:g}", f"{value:.3g}", f"{value / used:.2f}")
     table.print()
     kinds = Counter(number.source.partition(":")[0] for number in found.values())
     print(", ".join(f"{count} numbers: {kind}" for kind, count in kinds.items()), end="\n\n")

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 import fastlm
 from fastlm import Corpus
 from fastlm.auto import blend
+from fastlm.auto import count as counter
 from fastlm.auto.cross_fit import Folds
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Request, Text
@@ -69,7 +70,7 @@ def count(budget: float | None, seconds: tuple[float, ...] = (2.0, 4.0, 1.0), re
     clock = Turned()
     candidates = [Counted(clock, each) for each in seconds]
     request = asked(policy or POLICY, budget=budget)
-    counts = blend.count(candidates, text or cut(), request, Timetable(budget, clock), recorded)
+    counts = counter.count(candidates, text or cut(), request, Timetable(budget, clock), recorded)
     assert all(model.tokens == [90] for model in counts)
     return [candidates.index(model) for model in counts]
 
@@ -107,7 +108,7 @@ def test_without_networks_the_rest_of_the_time_counts_the_held_out_text() -> Non
         clock = Turned(10.0 - left)
         counts = [Counted(clock, 3.0), Counted(clock, 3.0)]
         mixture = SimpleNamespace(parts=counts)
-        blend.count_again_in_time(mixture, cut(whole=whole), 6.0, asked(budget=budget), Timetable(budget, clock))
+        counter.count_again_in_time(mixture, cut(whole=whole), 6.0, asked(budget=budget), Timetable(budget, clock))
         return [model.tokens for model in counts]
     assert again(6.0) == [[100], [100]] and again(5.0) == [[100], []] and again(2.9) == [[], []]
     assert again(9.0, whole=False) == again(9.0, budget=None) == [[], []]
@@ -126,7 +127,7 @@ def test_folds_are_made_for_a_network_that_will_have_time() -> None:
 
 def test_the_whole_text_is_counted_where_a_tenth_of_the_time_is_enough() -> None:
     def again(counting: float, text: Text | None = None, budget: float | None = 100.0, **options) -> bool:
-        return blend.is_counted_again(text or cut(), counting, asked(**options), Timetable(budget, Turned(), 0.985))
+        return counter.is_counted_again(text or cut(), counting, asked(**options), Timetable(budget, Turned(), 0.985))
     assert again(9.85) and not again(9.86) and again(1e9, budget=None)
     assert not again(1.0, cut(held_out=None)) and not again(1.0, cut(whole=False))
 
@@ -140,12 +141,12 @@ def test_writing_takes_time_by_the_size_of_the_tables() -> None:
     """Of each model 40 + 720 bytes."""
     counts = [Counted(Turned(), 0.0), Counted(Turned(), 0.0)]
     request = asked(Policy(saving_seconds=0.5, saving_speed=1000.0))
-    assert blend.saving_seconds(counts, request) == pytest.approx(0.5 + 1.52)
+    assert counter.saving_seconds(counts, request) == pytest.approx(0.5 + 1.52)
 
 
 def test_how_many_tokens_are_weighed() -> None:
     def tokens(budget: float | None) -> int:
-        return blend.weighed_tokens(asked(), Timetable(budget, Turned()))
+        return counter.weighed_tokens(asked(), Timetable(budget, Turned()))
     assert [tokens(0.3), tokens(1.0), tokens(2.5), tokens(60.0), tokens(None)] == [2000, 2000, 5000, 16384, 16384]
 
 
