@@ -244,8 +244,7 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
 # weigh ----------------------------------------------------------------------------------------------------------------
 
 def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
-    """Return how many seconds weighing a mixture will take after training, extrapolated from a sample of the tokens that
-    is scored now."""
+    """Return how many seconds weighing a mixture will take after training, by scoring a sample of the tokens now."""
     policy, tokens = request.policy, weighed_tokens(request, timetable)
     begun = timetable.now()
     request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample,
