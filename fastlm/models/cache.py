@@ -143,7 +143,10 @@ class CacheModel(PrefixModel):
         return Rows(rows, left, word, mass), self._join(after, windows)
 
     def _read_sequence(self, ids: Array, starts: Array | None, window: Array) -> tuple[Array, Array, Array]:
-        """Return the last three parts of the rows after each of ids (n,), and write the new window over the old one."""
+        """Return the words, their probabilities and the share left to the model after each of ids (n,); see `forward`.
+
+        window (self.window,): the last tokens before them, which the last tokens after them replace.
+        """
         before = window[window >= 0]
         text = np.concatenate([before, ids])
         if starts is not None:

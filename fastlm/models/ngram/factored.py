@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from fastlm.models.initial import reserve
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, stream
 from fastlm.text.corpus import Corpus
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff", "key")
@@ -84,6 +83,7 @@ class Factored(PrefixModel):
         levels: list[dict[str, Array]] = []
         above, contexts = None, 0
         for level in range(len(self.factors), 0, -1):
+            stop_if_asked()
             word, count, before, context_of, shorter, key, child, link = self._factors.level(
                 ids, starts, position, above, contexts, level)
             if levels:
@@ -117,9 +117,9 @@ class Factored(PrefixModel):
             for k in range(1, len(levels)):
                 discounts, above, p = discounts_of(levels[k]["count"]), p, np.empty(len(levels[k]["word"]))
                 cuts = np.linspace(context_ends[k - 1], context_ends[k], _TASKS + 1).astype(np.int64).tolist()
-                estimate = partial(_core.estimate_ngrams, logp, backoff, p, above, child, shorter, count, discounts)
-                workers.run([partial(estimate, first, last, int(ends[k]), int(ends[k - 1]))
-                             for first, last in pairwise(cuts)])
+                estimate = partial(_core.estimate_ngrams, logp, backoff, p, above, child, shorter, count, discounts,
+                                   origin=int(ends[k]), origin_shorter=int(ends[k - 1]))
+                workers.map(estimate, cuts[:-1], cuts[1:])
         self._use({"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key})
 
     # predicting ---------------------------------------------------------------------------------------------------

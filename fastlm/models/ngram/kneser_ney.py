@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class KneserNey(PrefixModel):
         del ids, starts                 # the builder frees them before it needs the most memory
         with Workers(threads) as workers:
             def run_tasks(step: Callable[..., None], *arguments: Any) -> None:
-                workers.run([partial(step, task, *arguments) for task in range(_TASKS)])
+                workers.map(lambda task: step(task, *arguments), range(_TASKS))
             run_tasks(builder.sort)
             builder.lower(budget_bytes)
             self.order = builder.order
