@@ -78,7 +78,7 @@ class Recurrent(PrefixModel, abstract=True):
             x = autodiff.dropout(x, self.dropout if rows is None or layer else 0.0)
             x, *reached = self.along(layer, x, batch, state, None if layer else rows)
             after.update(zip((f"{name}{layer}" for name in self.STATE), reached, strict=True))
-        x = self.lookback.added(x, batch, state, after)
+        x = self.lookback.add_to(x, batch, state, after)
         return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
@@ -109,7 +109,7 @@ class RecurrentStepper(Stepper):
             self._ids[:] = self.model.check_step(ids, len(self._ids))
         self._embedding.gather(self._first, self._ids)
         x = self._along()
-        return x if self._lookback is None else self._lookback.added(x)
+        return x if self._lookback is None else self._lookback.add_to(x)
 
     def _along(self) -> Array:
         """Moves every layer on by what the first one reads, `_first`; the rows (S, H) of the last."""
