@@ -144,8 +144,8 @@ def test_one_row_by_hand() -> None:
 
 
 STEPS = [  # entries seen by each sequence, the place where they end, places, heads, width of one
-    ([1], 1, 1, 1, 1), ([3, 1], 3, 4, 2, 3), ([], 0, 2, 3, 5), ([64, 1, 65], 65, 70, 1, 16), ([130, 63], 200, 201, 2, 17),
-    ([512], 512, 512, 1, 32), ([5], 9, 128, 1, 130),
+    ([1], 1, 1, 1, 1), ([3, 1], 3, 4, 2, 3), ([], 0, 2, 3, 5), ([64, 1, 65], 65, 70, 1, 16),
+    ([130, 63], 200, 201, 2, 17), ([512], 512, 512, 1, 32), ([5], 9, 128, 1, 130),
 ]
 
 
@@ -184,7 +184,8 @@ def test_one_row_is_the_last_row_of_attention() -> None:
     rng = np.random.default_rng(5)
     batch = Batch.of([np.zeros(23, np.int32)])
     qkv, slopes = normal(rng, 23, 3 * 14), np.array([0.25, 0.0625], F)
-    whole, *_ = attend(qkv, slopes, Spans(batch, np.zeros(1, np.int64), 9), np.zeros((1, 0, 28), F), normal(rng, 23, 14))
+    spans = Spans(batch, np.zeros(1, np.int64), 9)
+    whole, *_ = attend(qkv, slopes, spans, np.zeros((1, 0, 28), F), normal(rng, 23, 14))
     keys, values = (np.ascontiguousarray(part.reshape(1, 23, 2, 7).transpose(0, 2, 1, 3))
                     for part in (qkv[:, 14:28], qkv[:, 28:]))
     close(attend_one(qkv[-1:], keys, values, slopes, np.array([9]), 23), whole[-1:])

@@ -34,7 +34,7 @@ def gru_backward(float[:, :, ::1] gates not None, float[:, :, ::1] kept not None
     shape("h_prev", h_prev.shape[0], h_prev.shape[1], N, H)
     panel_shape("gates", gates, N, H, 3)
     panel_shape("kept", kept, N, H, 3)
-    extent("packed", packed.shape[0], 48 * panels_of(H) * 16 * panels_of(H))
+    packed_back_extent(packed, H, H, 3)
     with nogil:
         kernels.gru_backward(&gates[0, 0, 0], &kept[0, 0, 0], &dh[0, 0], &h_prev[0, 0], &packed[0], begins, &size[0],
                              <size_t> size.shape[0], <size_t> N, <size_t> H)
@@ -48,9 +48,7 @@ def gru_step(float[:, ::1] h not None, float[:, ::1] gates not None, float[:, ::
     cdef Py_ssize_t S = h.shape[0], H = h.shape[1]
     shape("gates", gates.shape[0], gates.shape[1], S, 3 * H)
     shape("kept", kept.shape[0], kept.shape[1], S, 3 * H)
-    shape("x", x.shape[0], x.shape[1], S, <Py_ssize_t> input.matrix.K)
-    shape("input", <Py_ssize_t> input.matrix.K, <Py_ssize_t> input.matrix.N, x.shape[1], 3 * H)
-    shape("recurrent", <Py_ssize_t> recurrent.matrix.K, <Py_ssize_t> recurrent.matrix.N, H, 3 * H)
+    step_shapes(x, input, recurrent, S, H, 3)
     extent("input_bias", input_bias.shape[0], 3 * H)
     extent("bias", bias.shape[0], H)
     with nogil:

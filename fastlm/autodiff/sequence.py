@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core
-from fastlm.autodiff.int8 import Int8Parameter
+from fastlm.autodiff import cells
+from fastlm.autodiff.cells import zeros
 from fastlm.autodiff.ops import add_product
 from fastlm.autodiff.tape import Leaf, Variable, empty, record, variable
 from fastlm.batch import Batch
 
 Array = np.ndarray
-
-
-def _zeros(shape: tuple[int, ...]) -> Array:
-    out = empty(shape)
-    out.fill(0)
-    return out
 
 
 def last_ids(batch: Batch, count: int, carry: Array) -> tuple[Array, Array]:
@@ -65,7 +60,7 @@ def prefix_sum(table: Any, bias: Any, batch: Batch, max_length: int, carry: Arra
     def back(gradient: Array) -> None:
         _core.sum_rows(bias.added(), gradient)
         into = table.added_at(rows) if isinstance(table, Leaf) else table.added()
-        _core.suffix_sum(into, _zeros(lanes.shape), gradient, rows, batch.starts, batch.size)
+        _core.suffix_sum(into, zeros(lanes.shape), gradient, rows, batch.starts, batch.size)
     return record(out, back), batch.from_lanes(lanes), batch.from_lanes(at)
 
 
@@ -81,7 +76,7 @@ def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Varia
     _core.decayed_sum(sums, lanes, x.value, rates, batch.starts, batch.size)
 
     def back(gradient: Array) -> None:
-        _core.decayed_sum_back(x.added(), _zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
+        _core.decayed_sum_back(x.added(), zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
                                batch.size)
     out = Variable(sums.reshape(len(batch), count * width), disposable=True)
     return record(out, back), batch.from_lanes(lanes)
@@ -89,61 +84,21 @@ def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Varia
 
 def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
          rows: Array | None = None) -> tuple[Variable, Array, Array]:
-    """One LSTM layer. Hochreiter & Schmidhuber 1997; gates i, f, g, o side by side.
+    """Run a layer of LSTM. Hochreiter & Schmidhuber 1997; gates i, f, g, o side by side, as in PyTorch.
 
         i f o = sigmoid, g = tanh of x[n] @ weight + bias + h @ recurrent;   c = f c + i g;   h = o tanh(c)
 
-    x (N, D), or (R, D) with rows (N,) int64 saying which row of x each row of the batch reads, so that a dictionary
+    x (N, D), or (R, D) with rows (N,) int64 saying which row of x each row of the batch reads, so that a vocabulary
     smaller than the batch is projected once; weight (D, 4H), bias (4H,), recurrent (H, 4H); hidden, cell (S, H) ->
     (h (N, H), new hidden, new cell).
     """
-    x, weight, bias, recurrent = variable(x), variable(weight), variable(bias), variable(recurrent)
-    if isinstance(recurrent, Int8Parameter):
-        return _lstm_by_steps(x.value, weight, bias, recurrent, batch, hidden, cell, rows)
-    width, shape = recurrent.value.shape[0], (len(batch), recurrent.value.shape[0])
-    inputs = _panels(len(x.value), width)
-    _core.panel_product(inputs, x.value, _packed(weight.value), bias.value)
-    gates = inputs if rows is None else _panels(len(batch), width)
-    h, c, h_before, c_before = empty(shape), empty(shape), empty(shape), empty(shape)
-    new_hidden, new_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
-    first = int(batch.size[0]) if len(batch.size) else 0
-    h_before[:first], c_before[:first] = new_hidden[:first], new_cell[:first]
-    _core.lstm_forward(h, c, gates, h_before, c_before, _packed(recurrent.value), inputs, rows, batch.starts,
-                       batch.size)
-
-    def back(gradient: Array) -> None:
-        _core.lstm_backward(gates, gradient, _zeros((batch.sequences, width)), c, c_before,
-                            _packed_back(recurrent.value), batch.starts, batch.size)
-        _core.panel_weights(recurrent.added(), h_before, gates)
-        if rows is not None:
-            inputs.fill(0)
-            _core.panel_scatter(inputs, gates, rows)
-        _core.panel_sum(bias.added(), inputs)
-        _core.panel_weights(weight.added(), x.value, inputs)
-        _core.panel_product_back(x.added(), inputs, _packed_back(weight.value))
-    last = batch.last_rows()
-    new_hidden[last >= 0], new_cell[last >= 0] = h[last[last >= 0]], c[last[last >= 0]]
-    return record(Variable(h), back), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
-
-
-def _lstm_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
-                   rows: Array | None) -> tuple[Variable, Array, Array]:
-    """The same time step after time step, for int8 weights, which only predict."""
-    h, gates = empty((len(batch), recurrent.shape[0])), empty((batch.sequences, recurrent.shape[1]))
-    new_hidden, new_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
-    for a, b in batch.steps():
-        carried, cells = new_hidden[: b - a], new_cell[: b - a]
-        if batch.starts is not None:
-            carried[batch.starts[a:b] != 0] = cells[batch.starts[a:b] != 0] = 0
-        _core.lstm_step(carried, cells, gates[: b - a], x[a:b] if rows is None else x[rows[a:b]], weight.matrix(),
-                        recurrent.matrix(), bias.value)
-        h[a:b] = carried
-    return Variable(h), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
+    h, (hidden, cell) = cells.layer(cells.LSTMCell(), x, (weight, bias, recurrent), batch, (hidden, cell), rows)
+    return h, hidden, cell
 
 
 def gru(x: Any, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, batch: Batch, hidden: Array,
         rows: Array | None = None) -> tuple[Variable, Array]:
-    """One layer of gated recurrent units. Cho et al. 2014; gates r, z, n side by side, as in PyTorch.
+    """Run a layer of gated recurrent units. Cho et al. 2014; gates r, z, n side by side, as in PyTorch.
 
         r z = sigmoid of x[n] @ weight + bias + h @ recurrent;   h = (1 - z) n + z h
         n = tanh of x[n] @ weight + bias + r * (h @ recurrent + recurrent_bias)
@@ -151,51 +106,9 @@ def gru(x: Any, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, bat
     x, rows as in `lstm`; weight (D, 3H), bias (3H,), recurrent (H, 3H), recurrent_bias (H,); hidden (S, H) ->
     (h (N, H), new hidden).
     """
-    x, weight, bias, recurrent, recurrent_bias = map(variable, (x, weight, bias, recurrent, recurrent_bias))
-    if isinstance(recurrent, Int8Parameter):
-        return _gru_by_steps(x.value, weight, bias, recurrent, recurrent_bias, batch, hidden, rows)
-    width, shape = recurrent.value.shape[0], (len(batch), recurrent.value.shape[0])
-    inputs = _panels(len(x.value), width, 3)
-    _core.panel_product(inputs, x.value, _packed(weight.value, 3), bias.value)
-    gates = inputs if rows is None else _panels(len(batch), width, 3)
-    h, h_before, kept = empty(shape), empty(shape), _panels(len(batch), width, 3)
-    new_hidden = batch.to_lanes(hidden)
-    first = int(batch.size[0]) if len(batch.size) else 0
-    h_before[:first] = new_hidden[:first]
-    _core.gru_forward(h, gates, kept, h_before, _packed(recurrent.value, 3), recurrent_bias.value, inputs, rows,
-                      batch.starts, batch.size)
-
-    def back(gradient: Array) -> None:
-        _core.gru_backward(gates, kept, gradient, h_before, _packed_back(recurrent.value, 3), batch.starts, batch.size)
-        _core.panel_weights(recurrent.added(), h_before, kept)
-        both = _zeros((3 * width,))
-        _core.panel_sum(both, kept)
-        _core.add(recurrent_bias.added(), both[2 * width:])
-        if rows is not None:
-            inputs.fill(0)
-            _core.panel_scatter(inputs, gates, rows)
-        _core.panel_sum(bias.added(), inputs)
-        _core.panel_weights(weight.added(), x.value, inputs)
-        _core.panel_product_back(x.added(), inputs, _packed_back(weight.value, 3))
-    last = batch.last_rows()
-    new_hidden[last >= 0] = h[last[last >= 0]]
-    return record(Variable(h), back), batch.from_lanes(new_hidden)
-
-
-def _gru_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, batch: Batch, hidden: Array,
-                  rows: Array | None) -> tuple[Variable, Array]:
-    """The same time step after time step, for int8 weights, which only predict."""
-    h = empty((len(batch), recurrent.shape[0]))
-    gates, kept = empty((batch.sequences, recurrent.shape[1])), empty((batch.sequences, recurrent.shape[1]))
-    new_hidden = batch.to_lanes(hidden)
-    for a, b in batch.steps():
-        carried = new_hidden[: b - a]
-        if batch.starts is not None:
-            carried[batch.starts[a:b] != 0] = 0
-        _core.gru_step(carried, gates[: b - a], kept[: b - a], x[a:b] if rows is None else x[rows[a:b]],
-                       weight.matrix(), recurrent.matrix(), bias.value, recurrent_bias.value)
-        h[a:b] = carried
-    return Variable(h), batch.from_lanes(new_hidden)
+    parameters = weight, bias, recurrent, recurrent_bias
+    h, (hidden,) = cells.layer(cells.GRUCell(), x, parameters, batch, (hidden,), rows)
+    return h, hidden
 
 
 def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Variable, Array]:
@@ -214,25 +127,8 @@ def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Vari
     _core.sru_forward(h, c, gates, lanes, batch.starts, batch.size)
 
     def back(gradient: Array) -> None:
-        _core.sru_backward(gates, _zeros(lanes.shape), gradient, c, first, batch.starts, batch.size)
+        _core.sru_backward(gates, zeros(lanes.shape), gradient, c, first, batch.starts, batch.size)
         _core.sum_rows(bias.added(), gates)
         add_product(x, gates, weight.value.T)
         add_product(weight, x.value.T, gates)
     return record(Variable(h, disposable=True), back), batch.from_lanes(lanes)
-
-
-def _panels(rows: int, width: int, gates: int = 4) -> Array:
-    return empty((-(-width // 16), rows, 16 * gates))
-
-
-def _packed(weight: Array, gates: int = 4) -> Array:
-    out = _panels(len(weight), weight.shape[1] // gates, gates)
-    _core.panel_pack(out, weight)
-    return out
-
-
-def _packed_back(weight: Array, gates: int = 4) -> Array:
-    rows, columns = weight.shape
-    out = empty((16 * gates * -(-columns // (16 * gates)) * 16 * -(-rows // 16),))
-    _core.panel_pack_back(out, weight, gates)
-    return out
