@@ -53,14 +53,15 @@ class LaneBatches:
         self.lanes, self.chunk = lanes, chunk
         self.shards = min(shards, lanes)
         self.length = -(-len(self.inputs) // lanes)
+        self._firsts = [part * self.length for part in np.array_split(np.arange(lanes), self.shards)]
         self.per_epoch = -(-self.length // chunk)
 
     def __getitem__(self, step: int) -> list[Shard]:
         first = step % self.per_epoch * self.chunk
         steps = np.arange(first, min(first + self.chunk, self.length))
         out = []
-        for lanes in np.array_split(np.arange(self.lanes), self.shards):
-            at = steps[:, None] + (lanes * self.length)[None, :]
+        for firsts in self._firsts:   # of the lanes of one shard, where each begins
+            at = steps[:, None] + firsts[None, :]
             beyond = at >= len(self.inputs)   # the last lane may be shorter: its padding is read and never counts
             at[beyond] = 0
             targets = self.targets[at]
