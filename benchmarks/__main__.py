@@ -36,6 +36,7 @@ SUBJECTS = {
         "budgets": "what `fastlm train` reaches in 2 s to 30 min, static and adapting, beside its goals",
         "ladder": "each part of that model by itself, and the mixture without it",
         "quantized": "perplexity and size of models with weights in one byte",
+        "calibrate": "the numbers by which `train` decides, where they can be measured; the sources of the others",
     },
     "package": {
         "startup": "time of `import fastlm`, installed size",

@@ -50,7 +50,7 @@ class Batch:
         return batch
 
     @classmethod
-    def lanes(cls, ids: Array, starts: Array | None = None) -> Batch:
+    def rectangle(cls, ids: Array, starts: Array | None = None) -> Batch:
         """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 or None."""
         steps, sequences = ids.shape
         flags = None if starts is None or not starts.any() else np.ascontiguousarray(starts, np.uint8).reshape(-1)
@@ -73,11 +73,11 @@ class Batch:
         """The first and one past the last row of every time step."""
         return itertools.pairwise(self.offset.tolist())
 
-    def to_lanes(self, values: Array) -> Array:
+    def to_packed(self, values: Array) -> Array:
         """A copy of per-sequence values (S, ...), reordered from the caller's order to the lanes'."""
         return values.copy() if self.order is None else np.ascontiguousarray(values[self.order])
 
-    def from_lanes(self, values: Array) -> Array:
+    def from_packed(self, values: Array) -> Array:
         """Per-lane values (S, ...) in the caller's order."""
         if self.order is None:
             return values

@@ -229,8 +229,9 @@ def _info(options: argparse.Namespace) -> int:
     print(f"{'sha256':<12}{lm.digest()}")
     if lm.plan is not None:
         plan = lm.plan
-        print(f"{'plan':<12}{plan.steps} steps, weights of step {plan.kept} kept; {plan.batching} of {plan.lanes} x "
-              f"{plan.chunk} tokens in {plan.shards} shards; {plan.optimizer}; seed {plan.seed}")
+        print(f"{'plan':<12}{plan.steps} steps, weights of step {plan.kept} kept; {plan.batching} of "
+              f"{plan.batch_size} x {plan.sequence_length} tokens in {plan.shards} shards; {plan.optimizer}; "
+              f"seed {plan.seed}")
     print(lm.history)
     return 0
 

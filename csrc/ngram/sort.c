@@ -132,9 +132,14 @@ static void sort_from(const sorter *s, int32_t *position, uint8_t *shared, uint6
             shared[end] = (uint8_t)(depth + tokens - 1 - top / s->bits);
         }
         if (end - i == 1) continue;
-        const size_t length = s->span[position[i]] & FLM_NGRAM_LENGTH;
-        if (length > depth + tokens) sort_from(s, position + i, shared + i, key + i, end - i, depth + tokens);
-        else memset(shared + i + 1, (int)length, end - i - 1);
+        // Of equal keys all n-grams end alike, or none before depth + tokens, where some may end and others go on.
+        size_t longest = 0;
+        for (size_t k = i; k < end; k++) {
+            const size_t length = s->span[position[k]] & FLM_NGRAM_LENGTH;
+            if (length > longest) longest = length;
+        }
+        if (longest > depth + tokens) sort_from(s, position + i, shared + i, key + i, end - i, depth + tokens);
+        else memset(shared + i + 1, (int)longest, end - i - 1);
     }
 }
 

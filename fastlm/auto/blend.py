@@ -20,7 +20,7 @@ from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.size import (
     NetworkSize,
-    batch_size,
+    batch_size_of,
     measure_speed,
     narrowest,
     network_loss_share,
@@ -35,6 +35,7 @@ from fastlm.training import Plan, Trainer
 from fastlm.training.history import Ended, History
 from fastlm.training.losses import Loss
 from fastlm.training.optim import AdamW, from_config
+from fastlm.workers import one_thread_products
 
 CountModel = Any   # a KneserNey or a Factored
 
@@ -103,13 +104,13 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     """
     begun, policy = timetable.now(), request.policy
     counts = list(candidates[:1])
-    counts[0].fit(text.train, request.threads, memory=policy.counting_bytes)
+    counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
     if not recorded:
         request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
     if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
         for model in candidates[1:]:
             if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
-                                                 memory=policy.counting_bytes)) is None:
+                                                 budget_bytes=policy.counting_bytes)) is None:
                 break   # those that were counted before the interrupt are a model
             counts.append(model)
     return counts, policy.recount_seconds * (timetable.now() - begun)
@@ -221,10 +222,10 @@ def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: 
     tokens, corrects = len(design.train_corpus.ids), mixture.residual is not None
     long = corrects and tokens >= policy.long_sequences_from
     length = policy.long_sequence_length if long else policy.sequence_length
-    lanes = batch_size(vocabulary.unit, tokens, length, policy, timetable.budget)
+    batch_size = batch_size_of(vocabulary.unit, tokens, length, policy, timetable.budget)
     reserve = min(timetable.reserved(), policy.most_reserved * timetable.budget)
-    return fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, lanes, length, reserve,
-                       policy.most_passes if timetable.limited else request.epochs, design.loss)
+    return fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, batch_size, length,
+                       reserve, policy.most_passes if timetable.limited else request.epochs, design.loss)
 
 
 def entries(counts: Sequence[CountModel]) -> int:
@@ -232,19 +233,20 @@ def entries(counts: Sequence[CountModel]) -> int:
     return sum(len(model.tables["word"]) for model in counts)
 
 
-def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, lanes: int, length: int,
+def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, batch_size: int, length: int,
                 reserve: float = 0.0, passes: float | None = None,
                 loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
     """Train a network on a text and return its history and plan.
 
-    lanes, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve: seconds
-    of the budget that are left to what follows; passes: enough of them, where there is a budget too.
+    batch_size, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve:
+    seconds of the budget that are left to what follows; passes: enough of them, where there is a budget too.
     """
     plan, policy = request.plan, request.policy
     network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
     optimizer = from_config(plan.optimizer) if plan else request.optimizer or AdamW(lr=policy.learning_rate)
     trainer = Trainer(network, optimizer, seed=plan.seed if plan else request.seed, threads=request.threads,
-                      lanes=None if plan else lanes, chunk=None if plan else length, loop=policy.loop(), loss=loss)
+                      batch_size=None if plan else batch_size, sequence_length=None if plan else length,
+                      loop=policy.loop(), loss=loss)
     history = trainer.fit(text.train, text.held_out, epochs=passes, budget=request.budget, plan=plan,
                           clock=timetable.clock, reserve=reserve, progress=request.progress,
                           checkpoint=request.checkpoint, checkpoint_every=request.checkpoint_every,
@@ -280,12 +282,13 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
     if text.held_out is None or len(mixture.parts) == 1:
         return mixture, [], None
     held_out, tokens, interrupt = text.held_out, weighed_tokens(request, timetable), request.interrupt
-    found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
-    mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
-    if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
-        return mixture, dropped, None
-    kept = mixture
-    return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
+    with one_thread_products():   # several threads give other bytes, and wait for each other on a busy machine
+        found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
+        mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
+        if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
+            return mixture, dropped, None
+        kept = mixture
+        return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
 
 
 def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
@@ -306,11 +309,11 @@ def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) 
 def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
     """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
     counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
-    before, whole, memory = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
+    before, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
 
     def count_whole() -> bool:
         for model in counts:
-            model.fit(whole, request.threads, memory=memory)
+            model.fit(whole, request.threads, budget_bytes=limit)
         return True
     if whole is not None and request.interrupt.attempt(count_whole):
         return True

@@ -89,10 +89,10 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
         rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
         model = PrefixModel.build(part.config())
         model.fit(Corpus.concatenate(rest), 1 if together else threads,   # type: ignore[attr-defined]
-                  memory=policy.counting_bytes)
+                  budget_bytes=policy.counting_bytes)
         for piece in range(fold, pieces, folds):
             inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
-            x, _ = model.forward(Batch.lanes(inputs[:, None], starts[:, None]))
+            x, _ = model.forward(Batch.rectangle(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), policy.rows_predicted):
                 stop_if_asked()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from fastlm.models.ngram.kneser_ney import MEMORY
+from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
 from fastlm.training.loop_settings import LoopSettings
 
 
@@ -120,7 +120,7 @@ class Policy:
         8_000_000, "tokens", "of longer texts factored n-grams would take too much memory, and so would a second copy "
         "that is counted again", "assumption")
     counting_bytes: float = tuned(
-        MEMORY, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
+        BUDGET_BYTES, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
         "assumption")
 
     # What is held out of the text.

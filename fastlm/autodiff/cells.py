@@ -85,10 +85,10 @@ def layer(cell: Cell, x: Any, parameters: Sequence[Any], batch: Batch, carried: 
     and the bias of the recurrent product where the cell has one. carried: the states (S, H) before the batch.
     """
     x, (weight, bias, recurrent, *recurrent_bias) = variable(x), map(variable, parameters)
-    lanes = [batch.to_lanes(state) for state in carried]
+    lanes = [batch.to_packed(state) for state in carried]
     if isinstance(recurrent, Int8Parameter):
         h = _forward_by_steps(cell, x.value, (weight, bias, recurrent, *recurrent_bias), batch, lanes, rows)
-        return Variable(h), [batch.from_lanes(state) for state in lanes]
+        return Variable(h), [batch.from_packed(state) for state in lanes]
     count, width = len(batch), recurrent.value.shape[0]
     inputs = _panels(len(x.value), width, cell.gates)
     _core.panel_product(inputs, x.value, _packed(weight.value, cell.gates), bias.value)
@@ -103,12 +103,12 @@ def layer(cell: Cell, x: Any, parameters: Sequence[Any], batch: Batch, carried: 
 
     def backward(gradient: Array) -> None:
         cell.backward(panels, gradient, states, before, _packed_back(recurrent.value, cell.gates), batch)
-        _core.panel_weights(recurrent.added(), before[0], panels[-1])
+        _core.panel_weights(recurrent.grad_buffer(), before[0], panels[-1])
         for vector in recurrent_bias:
-            _core.add(vector.added(), _sum_of_last_gate(panels[-1], width, cell.gates))
+            _core.add(vector.grad_buffer(), _sum_of_last_gate(panels[-1], width, cell.gates))
         _input_backward(x, weight, bias, inputs, panels[0], rows, cell.gates)
     return record(Variable(states[0]), backward), [
-        batch.from_lanes(_last(batch, state, array)) for state, array in zip(lanes, states, strict=True)]
+        batch.from_packed(_last(batch, state, array)) for state, array in zip(lanes, states, strict=True)]
 
 
 def _input_backward(x: Variable, weight: Variable, bias: Variable, inputs: Array, gradient: Array, rows: Array | None,
@@ -118,9 +118,9 @@ def _input_backward(x: Variable, weight: Variable, bias: Variable, inputs: Array
     if rows is not None:
         inputs.fill(0)
         _core.panel_scatter(inputs, gradient, rows)
-    _core.panel_sum(bias.added(), inputs)
-    _core.panel_weights(weight.added(), x.value, inputs)
-    _core.panel_product_back(x.added(), inputs, _packed_back(weight.value, gates))
+    _core.panel_sum(bias.grad_buffer(), inputs)
+    _core.panel_weights(weight.grad_buffer(), x.value, inputs)
+    _core.panel_product_back(x.grad_buffer(), inputs, _packed_back(weight.value, gates))
 
 
 def _forward_by_steps(cell: Cell, x: Array, parameters: Sequence[Any], batch: Batch, lanes: list[Array],

@@ -25,9 +25,9 @@ def last_ids(batch: Batch, count: int, carry: Array) -> tuple[Array, Array]:
     carry (S, count - 1) int64, the ids before the batch, newest first -> ((N, count) int64, new carry).
     """
     out = np.empty((len(batch), count), np.int64)
-    lanes = batch.to_lanes(carry)
+    lanes = batch.to_packed(carry)
     _core.last_ids(out, lanes, batch.ids, batch.starts, batch.size)
-    return out, batch.from_lanes(lanes)
+    return out, batch.from_packed(lanes)
 
 
 def hashed_rows(batch: Batch, orders: Array, buckets: int, carry: Array) -> tuple[Array, Array]:
@@ -52,16 +52,16 @@ def prefix_sum(table: Any, bias: Any, batch: Batch, max_length: int, carry: Arra
     """
     table, bias = variable(table), variable(bias)
     rows_in_table, width = table.value.shape
-    rows, lanes, at = np.empty(len(batch), np.int64), batch.to_lanes(carry), batch.to_lanes(position)
+    rows, lanes, at = np.empty(len(batch), np.int64), batch.to_packed(carry), batch.to_packed(position)
     _core.position_rows(rows, at, batch.ids, batch.starts, batch.size, max_length, rows_in_table // max_length)
-    out = Variable(empty((len(batch), width)), disposable=True)
+    out = Variable(empty((len(batch), width)), may_overwrite=True)
     _core.prefix_sum(out.value, lanes, table.value, bias.value, rows, batch.starts, batch.size)
 
     def back(gradient: Array) -> None:
-        _core.sum_rows(bias.added(), gradient)
-        into = table.added_at(rows) if isinstance(table, Leaf) else table.added()
+        _core.sum_rows(bias.grad_buffer(), gradient)
+        into = table.grad_buffer_at(rows) if isinstance(table, Leaf) else table.grad_buffer()
         _core.suffix_sum(into, zeros(lanes.shape), gradient, rows, batch.starts, batch.size)
-    return record(out, back), batch.from_lanes(lanes), batch.from_lanes(at)
+    return record(out, back), batch.from_packed(lanes), batch.from_packed(at)
 
 
 def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Variable, Array]:
@@ -71,15 +71,15 @@ def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Varia
     """
     x = variable(x)
     count, width = len(rates), x.value.shape[1]
-    lanes = batch.to_lanes(carry)
+    lanes = batch.to_packed(carry)
     sums = empty((len(batch), count, width))
     _core.decayed_sum(sums, lanes, x.value, rates, batch.starts, batch.size)
 
     def back(gradient: Array) -> None:
-        _core.decayed_sum_back(x.added(), zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
+        _core.decayed_sum_back(x.grad_buffer(), zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
                                batch.size)
-    out = Variable(sums.reshape(len(batch), count * width), disposable=True)
-    return record(out, back), batch.from_lanes(lanes)
+    out = Variable(sums.reshape(len(batch), count * width), may_overwrite=True)
+    return record(out, back), batch.from_packed(lanes)
 
 
 def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
@@ -119,7 +119,7 @@ def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Vari
     x (N, D), weight (D, 3H), bias (3H,), cell (S, H) -> (h (N, H), new cell).
     """
     x, weight, bias = variable(x), variable(weight), variable(bias)
-    width, lanes = weight.shape[1] // 3, batch.to_lanes(cell)
+    width, lanes = weight.shape[1] // 3, batch.to_packed(cell)
     gates, h, c = empty((len(batch), 3 * width)), empty((len(batch), width)), empty((len(batch), width))
     first = empty(lanes.shape)
     first[...] = lanes
@@ -128,7 +128,7 @@ def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Vari
 
     def back(gradient: Array) -> None:
         _core.sru_backward(gates, zeros(lanes.shape), gradient, c, first, batch.starts, batch.size)
-        _core.sum_rows(bias.added(), gates)
+        _core.sum_rows(bias.grad_buffer(), gates)
         add_product(x, gates, weight.value.T)
         add_product(weight, x.value.T, gates)
-    return record(Variable(h, disposable=True), back), batch.from_lanes(lanes)
+    return record(Variable(h, may_overwrite=True), back), batch.from_packed(lanes)

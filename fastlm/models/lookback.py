@@ -56,7 +56,7 @@ class Lookback:
         return {"length": np.zeros(batch, np.int64), "key": np.zeros((batch, self.width), np.float32),
                 "past": np.zeros((batch, 0, 2 * self.width), np.float32)}
 
-    def add_to(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
+    def added_to(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
         """Return x (N, H) plus what attention finds, or x itself without a lookback; put the new state into `after`."""
         if not self.width:
             return x
@@ -68,12 +68,12 @@ class Lookback:
         return autodiff.add(x, autodiff.matmul(found, self.mix))
 
     def stepper(self, state: State) -> LookbackStepper | None:
-        """Return what computes `add_to` row by row from a state on, or None without a lookback."""
+        """Return what computes `added_to` row by row from a state on, or None without a lookback."""
         return LookbackStepper(self, state) if self.width else None
 
 
 class LookbackStepper:
-    """Computes `Lookback.add_to` for one row of every sequence at a time, with keys and values kept in place.
+    """Computes `Lookback.added_to` for one row of every sequence at a time, with keys and values kept in place.
 
     Keys and values (S, 1, room, width) of all sequences end at the same entry. Where the room is used up it doubles, up
     to 2 window entries; from then on the entries that may still be seen move to the front, once every `window` steps.
@@ -96,7 +96,7 @@ class LookbackStepper:
         self._values = np.zeros_like(self._keys)
         self._score = np.empty(_core.attention_step_scratch(room), np.float32)
 
-    def add_to(self, x: Array) -> Array:
+    def added_to(self, x: Array) -> Array:
         """Return x (S, H) plus what attention finds, in a buffer that the next call writes over."""
         lookback, width = self._lookback, self._lookback.width
         if self._end == self._keys.shape[2]:
@@ -125,7 +125,7 @@ class LookbackStepper:
         self._end = kept
 
     def state(self) -> dict[str, Array]:
-        """Return the arrays that `Lookback.add_to` reads on from."""
+        """Return the arrays that `Lookback.added_to` reads on from."""
         width, kept = self._lookback.width, np.minimum(self._length, self._lookback.window - 1)
         past = np.zeros((len(kept), int(kept.max(initial=0)), 2 * width), np.float32)
         for entries, length, keys, values in zip(past, kept.tolist(), self._keys, self._values, strict=True):

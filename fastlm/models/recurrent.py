@@ -11,7 +11,7 @@ from fastlm.autodiff import Parameter, Variable, cells
 from fastlm.autodiff.cells import Cell
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, Stepper, check_sizes, named, uniform
-from fastlm.models.hashed_ngrams import NGrams, embed
+from fastlm.models.hashed_ngrams import HashedNGrams, embed
 from fastlm.models.lookback import Lookback
 
 Array = np.ndarray
@@ -37,7 +37,7 @@ class Recurrent(PrefixModel, abstract=True):
         self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
         scale = 1 / np.sqrt(hidden)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), scale if tied else 1.0))
-        self.ngrams = NGrams(ngrams, self.parameter)
+        self.ngrams = HashedNGrams(ngrams, self.parameter)
         for layer in range(layers):
             inputs = width + self.ngrams.width if layer == 0 else hidden
             self.parameter(f"input{layer}", uniform(rng, (inputs, self.CELL.gates * hidden), 1 / np.sqrt(inputs)))
@@ -74,7 +74,7 @@ class Recurrent(PrefixModel, abstract=True):
             x, reached = cells.layer(self.CELL, x, self.layer_parameters(layer), batch, self.layer_states(layer, state),
                                      None if layer else rows)
             after.update(zip((f"{name}{layer}" for name in self.CELL.states), reached, strict=True))
-        x = self.lookback.add_to(x, batch, state, after)
+        x = self.lookback.added_to(x, batch, state, after)
         return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
@@ -114,7 +114,7 @@ class RecurrentStepper(Stepper):
         self._embedding.gather(self._embedded, self._ids)
         for layer in self._layers:
             layer.advance()
-        return self._last if self._lookback is None else self._lookback.add_to(self._last)
+        return self._last if self._lookback is None else self._lookback.added_to(self._last)
 
     def end(self) -> State:
         """Return the state itself, not a copy, for a stepper that takes no more steps."""

@@ -43,30 +43,31 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
     return ids, targets, starts
 
 
-class LaneBatches:
-    """A long stream in lanes: lane s reads its own stretch, `chunk` tokens a batch, the state carried over."""
+class StreamBatches:
+    """A long text read side by side in `batch_size` stretches, `sequence_length` tokens of each a batch, the state
+    carried over from batch to batch."""
 
     carries = True
 
-    def __init__(self, corpus: Corpus, lanes: int, chunk: int, shards: int, seed: int) -> None:
+    def __init__(self, corpus: Corpus, batch_size: int, sequence_length: int, shards: int, seed: int) -> None:
         self.inputs, self.targets, self.starts = read_and_predict(corpus)
-        self.lanes, self.chunk = lanes, chunk
-        self.shards = min(shards, lanes)
-        self.length = -(-len(self.inputs) // lanes)
-        self._firsts = [part * self.length for part in np.array_split(np.arange(lanes), self.shards)]
-        self.per_epoch = -(-self.length // chunk)
+        self.batch_size, self.sequence_length = batch_size, sequence_length
+        self.shards = min(shards, batch_size)
+        self.length = -(-len(self.inputs) // batch_size)
+        self._firsts = [part * self.length for part in np.array_split(np.arange(batch_size), self.shards)]
+        self.per_epoch = -(-self.length // sequence_length)
 
     def __getitem__(self, step: int) -> list[Shard]:
-        first = step % self.per_epoch * self.chunk
-        steps = np.arange(first, min(first + self.chunk, self.length))
+        first = step % self.per_epoch * self.sequence_length
+        steps = np.arange(first, min(first + self.sequence_length, self.length))
         out = []
-        for firsts in self._firsts:   # of the lanes of one shard, where each begins
+        for firsts in self._firsts:   # where each stretch of a shard begins
             at = steps[:, None] + firsts[None, :]
-            beyond = at >= len(self.inputs)   # the last lane may be shorter: its padding is read and never counts
+            beyond = at >= len(self.inputs)   # the last stretch may be shorter: its padding is read and never counts
             at[beyond] = 0
             targets = self.targets[at]
             targets[beyond] = -1
-            out.append(Shard(Batch.lanes(self.inputs[at], self.starts[at]), targets.reshape(-1), at.reshape(-1)))
+            out.append(Shard(Batch.rectangle(self.inputs[at], self.starts[at]), targets.reshape(-1), at.reshape(-1)))
         return out
 
 

@@ -34,6 +34,6 @@ class Clock:
         """Seconds spent so far."""
         return time.perf_counter() - self._start
 
-    def spent(self, seconds: float) -> None:
+    def resume_at(self, seconds: float) -> None:
         """Counts from here on as if so many seconds had been spent by now."""
         self._start = time.perf_counter() - seconds

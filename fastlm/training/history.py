@@ -12,6 +12,8 @@ import numpy as np
 from fastlm.models.base import current_config
 
 Array = np.ndarray
+# What model files of format 1 call what has another name here.
+_IN_FILE = {"batch_size": "lanes", "sequence_length": "chunk"}
 
 
 @dataclass(eq=False)
@@ -31,8 +33,8 @@ class Plan:
     loss: str
     clip: float
     batching: str
-    lanes: int
-    chunk: int
+    batch_size: int
+    sequence_length: int
     shards: int
     seed: int
     kept: int = 0
@@ -59,13 +61,17 @@ class Plan:
         """The plan but for its rates, which are kept as an array, and what a mixture alone needs, where it is usual."""
         usual = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0,
                  "dropped": []}
-        return json.dumps({name: value for name, value in asdict(self).items()
-                           if name != "rates" and not (name in usual and value == usual[name])}, sort_keys=True)
+        values = {_IN_FILE.get(name, name): value for name, value in asdict(self).items()
+                  if name != "rates" and not (name in usual and value == usual[name])}
+        values["batching"] = "lanes" if self.batching == "stream" else self.batching
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, rates: Array | None = None) -> Plan:
         """The plan `to_json` wrote, in this version or an older one."""
-        values = json.loads(text)
+        here = {in_file: name for name, in_file in _IN_FILE.items()}
+        values = {here.get(name, name): value for name, value in json.loads(text).items()}
+        values["batching"] = "stream" if values["batching"] == "lanes" else values["batching"]
         model = values["model"]
         if model.get("name") == "Corrected":   # whose configuration held what is the plan's now
             values |= {"folds": model.get("folds", 0), "fitted_folds": model.get("done", 0),

@@ -44,13 +44,13 @@ class Optimizer:
     def _more(self, step: int) -> dict[str, float]:
         return {}
 
-    def update(self, parameter: Array, memory: list[Array], gradient: Array, rate: Any) -> None:
-        """Moves flat slices (n,) of a parameter and of its memory, and zeroes the gradient."""
-        getattr(_core, self.kernel)(parameter, *memory, gradient, rate)
+    def update(self, parameter: Array, state: list[Array], gradient: Array, rate: Any) -> None:
+        """Moves flat slices (n,) of a parameter and of its state, and zeroes the gradient."""
+        getattr(_core, self.kernel)(parameter, *state, gradient, rate)
 
-    def update_rows(self, parameter: Array, memory: list[Array], gradient: Array, rows: Array, rate: Any) -> None:
+    def update_rows(self, parameter: Array, state: list[Array], gradient: Array, rows: Array, rate: Any) -> None:
         """The same for some rows (R,) int64 of tables (., D)."""
-        getattr(_core, self.kernel + "_rows")(parameter, *memory, gradient, rows, rate)
+        getattr(_core, self.kernel + "_rows")(parameter, *state, gradient, rows, rate)
 
 
 @dataclass
@@ -121,6 +121,6 @@ def from_config(config: dict[str, Any]) -> Optimizer:
     return known[name](**options)
 
 
-def new_memory(optimizer: Optimizer, parameter: Array) -> list[Array]:
+def new_state(optimizer: Optimizer, parameter: Array) -> list[Array]:
     """Zeros for what the optimizer remembers of one parameter, in the order of `remembers`."""
     return [np.zeros_like(parameter) for _ in optimizer.remembers]

@@ -28,7 +28,7 @@ class Run(RunState):
         if self.budget is None:
             return share
         # one more step, one more look at the held-out text and the saving must fit in what remains
-        after = self.reserve + self.step_seconds + 1.2 * self.look_seconds
+        after = self.reserve + self.step_seconds + 1.2 * self.evaluation_seconds
         length = self.budget * self.loop.usable_share - after - self.begun
         return 1.0 if length <= 0 else max(share, min(1.0, (self.clock.seconds() - self.begun) / length))
 
@@ -51,12 +51,12 @@ class Run(RunState):
                 warnings.warn(fault, stacklevel=4)
                 return
             done = self.progress()
-            if int(done * self.loop.evaluations) > self.looks or done >= 1:
-                self.looks = int(done * self.loop.evaluations)
+            if int(done * self.loop.evaluations) > self.evaluations or done >= 1:
+                self.evaluations = int(done * self.loop.evaluations)
                 if self.held_out is not None and replay is None:
-                    self.look(workers, interrupt)
+                    self.evaluate(workers, interrupt)
                 self.record(rate)
-                self.keep_next = self.held_out is None
+                self.keep_after_step = self.held_out is None
             if report and (self.clock.seconds() - reported > self.loop.report_every or done >= 1):
                 reported = self.clock.seconds()
                 self.report(report, rate, checkpoint)
@@ -124,16 +124,16 @@ class Run(RunState):
         if not np.isfinite(loss):
             self.update.discard()
             return loss, count, float("nan")
-        if self.keep_next:
+        if self.keep_after_step:
             self.keep()
         return loss, count, self.update.apply(rate, workers)
 
     def keep(self) -> None:
         """Copies the weights, to come back to."""
-        self.kept, self.keep_next = self.step, False
+        self.kept, self.keep_after_step = self.step, False
         self.best = {name: parameter.value.copy() for name, parameter in self.model.parameters.items()}
 
-    def look(self, workers: Workers, interrupt: Interrupt) -> None:
+    def evaluate(self, workers: Workers, interrupt: Interrupt) -> None:
         """Held-out nats a token, and a copy of the weights where it is the lowest so far."""
         assert self.held_out is not None
         begin = self.clock.seconds()
@@ -152,12 +152,12 @@ class Run(RunState):
             count += sum(int((shard.targets >= 0).sum()) for shard in shards)
             if interrupt.asked:
                 return   # a figure from part of the text could not be compared with the others
-            if self.budget is not None and self.look_batches is None \
+            if self.budget is not None and self.evaluation_batches is None \
                     and self.clock.seconds() - begin > self.loop.evaluation_share * self.budget:
-                self.look_batches = index + 1
-            if index + 1 == self.look_batches:
+                self.evaluation_batches = index + 1
+            if index + 1 == self.evaluation_batches:
                 break
-        self.look_seconds = self.clock.seconds() - begin
+        self.evaluation_seconds = self.clock.seconds() - begin
         self.valid = nats / max(1, count)
         if self.valid < self.best_loss:
             self.best_loss = self.valid

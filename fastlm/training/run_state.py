@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from fastlm.batch import State
 from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
-from fastlm.training.batches import DocumentBatches, LaneBatches, longest_document
+from fastlm.training.batches import DocumentBatches, StreamBatches, longest_document
 from fastlm.training.budget import Clock
 from fastlm.training.history import History, Plan
 from fastlm.training.loop_settings import LoopSettings
@@ -21,7 +20,7 @@ from fastlm.training.optim import Optimizer
 from fastlm.training.update import Update
 
 Array = np.ndarray
-Batches = LaneBatches | DocumentBatches
+Batches = StreamBatches | DocumentBatches
 
 
 class RunState:
@@ -38,16 +37,16 @@ class RunState:
         self.held_out = None if held_out is None else _held_out_batches(held_out, plan, self.loop.evaluation_tokens)
         self.states: list[State | None] = [None] * plan.shards
         self.history = History()
-        self.begun, self.step, self.tokens, self.looks = clock.seconds(), 0, 0, 0
+        self.begun, self.step, self.tokens, self.evaluations = clock.seconds(), 0, 0, 0
         self.rates: list[float] = []
         self.best: dict[str, Array] | None = None
         self.best_loss, self.kept = float("inf"), 0
-        self.keep_next = True                    # the weights, once the next batch has shown that they are good
-        self.look_seconds = self.step_seconds = 0.0
+        self.keep_after_step = True                    # the weights, once the next batch has shown that they are good
+        self.evaluation_seconds = self.step_seconds = 0.0
         self.loss, self.loss_tokens = 0.0, 0     # since the last record
         self.valid: float | None = None
         self.readers = [Tape(record=False) for _ in range(plan.shards)]
-        self.look_batches: int | None = None     # how much of the held-out text a look may afford
+        self.evaluation_batches: int | None = None     # how much of the held-out text a look may afford
         self.fingerprint = ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,16 +58,16 @@ class RunState:
         tensors: dict[str, Array] = {"rates": np.array(self.rates, np.float64)}
         for name, parameter in self.model.parameters.items():
             tensors[f"parameter/{name}"] = parameter.value
-            tensors |= {f"memory/{name}/{index}": array for index, array in enumerate(self.update.memory[name])}
+            tensors |= {f"memory/{name}/{index}": array for index, array in enumerate(self.update.state[name])}
         for index, state in enumerate(self.states):
             if state is not None:
                 tensors |= {f"state/{index}/{name}": array for name, array in state.arrays.items()}
         tensors |= {f"best/{name}": array for name, array in (self.best or {}).items()}
         counters = checkpoints.Counters(
-            step=self.step, tokens=self.tokens, looks=self.looks, best_loss=self.best_loss, kept=self.kept,
+            step=self.step, tokens=self.tokens, looks=self.evaluations, best_loss=self.best_loss, kept=self.kept,
             loss=self.loss, loss_tokens=self.loss_tokens, valid=self.valid, begun=self.begun,
-            look_batches=self.look_batches, reserve=self.reserve, step_seconds=self.step_seconds,
-            look_seconds=self.look_seconds, seconds=self.clock.seconds(), optimizer_steps=self.update.steps,
+            look_batches=self.evaluation_batches, reserve=self.reserve, step_seconds=self.step_seconds,
+            look_seconds=self.evaluation_seconds, seconds=self.clock.seconds(), optimizer_steps=self.update.steps,
             length=[self.total, self.budget],
             states=[None if state is None else len(state) for state in self.states])
         return {"tensors": tensors, "counters": counters.to_dict(), "plan": self.plan.to_json(),
@@ -82,7 +81,7 @@ class RunState:
         """
         self._check_same(state, source)
         tensors, at = state["tensors"], checkpoints.Counters.from_dict(state["counters"], source)
-        parameters, memory = self.model.parameters, self.update.memory
+        parameters, memory = self.model.parameters, self.update.state
 
         def find(name: str, like: Array) -> Array:
             return checkpoints.array_of(tensors, name, like, source)
@@ -97,13 +96,14 @@ class RunState:
         records = _records(state["history"], source)
         for array, found in moves:
             array[:] = found
-        self.states, self.best, self.keep_next = states, best, best is None
-        self.step, self.tokens, self.looks, self.kept, self.valid = at.step, at.tokens, at.looks, at.kept, at.valid
+        self.states, self.best, self.keep_after_step = states, best, best is None
+        self.step, self.tokens, self.kept, self.valid = at.step, at.tokens, at.kept, at.valid
+        self.evaluations = at.looks
         self.best_loss, self.loss, self.loss_tokens = at.best_loss, at.loss, at.loss_tokens
-        self.begun, self.reserve, self.look_batches = at.begun, at.reserve, at.look_batches
-        self.step_seconds, self.look_seconds = at.step_seconds, at.look_seconds
+        self.begun, self.reserve, self.evaluation_batches = at.begun, at.reserve, at.look_batches
+        self.step_seconds, self.evaluation_seconds = at.step_seconds, at.look_seconds
         self.update.steps, self.rates = at.optimizer_steps, rates.tolist()
-        self.clock.spent(at.seconds)
+        self.clock.resume_at(at.seconds)
         self.history.records[:] = records
         self.plan = Plan.from_json(self.plan.to_json(), rates)
 
@@ -112,10 +112,10 @@ class RunState:
         if state["corpus"] != self.fingerprint:
             raise ValueError(f"{source} is a checkpoint of a run on another text")
         checkpoints.parsed(state["plan"], f"{source}: its plan")
-        wanted, found = (json.loads(plan) for plan in (self.plan.to_json(), Plan.from_json(state["plan"]).to_json()))
+        wanted, found = (vars(plan) for plan in (self.plan, Plan.from_json(state["plan"])))
         for name in wanted:
-            if name != "kept" and wanted[name] != found.get(name):
-                raise ValueError(f"{source} is a checkpoint of a run with {name} = {found.get(name)}; this one has "
+            if name not in ("kept", "rates") and wanted[name] != found[name]:
+                raise ValueError(f"{source} is a checkpoint of a run with {name} = {found[name]}; this one has "
                                  f"{wanted[name]}")
         if state["counters"].get("length") != [self.total, self.budget]:
             raise ValueError(f"{source} is a checkpoint of a run of (steps, seconds) = "
@@ -141,7 +141,7 @@ def _records(text: str, source: str) -> list[dict[str, Any]]:
 
 def _held_out_batches(corpus: Corpus, plan: Plan, tokens: int) -> Batches:
     """Return the held-out text in batches of about so many tokens."""
-    if longest_document(corpus) <= 4 * plan.chunk:
+    if longest_document(corpus) <= 4 * plan.sequence_length:
         return DocumentBatches(corpus, tokens, plan.shards, 0)
-    lanes = max(1, min(32, len(corpus.ids) // 256))
-    return LaneBatches(corpus, lanes, max(1, tokens // lanes), plan.shards, 0)
+    batch_size = max(1, min(32, len(corpus.ids) // 256))
+    return StreamBatches(corpus, batch_size, max(1, tokens // batch_size), plan.shards, 0)

@@ -13,7 +13,7 @@ from fastlm.files import atomic
 from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
-from fastlm.training.batches import DocumentBatches, LaneBatches, longest_document
+from fastlm.training.batches import DocumentBatches, StreamBatches, longest_document
 from fastlm.training.budget import Clock, parse_budget
 from fastlm.training.history import History, Plan
 from fastlm.training.interrupt import Interrupt
@@ -24,13 +24,14 @@ from fastlm.training.run import Run
 from fastlm.workers import Workers, check_threads, one_thread_products
 
 _SEQUENCE_LENGTH = 32     # tokens of a lane that a gradient goes back through
-_FEW_IDS = 512            # a vocabulary of at most so many ids has cheap rows, so that more lanes are read at once:
-_LARGEST = {True: 32, False: 16}   # lanes of such a vocabulary and of others; on a CPU many small steps learn more
-_LEAST_STEPS = 4          # of a lane: of a shorter corpus fewer lanes are read, so that an epoch still has some steps
+_FEW_IDS = 512            # of a vocabulary of at most so many ids a row is cheap, so that batches may be wider:
+_LARGEST = {True: 32, False: 16}   # sequences side by side, there and elsewhere; on a CPU many small steps learn more
+_LEAST_STEPS = 4          # of an epoch: batches of a short corpus are narrower, so that there still are some steps
 
 
 def batch_size_for(tokens: int, largest: int, sequence_length: int = _SEQUENCE_LENGTH) -> int:
-    """Return how many lanes of a corpus of so many tokens are read side by side: `largest`, or fewer of a short one.
+    """Return how many stretches of a corpus of so many tokens are read side by side: `largest`, or fewer of a short
+    corpus.
 
     >>> batch_size_for(100_000, 32), batch_size_for(1_000, 32), batch_size_for(3, 32)
     (32, 7, 1)
@@ -42,19 +43,21 @@ class Trainer:
     """Trains a prefix model by a stochastic gradient method.
 
     ``loss``: "cross_entropy", "squared" or a `losses.Loss`; ``clip``: largest global norm of a step's gradient, None
-    for no limit; ``lanes``, ``chunk``: how many stretches of a long text are read side by side, and tokens of each a
-    step (None: by the size of the corpus); ``shards``: parts of a batch whose gradients are computed apart and then
-    added, so that up to as many threads help and every number of them gives the same bytes; ``threads``: None for all
-    there are; ``loop``: how often the run evaluates and reports, see `LoopSettings`.
+    for no limit; ``batch_size``: how many stretches of a long text are read side by side; ``sequence_length``: how many
+    tokens of each make a step, through which its gradient goes back (None: both by the size of the corpus);
+    ``shards``: parts of a batch whose gradients are computed apart and then added, so that up to as many threads help
+    and every number of them gives the same bytes; ``threads``: None for all there are; ``loop``: how often the run
+    evaluates and reports, see `LoopSettings`.
 
     >>> trainer = Trainer(PositionalOneHot(9, 4), optimizer=AdamW(lr=0.1))    # doctest: +SKIP
     >>> history = trainer.fit([[3, 1, 4, 1, 5]], epochs=100)                  # doctest: +SKIP
     """
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer | None = None, loss: str | Loss = "cross_entropy",
-                 clip: float | None = 1.0, lanes: int | None = None, chunk: int | None = None, shards: int = 2,
-                 seed: int = 0, threads: int | None = None, *, loop: LoopSettings | None = None) -> None:
-        for name, value in (("lanes", lanes), ("chunk", chunk), ("shards", shards)):
+                 clip: float | None = 1.0, batch_size: int | None = None, sequence_length: int | None = None,
+                 shards: int = 2, seed: int = 0, threads: int | None = None, *,
+                 loop: LoopSettings | None = None) -> None:
+        for name, value in (("batch_size", batch_size), ("sequence_length", sequence_length), ("shards", shards)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value}; at least 1 was expected")
         if fixed := [name for name, parameter in model.parameters.items() if not parameter.trainable]:
@@ -63,7 +66,7 @@ class Trainer:
         self.loss.check(model)
         self.model, self.optimizer = model, optimizer or AdamW()
         self.clip, self.seed = clip, seed
-        self.lanes, self.chunk, self.shards = lanes, chunk, shards
+        self.batch_size, self.sequence_length, self.shards = batch_size, sequence_length, shards
         self.threads, self.loop = check_threads(threads), loop or LoopSettings()
         self.history = History()
         self.plan: Plan | None = None
@@ -124,23 +127,23 @@ class Trainer:
                              f"least {least} was expected")
         return corpus
 
-    def _prepare(self, corpus: Corpus, plan: Plan | None) -> tuple[LaneBatches | DocumentBatches, Plan]:
+    def _prepare(self, corpus: Corpus, plan: Plan | None) -> tuple[StreamBatches | DocumentBatches, Plan]:
         tokens = len(corpus.ids)
-        chunk = plan.chunk if plan else self.chunk or _SEQUENCE_LENGTH
-        lanes = plan.lanes if plan else self.lanes or batch_size_for(
-            tokens, _LARGEST[self.model.vocab_size <= _FEW_IDS], chunk)
-        if self.lanes is not None and self.lanes > 1 and tokens < 2 * lanes:
-            raise ValueError(f"the corpus has {tokens} tokens; {lanes} lanes need at least {2 * lanes}")
-        whole = longest_document(corpus) <= _LEAST_STEPS * chunk
-        batching = plan.batching if plan else "documents" if whole else "lanes"
+        sequence_length = plan.sequence_length if plan else self.sequence_length or _SEQUENCE_LENGTH
+        batch_size = plan.batch_size if plan else self.batch_size or batch_size_for(
+            tokens, _LARGEST[self.model.vocab_size <= _FEW_IDS], sequence_length)
+        if self.batch_size is not None and self.batch_size > 1 and tokens < 2 * batch_size:
+            raise ValueError(f"the corpus has {tokens} tokens; batches of {batch_size} need at least {2 * batch_size}")
+        whole = longest_document(corpus) <= _LEAST_STEPS * sequence_length
+        batching = plan.batching if plan else "documents" if whole else "stream"
         shards, seed = (plan.shards, plan.seed) if plan else (self.shards, self.seed)
-        batches: LaneBatches | DocumentBatches
+        batches: StreamBatches | DocumentBatches
         if batching == "documents":
-            batches = DocumentBatches(corpus, lanes * chunk, shards, seed)
+            batches = DocumentBatches(corpus, batch_size * sequence_length, shards, seed)
         else:
-            batches = LaneBatches(corpus, lanes, chunk, shards, seed)
-        made = Plan(self.model.config(), self.optimizer.config(), self.loss.name, self.clip or 0.0, batching, lanes,
-                    chunk, shards, seed, **self.loss.record())
+            batches = StreamBatches(corpus, batch_size, sequence_length, shards, seed)
+        made = Plan(self.model.config(), self.optimizer.config(), self.loss.name, self.clip or 0.0, batching,
+                    batch_size, sequence_length, shards, seed, **self.loss.record())
         for name in ("model", "optimizer", "loss", "clip", "network_loss_share"):
             if plan is not None and getattr(plan, name) != getattr(made, name):
                 raise ValueError(f"the plan has {name} = {getattr(plan, name)} and the trainer {getattr(made, name)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastlm import _core
 from fastlm.autodiff import Leaf, Parameter, Tape
 from fastlm.autodiff.tape import distinct
 from fastlm.models.base import PrefixModel
-from fastlm.training.optim import Optimizer, new_memory
+from fastlm.training.optim import Optimizer, new_state
 from fastlm.workers import Workers
 
 Array = np.ndarray
@@ -22,12 +23,12 @@ _ALONE = 1 << 18
 
 
 class Update:
-    """Tapes for the shards, the optimizer's memory, and the step that joins them."""
+    """Tapes for the shards, the optimizer's state, and the step that joins them."""
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer, shards: int, clip: float | None) -> None:
         self.model, self.optimizer, self.clip = model, optimizer, clip
         self.tapes = [Tape() for _ in range(shards)]
-        self.memory = {name: new_memory(optimizer, parameter.value) for name, parameter in model.parameters.items()}
+        self.state = {name: new_state(optimizer, parameter.value) for name, parameter in model.parameters.items()}
         self.steps = 0
 
     def apply(self, lr: float, workers: Workers) -> float:
@@ -42,7 +43,7 @@ class Update:
             leaves = [tape.leaf(parameter) for tape in self.tapes]
             rows = self._join_rows(leaves)
             moves.append((name, rows))
-            elements += parameter.value.size if rows is None else len(rows) * parameter.value.shape[-1]
+            elements += parameter.value.size if rows is None else len(rows) * math.prod(parameter.value.shape[1:])
             if rows is None:
                 tasks += self._dense_sums(leaves)
             elif len(rows):
@@ -59,14 +60,14 @@ class Update:
         workers.run([move for name, rows in moves for move in self._moves(name, rows, rates)])
         for tape in self.tapes:
             for leaf in tape.leaves.values():
-                leaf.spent("zero" if tape is self.tapes[0] or leaf.status in ("zero", "rows") else "stale")
+                leaf.mark("zero" if tape is self.tapes[0] or leaf.status in ("zero", "rows") else "stale")
         return norm
 
     def discard(self) -> None:
         """Forgets the gradients on the tapes."""
         for tape in self.tapes:
             for leaf in tape.leaves.values():
-                leaf.spent("stale")
+                leaf.mark("stale")
 
     def _join_rows(self, leaves: list[Leaf]) -> Array | None:
         touched = [leaf.touched() for leaf in leaves]
@@ -104,7 +105,7 @@ class Update:
 
     def _moves(self, name: str, rows: Array | None, rates: list[Any]) -> list[Callable[[], None]]:
         """Return the tasks that move one parameter; rates: the optimizer's for those exempt from decay, and others."""
-        parameter, memory = self.model.parameters[name], self.memory[name]
+        parameter, state = self.model.parameters[name], self.state[name]
         rate = rates[parameter.decay]
         gradient = self.tapes[0].leaves[parameter].buffer
         if rows is not None:
@@ -112,12 +113,12 @@ class Update:
                 return []   # a parameter that nothing read, of whatever shape
 
             def move_rows(part: Array) -> None:
-                self.optimizer.update_rows(parameter.value, memory, gradient, part, rate)
+                self.optimizer.update_rows(parameter.value, state, gradient, part, rate)
             count = max(1, _PIECE // parameter.value.shape[1])
             return [lambda first=first: move_rows(rows[first: first + count])  # type: ignore[misc]
                     for first in range(0, len(rows), count)]
         value, flat = parameter.value.reshape(-1), gradient.reshape(-1)
-        past = [array.reshape(-1) for array in memory]
+        past = [array.reshape(-1) for array in state]
 
         def move(piece: slice) -> None:
             self.optimizer.update(value[piece], [array[piece] for array in past], flat[piece], rate)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import fastlm
 from fastlm import Corpus
@@ -36,7 +37,7 @@ class Counted:
         self.clock, self.takes, self.tokens = clock, seconds, []
         self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
 
-    def fit(self, corpus, threads, memory):
+    def fit(self, corpus, threads, budget_bytes):
         self.clock.at += self.takes
         self.tokens.append(len(corpus.ids))
         return self
@@ -138,9 +139,9 @@ def test_n_grams_alone_and_why() -> None:
 def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, budget, reserved, wanted, passes) -> None:
     told = {}
 
-    def fit_network(network, text, request, timetable, lanes, length, reserve, passes, loss):
+    def fit_network(network, text, request, timetable, batch_size, length, reserve, passes, loss):
         assert loss == "cross_entropy"
-        told.update(lanes=lanes, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
+        told.update(batch_size=batch_size, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
         return "history", "plan"
     monkeypatch.setattr(blend, "fit_network", fit_network)
     timetable = Timetable(budget, Turned())
@@ -150,8 +151,8 @@ def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, bu
     request = asked(budget=budget, epochs=3.0 if budget is None else None)
     design = blend.Design(mixture, text.train, "")
     assert blend.train_networks(design, vocabulary, text, request, timetable) == ("history", "plan")
-    lanes = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
-    assert told == {"lanes": lanes, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
+    batch_size = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
+    assert told == {"batch_size": batch_size, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
 
 
 def test_without_networks_there_is_nothing_to_train() -> None:
@@ -159,3 +160,20 @@ def test_without_networks_there_is_nothing_to_train() -> None:
     vocabulary, timetable = SimpleNamespace(unit="char"), Timetable(None, Turned())
     history, plan = blend.train_networks(design, vocabulary, cut(), asked(), timetable)
     assert plan is None and str(history) == "counted 10 n-grams"
+
+
+def test_weights_are_the_same_whatever_the_blas_may_use() -> None:
+    """Two threads of it would add the same products up in another order."""
+    rng = np.random.default_rng(2)
+    ids = (np.cumsum(rng.integers(1, 3, 9000)) * 7 % 11).astype(np.int32)
+    held_out = Corpus.from_ids([ids[6000:]])
+    found = []
+    for threads in (1, 4):
+        model = Mixture(11, [KneserNey(11, order=order).fit([ids[:6000]]) for order in (3, 1, 2)])
+        text = Text(held_out, held_out, None, 9000, 9000, 0.5)
+        with threadpool_limits(threads, user_api="blas"):
+            blend.weigh(model, fastlm.Vocabulary(list("abcdefghijk"), "char"), text,
+                        asked(Policy(negligible_weight=0.0)), Timetable(None, Turned()))
+        found.append((model.weights.tobytes(), model.gate.tobytes()))
+        assert model.gate.any()
+    assert found[0] == found[1]
