@@ -1,8 +1,9 @@
-/* simd/layer.h: what layers of gated cells share, along packed sequences and back.
+/* simd/layer.h: what layers of gated cells share, along packed sequences and backward.
  *
- * A cell (simd/lstm.inc, simd/gru.inc) says what W units of a row do, one way and back. What is around it is here: the
- * walk over time steps, the states carried from one to the next, tiles of rows, and panels (simd/product.inc), where the
- * product of a time step leaves the gates 16 units at a time: the sums go straight through the nonlinearities. */
+ * A cell (simd/lstm.inc, simd/gru.inc) says what W units of a row do, forward and backward. What is around it is here:
+ * the walk over time steps, the states carried from one to the next, tiles of rows, and panels (simd/product.inc),
+ * where the product of a time step leaves the gates 16 units at a time: the sums go straight through the
+ * nonlinearities. */
 #ifndef FLM_LAYER_H
 #define FLM_LAYER_H
 
@@ -13,7 +14,7 @@
 #include "simd/product.inc"
 #include "simd/matrix.inc"
 
-/* A layer on its way along N rows; fastlm.h says what lstm_forward and gru_forward hold in these arrays. */
+/* A layer of the forward pass over N rows; fastlm.h says what lstm_forward and gru_forward hold in these arrays. */
 typedef struct layer {
     float *h, *c, *h_prev, *c_prev; /* (N,H); c and c_prev are NULL where a cell has no second state */
     float *gates, *kept;            /* panels of N rows; kept is NULL where a cell keeps nothing else */
@@ -107,7 +108,7 @@ INLINE void layer_forward(const layer *l, cell_forward *cell, const size_t G)
     }
 }
 
-/* A layer on its way back; fastlm.h says what lstm_backward and gru_backward hold in these arrays. */
+/* A layer of the backward pass; fastlm.h says what lstm_backward and gru_backward hold in these arrays. */
 typedef struct layer_back {
     float *gates, *kept, *dh, *dc;              /* kept and dc are NULL where a cell has none */
     const float *h_prev, *c, *c_prev, *packed;  /* those that a cell does not look at are NULL */
@@ -116,10 +117,10 @@ typedef struct layer_back {
     size_t T, N, H;
 } layer_back;
 
-/* W units of a row on the way back. */
+/* W units of a row in the backward pass. */
 typedef struct units_back {
     float *gate, *kept, *dc;
-    float *dh_prev; /* where to add what reaches h_prev other than by the product, NULL where nothing goes further back */
+    float *dh_prev; /* to add what reaches h_prev other than by the product; NULL where a document or the batch starts */
     const float *dh, *h_prev, *c, *c_prev;
     size_t left;
 } units_back;

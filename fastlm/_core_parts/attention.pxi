@@ -16,7 +16,7 @@ def layer_norm(float[:, ::1] out not None, float[:, ::1] moments not None, const
 def layer_norm_back(float[:, ::1] dx not None, float[::1] dgain not None, float[::1] dbias not None,
                     const float[:, ::1] dout not None, const float[:, ::1] x not None,
                     const float[:, ::1] moments not None, const float[::1] gain not None):
-    """The way back of layer_norm: adds to dx (N,D), dgain and dbias (D,)."""
+    """The backward pass of layer_norm: adds to dx (N,D), dgain and dbias (D,)."""
     cdef Py_ssize_t N = x.shape[0], D = x.shape[1]
     cdef double[::1] sums = numpy.empty(2 * D)
     shape("dx", dx.shape[0], dx.shape[1], N, D)
@@ -61,8 +61,8 @@ def residual(float[:, ::1] out not None, const float[:, ::1] x not None, const f
 
 def attention_spans(int64_t[::1] first not None, int64_t[::1] kept not None, const int64_t[::1] length not None,
                     const uint8_t[::1] starts, const size_t[::1] size not None, size_t window):
-    """first (N,): the first key that each row sees, of `window` keys at most (0: all); kept (S,): entries that a lane
-    leaves behind; length (S,): those it begins with."""
+    """first (N,): the first key that each row sees, of `window` keys at most (0: all); kept (S,): entries that a
+    sequence leaves behind; length (S,): those it begins with."""
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, first.shape[0], length.shape[0])
     extent("kept", kept.shape[0], length.shape[0])
@@ -147,7 +147,7 @@ cdef class Attention:
             kernels.attention_backward(&dqkv[0, 0], &scratch[0], &dout[0, 0], &out[0, 0], &log_sum[0, 0], &self.of)
 
     def carry(self, float[:, :, ::1] after not None, const int64_t[::1] kept not None):
-        """after (S,L',2HD) = the last kept (S,) entries of every lane, zeros after them."""
+        """after (S,L',2HD) = the last kept (S,) entries of every sequence, zeros after them."""
         cdef Py_ssize_t s, S = <Py_ssize_t> self.of.S
         cube("after", after.shape[0], after.shape[1], after.shape[2], S, after.shape[1],
              <Py_ssize_t> (2 * self.of.H * self.of.D))

@@ -26,8 +26,8 @@ def gru_forward(float[:, ::1] h not None, float[:, :, ::1] gates not None, float
 def gru_backward(float[:, :, ::1] gates not None, float[:, :, ::1] kept not None, float[:, ::1] dh not None,
                  const float[:, ::1] h_prev not None, const float[::1] packed not None, const uint8_t[::1] starts,
                  const size_t[::1] size not None):
-    """The way back: gates become the gradient of the inputs, kept that of the recurrent product with its bias, dh (N,H)
-    the whole gradient of h; packed: the recurrent matrix by panel_pack_back."""
+    """The backward pass: gates become the gradient of the inputs, kept that of the recurrent product with its bias, dh
+    (N,H) the whole gradient of h; packed: the recurrent matrix by panel_pack_back."""
     cdef Py_ssize_t N = dh.shape[0], H = dh.shape[1]
     cdef const uint8_t *begins = flags(starts)
     steps_of(size, starts, N)

@@ -44,8 +44,8 @@ def lstm_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, :,
 def lstm_backward(float[:, :, ::1] gates not None, float[:, ::1] dh not None, float[:, ::1] dc not None,
                   const float[:, ::1] c not None, const float[:, ::1] c_prev not None,
                   const float[::1] packed not None, const uint8_t[::1] starts, const size_t[::1] size not None):
-    """The way back: gates become the gradient of the inputs, dh (N,H) the whole gradient of h; dc (S,H) is zeros, then
-    scratch; packed: the recurrent matrix by panel_pack_back."""
+    """The backward pass: gates become the gradient of the inputs, dh (N,H) the whole gradient of h; dc (S,H) is zeros,
+    then scratch; packed: the recurrent matrix by panel_pack_back."""
     cdef Py_ssize_t N = dh.shape[0], H = dh.shape[1]
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, N, dc.shape[0])

@@ -65,7 +65,7 @@ def panel_pack(float[:, :, ::1] out not None, const float[:, ::1] w not None):
 
 
 def panel_pack_back(float[::1] out not None, const float[:, ::1] w not None, Py_ssize_t gates=4):
-    """out (16 gates ceil(H/16) * 16 ceil(K/16),) = w (K, gates*H) transposed, as the ways back read it."""
+    """out (16 gates ceil(H/16) * 16 ceil(K/16),) = w (K, gates*H) transposed, as the backward passes read it."""
     cdef Py_ssize_t H = units_of("w", w.shape[1], gates)
     extent("out", out.shape[0], 16 * gates * panels_of(H) * 16 * panels_of(w.shape[0]))
     with nogil:

@@ -33,9 +33,9 @@ class Cell:
     recurrent product. ``recurrent_bias``: whether the recurrent product has a bias (H,) of its own, in its last gate.
 
     ``forward`` runs along a batch. It takes the states (N, H) after every row, the panels, the states before every row,
-    the packed recurrent matrix, its bias where there is one, panels of the input's product, the rows of them that are
-    read or None, and the `starts` and `size` of the batch. ``step`` runs one time step of S sequences. It takes the
-    states (S, H), which it changes in place, scratch (S, gates H) as often as there are panels, x (S, D), the two
+    the packed recurrent matrix, its bias where there is one, panels of the input's product, the rows of them that the
+    batch uses or None, and the `starts` and `size` of the batch. ``step`` runs one time step of S sequences. It takes
+    the states (S, H), which it changes in place, scratch (S, gates H) as often as there are panels, x (S, D), the two
     weights as `_core.Matrix`, the input's bias, and that of the recurrent product where there is one.
     """
 
@@ -85,18 +85,18 @@ def layer(cell: Cell, x: Any, parameters: Sequence[Any], batch: Batch, carried: 
     and the bias of the recurrent product where the cell has one. carried: the states (S, H) before the batch.
     """
     x, (weight, bias, recurrent, *recurrent_bias) = variable(x), map(variable, parameters)
-    lanes = [batch.to_packed(state) for state in carried]
+    carried = [batch.to_packed(state) for state in carried]
     if isinstance(recurrent, Int8Parameter):
-        h = _forward_by_steps(cell, x.value, (weight, bias, recurrent, *recurrent_bias), batch, lanes, rows)
-        return Variable(h), [batch.from_packed(state) for state in lanes]
+        h = _forward_by_steps(cell, x.value, (weight, bias, recurrent, *recurrent_bias), batch, carried, rows)
+        return Variable(h), [batch.from_packed(state) for state in carried]
     count, width = len(batch), recurrent.value.shape[0]
     inputs = _panels(len(x.value), width, cell.gates)
     _core.panel_product(inputs, x.value, _packed(weight.value, cell.gates), bias.value)
     panels = [inputs if rows is None else _panels(count, width, cell.gates)]
     panels += [_panels(count, width, cell.gates) for _ in range(cell.panels - 1)]
-    states, before = ([empty((count, width)) for _ in lanes] for _ in range(2))
+    states, before = ([empty((count, width)) for _ in carried] for _ in range(2))
     first = int(batch.size[0]) if len(batch.size) else 0
-    for array, state in zip(before, lanes, strict=True):
+    for array, state in zip(before, carried, strict=True):
         array[:first] = state[:first]
     cell.forward(*states, *panels, *before, _packed(recurrent.value, cell.gates),
                  *(vector.value for vector in recurrent_bias), inputs, rows, batch.starts, batch.size)
@@ -108,13 +108,13 @@ def layer(cell: Cell, x: Any, parameters: Sequence[Any], batch: Batch, carried: 
             _core.add(vector.grad_buffer(), _sum_of_last_gate(panels[-1], width, cell.gates))
         _input_backward(x, weight, bias, inputs, panels[0], rows, cell.gates)
     return record(Variable(states[0]), backward), [
-        batch.from_packed(_last(batch, state, array)) for state, array in zip(lanes, states, strict=True)]
+        batch.from_packed(_last(batch, state, array)) for state, array in zip(carried, states, strict=True)]
 
 
 def _input_backward(x: Variable, weight: Variable, bias: Variable, inputs: Array, gradient: Array, rows: Array | None,
                     gates: int) -> None:
     """Add the gradients of x, weight and bias, from that of their product; `inputs`, which held the product, is scratch
-    where several rows of the batch read one of x."""
+    where several rows of the batch share one of x."""
     if rows is not None:
         inputs.fill(0)
         _core.panel_scatter(inputs, gradient, rows)
@@ -123,16 +123,16 @@ def _input_backward(x: Variable, weight: Variable, bias: Variable, inputs: Array
     _core.panel_product_back(x.grad_buffer(), inputs, _packed_back(weight.value, gates))
 
 
-def _forward_by_steps(cell: Cell, x: Array, parameters: Sequence[Any], batch: Batch, lanes: list[Array],
+def _forward_by_steps(cell: Cell, x: Array, parameters: Sequence[Any], batch: Batch, carried: list[Array],
                       rows: Array | None) -> Array:
-    """Return the output (N, H) time step after time step, for int8 weights, which only predict; `lanes` become the
-    states after the batch."""
+    """Return the output (N, H) time step after time step, for int8 weights, which only predict; `carried` become
+    the states after the batch."""
     weight, bias, recurrent, *recurrent_bias = parameters
     weights = weight.matrix(), recurrent.matrix(), bias.value, *(vector.value for vector in recurrent_bias)
     h = empty((len(batch), recurrent.shape[0]))
     scratch = [empty((batch.sequences, recurrent.shape[1])) for _ in range(cell.panels)]
     for a, b in batch.steps():
-        states = [state[: b - a] for state in lanes]
+        states = [state[: b - a] for state in carried]
         if batch.starts is not None:
             for state in states:
                 state[batch.starts[a:b] != 0] = 0
@@ -182,14 +182,13 @@ def zeros(shape: tuple[int, ...]) -> Array:
     return out
 
 
-def _last(batch: Batch, lanes: Array, rows: Array) -> Array:
-    """Return per-sequence values (S, H) after a batch: those of its last rows (N, H), and of `lanes` where a sequence
-    has none."""
+def _last(batch: Batch, carried: Array, rows: Array) -> Array:
+    """Return a state (S, H) after a batch: that of each sequence's last row of (N, H), or `carried` without a row."""
     if len(batch.size) and batch.size[-1] == batch.sequences:   # all sequences are as long as each other
         return rows[len(rows) - batch.sequences:].copy()
     last = batch.last_rows()
-    lanes[last >= 0] = rows[last[last >= 0]]
-    return lanes
+    carried[last >= 0] = rows[last[last >= 0]]
+    return carried
 
 
 def panel_shape(rows: int, width: int, gates: int) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The primitives that look back in time: each takes a batch and the carry of its sequences, and returns the new carry.
+"""Primitives along time: each takes a batch and the carry of its sequences, and returns the new carry.
 
 A carry is a plain array with one row a sequence, in the caller's order; gradients stop where a batch begins.
 """
@@ -20,19 +20,20 @@ Array = np.ndarray
 
 
 def last_ids(batch: Batch, count: int, carry: Array) -> tuple[Array, Array]:
-    """The last `count` ids of every prefix, newest first, -1 before its document's start.
+    """Return the last `count` ids of every prefix, newest first, -1 before its document's start.
 
     carry (S, count - 1) int64, the ids before the batch, newest first -> ((N, count) int64, new carry).
     """
     out = np.empty((len(batch), count), np.int64)
-    lanes = batch.to_packed(carry)
-    _core.last_ids(out, lanes, batch.ids, batch.starts, batch.size)
-    return out, batch.from_packed(lanes)
+    carried = batch.to_packed(carry)
+    _core.last_ids(out, carried, batch.ids, batch.starts, batch.size)
+    return out, batch.from_packed(carried)
 
 
 def hashed_rows(batch: Batch, orders: Array, buckets: int, carry: Array) -> tuple[Array, Array]:
-    """Of every prefix and the k-th of K orders n, the row k * buckets + hash(its last n ids) mod buckets; -1 where its
-    document is shorter.
+    """Return the rows that the last n ids of every prefix have in a table, for each of K orders n.
+
+    The row of the k-th order is k * buckets + hash(the last n ids) mod buckets, and -1 where the document is shorter.
 
     orders (K,) int64, rising; carry (S, n - 1) int64, of the longest, as in `last_ids` -> ((N, K) int64, new carry).
     """
@@ -44,42 +45,43 @@ def hashed_rows(batch: Batch, orders: Array, buckets: int, carry: Array) -> tupl
 
 def prefix_sum(table: Any, bias: Any, batch: Batch, max_length: int, carry: Array,
                position: Array) -> tuple[Variable, Array, Array]:
-    """The positional one-hot product: out[n] = bias + the sum of table[p*V + id] over the prefix's tokens.
+    """Compute the positional one-hot product: out[n] = bias + the sum of table[p*V + id] over the prefix's tokens.
 
     p is a token's position in its document; from max_length on tokens add nothing. table (max_length * V, W), bias
-    (W,), carry (S, W) float32, position (S,) int64 -> (out (N, W), new carry, new position). Both ways cost N*W: a
-    running sum down the rows of the table, and of the gradient up them. The one-hot matrix is never built.
+    (W,), carry (S, W) float32, position (S,) int64 -> (out (N, W), new carry, new position). Forward and backward cost
+    N*W each: a running sum of rows of the table, and one of the gradient from the end. The one-hot matrix is never
+    built.
     """
     table, bias = variable(table), variable(bias)
     rows_in_table, width = table.value.shape
-    rows, lanes, at = np.empty(len(batch), np.int64), batch.to_packed(carry), batch.to_packed(position)
+    rows, carried, at = np.empty(len(batch), np.int64), batch.to_packed(carry), batch.to_packed(position)
     _core.position_rows(rows, at, batch.ids, batch.starts, batch.size, max_length, rows_in_table // max_length)
     out = Variable(empty((len(batch), width)), may_overwrite=True)
-    _core.prefix_sum(out.value, lanes, table.value, bias.value, rows, batch.starts, batch.size)
+    _core.prefix_sum(out.value, carried, table.value, bias.value, rows, batch.starts, batch.size)
 
-    def back(gradient: Array) -> None:
+    def backward(gradient: Array) -> None:
         _core.sum_rows(bias.grad_buffer(), gradient)
         into = table.grad_buffer_at(rows) if isinstance(table, Leaf) else table.grad_buffer()
-        _core.suffix_sum(into, zeros(lanes.shape), gradient, rows, batch.starts, batch.size)
-    return record(out, back), batch.from_packed(lanes), batch.from_packed(at)
+        _core.suffix_sum(into, zeros(carried.shape), gradient, rows, batch.starts, batch.size)
+    return record(out, backward), batch.from_packed(carried), batch.from_packed(at)
 
 
 def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Variable, Array]:
-    """Running sums that forget: s = rate * s + x at each of K rates. FOFE, Zhang et al. 2015.
+    """Compute running sums that decay: s = rate * s + x at each of K rates. FOFE, Zhang et al. 2015.
 
     x (N, D), rates (K,) float32 in [0, 1), carry (S, K, D) -> (out (N, K * D), new carry).
     """
     x = variable(x)
     count, width = len(rates), x.value.shape[1]
-    lanes = batch.to_packed(carry)
+    carried = batch.to_packed(carry)
     sums = empty((len(batch), count, width))
-    _core.decayed_sum(sums, lanes, x.value, rates, batch.starts, batch.size)
+    _core.decayed_sum(sums, carried, x.value, rates, batch.starts, batch.size)
 
-    def back(gradient: Array) -> None:
-        _core.decayed_sum_back(x.grad_buffer(), zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
+    def backward(gradient: Array) -> None:
+        _core.decayed_sum_back(x.grad_buffer(), zeros(carried.shape), gradient.reshape(sums.shape), rates, batch.starts,
                                batch.size)
     out = Variable(sums.reshape(len(batch), count * width), may_overwrite=True)
-    return record(out, back), batch.from_packed(lanes)
+    return record(out, backward), batch.from_packed(carried)
 
 
 def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
@@ -119,16 +121,16 @@ def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Vari
     x (N, D), weight (D, 3H), bias (3H,), cell (S, H) -> (h (N, H), new cell).
     """
     x, weight, bias = variable(x), variable(weight), variable(bias)
-    width, lanes = weight.shape[1] // 3, batch.to_packed(cell)
+    width, carried = weight.shape[1] // 3, batch.to_packed(cell)
     gates, h, c = empty((len(batch), 3 * width)), empty((len(batch), width)), empty((len(batch), width))
-    first = empty(lanes.shape)
-    first[...] = lanes
+    first = empty(carried.shape)
+    first[...] = carried
     weight.multiply(gates, x.value, bias=bias.value)
-    _core.sru_forward(h, c, gates, lanes, batch.starts, batch.size)
+    _core.sru_forward(h, c, gates, carried, batch.starts, batch.size)
 
-    def back(gradient: Array) -> None:
-        _core.sru_backward(gates, zeros(lanes.shape), gradient, c, first, batch.starts, batch.size)
+    def backward(gradient: Array) -> None:
+        _core.sru_backward(gates, zeros(carried.shape), gradient, c, first, batch.starts, batch.size)
         _core.sum_rows(bias.grad_buffer(), gates)
         add_product(x, gates, weight.value.T)
         add_product(weight, x.value.T, gates)
-    return record(Variable(h, may_overwrite=True), back), batch.from_packed(lanes)
+    return record(Variable(h, may_overwrite=True), backward), batch.from_packed(carried)

@@ -1,4 +1,4 @@
-"""What language models of recurrent layers share."""
+"""Language models of recurrent layers: everything but the cell."""
 
 from __future__ import annotations
 
