@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import fastlm
 from fastlm.auto.build import MODELS, SOFTMAXES
 from fastlm.files import atomic
 from fastlm.files.overwrite import check_outputs, rescue, without_outputs
-from fastlm.training.budget import Clock
+from fastlm.training.budget import Clock, process_seconds
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.progress import ProgressLine, flush_errors, open_missing_streams, tell
 
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         open_missing_streams()
     options = parser().parse_args(arguments)
     # of a command of its own, what it took to start is a part of the time
-    options.clock = Clock(time.process_time() if arguments is None else 0.0)
+    options.clock = Clock(process_seconds() if arguments is None else 0.0)
     try:
         return VERBS[options.verb](options)
     except KeyboardInterrupt:

@@ -192,6 +192,7 @@ class _Run(Generic[T]):
         self.errors: dict[int, BaseException] = {}
         self.stopping = False
         self.above: _Run[Any] | None = getattr(_local, "run", None)   # that of the thread that called
+        self.is_over: Callable[[], bool] | None = getattr(_local, "is_over", None)
         self._waiting = deque(enumerate(tasks))
 
     def stop(self) -> None:
@@ -211,6 +212,7 @@ class _Run(Generic[T]):
     def work(self, calling: bool) -> None:
         """Run tasks until none waits. calling: in the thread that called, where an interrupt passes at once."""
         before, _local.run = getattr(_local, "run", None), self
+        over_before, _local.is_over = getattr(_local, "is_over", None), self.is_over
         try:
             while True:
                 try:
@@ -226,7 +228,7 @@ class _Run(Generic[T]):
                         raise
                     self.failed(index, error)
         finally:
-            _local.run = before
+            _local.run, _local.is_over = before, over_before
 
 
 class Stopped(Exception):
@@ -237,10 +239,30 @@ _local = threading.local()
 
 
 def stop_if_asked() -> None:
-    """Raise Stopped in a task whose `Workers.run` is to end. To be called now and then by tasks that take long."""
+    """Raise Stopped in a task whose `Workers.run` is to end, and OutOfTime where `until` says that its time is over.
+
+    To be called now and then by work that takes long.
+    """
     run: _Run[Any] | None = getattr(_local, "run", None)
     if run is not None and run.asked():
         raise Stopped
+    is_over: Callable[[], bool] | None = getattr(_local, "is_over", None)
+    if is_over is not None and is_over():
+        raise OutOfTime
+
+
+class OutOfTime(Exception):
+    """Ends work whose time is over."""
+
+
+@contextmanager
+def until(is_over: Callable[[], bool]) -> Iterator[None]:
+    """Let `stop_if_asked` raise OutOfTime in this thread, and in the tasks that it runs, once is_over() is true."""
+    before, _local.is_over = getattr(_local, "is_over", None), is_over
+    try:
+        yield
+    finally:
+        _local.is_over = before
 
 
 def _run_one(task: Callable[[], T]) -> T:

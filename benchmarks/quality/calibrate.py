@@ -62,8 +62,9 @@ def run(options: Options) -> None:
     found = {number.name: number for number in numbers(POLICY)}
     for measure in MEASURES.values():
         for name, value in measure(texts).items():
-            number = found[name]
-            table.add(name, number.unit, f"{number.value:g}", f"{value:.3g}", f"{value / number.value:.2f}")
+            number = found[name.partition("[")[0]]
+            used = number.value if "[" not in name else number.value[int(name.partition("[")[2].rstrip("]"))]
+            table.add(name, number.unit, f"{used:g}", f"{value:.3g}", f"{value / used:.2f}")
     table.print()
     kinds = Counter(number.source.partition(":")[0] for number in found.values())
     print(", ".join(f"{count} numbers: {kind}" for kind, count in kinds.items()), end="\n\n")
@@ -160,13 +161,15 @@ def counted(vocabulary: Vocabulary, corpus: Corpus) -> list[Any]:
 
 
 def factored(texts: Texts) -> dict[str, float]:
-    """Return how much longer all factored n-grams take to count than plain ones, of words or of characters."""
-    ratios = []
-    for vocabulary, corpus in (texts.words, texts.characters):
+    """Return how much longer each factored model takes to count than plain n-grams, of words and of characters."""
+    ratios = {}
+    for unit, (vocabulary, corpus) in (("words", texts.words), ("characters", texts.characters)):
         plain, *others = count_models(vocabulary, None, POLICY)
         first = seconds(lambda model=plain, corpus=corpus: model.fit(corpus))
-        ratios.append(sum(seconds(lambda model=model, corpus=corpus: model.fit(corpus)) for model in others) / first)
-    return {"factored_seconds": max(ratios)}
+        for index, model in enumerate(others):
+            taken = seconds(lambda model=model, corpus=corpus: model.fit(corpus))
+            ratios[f"{unit}.factored_seconds[{index}]"] = taken / first
+    return ratios
 
 
 def folds(texts: Texts) -> dict[str, float]:

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from fastlm.auto.build import count_models, networks_beside
+from fastlm.auto.count import (
+    CountModel,
+    count,
+    count_again,
+    count_again_in_time,
+    entries,
+    is_counted_again,
+    weighed_tokens,
+)
 from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
 from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
 from fastlm.auto.prune import distributions, negligible_parts, without
@@ -36,8 +43,6 @@ from fastlm.training.history import Ended, History
 from fastlm.training.losses import Loss
 from fastlm.training.optim import AdamW, from_config
 from fastlm.workers import one_thread_products
-
-CountModel = Any   # a KneserNey or a Factored
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,21 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     """
     candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
         else count_models(vocabulary, request.order, request.policy)
-    counts, counting = count(candidates, text, request, timetable, recorded is not None)
+    begun = timetable.now()
+    counts = count(candidates, text, request, timetable, recorded is not None)
+    counting = request.policy.recount_seconds * (timetable.now() - begun)
     recounted = is_counted_again(text, counting, request, timetable)
-    timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("recounting", counting if recounted else 0.0)
     design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
                                        else decide(counts, counting, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     history, plan = train_networks(design, vocabulary, text, request, timetable)
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
+    timetable.release("weighing")
+    timetable.release("recounting")
     recounted = recounted and count_again(mixture, text, request)
+    if not recounted and plan is None:
+        count_again_in_time(mixture, text, counting, request, timetable)
     if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
         history.reason = Ended.INTERRUPTED
         history.ended += "; interrupted before all was done"
@@ -94,50 +104,6 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     return Blend(model, history, plan, cache, design.chosen)
 
 
-# count ----------------------------------------------------------------------------------------------------------------
-
-def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
-          recorded: bool) -> tuple[list[CountModel], float]:
-    """Count the first of the candidates, and the others where there is time, or a recorded run has them.
-
-    Return the models that were counted, and the seconds that counting them again will take.
-    """
-    begun, policy = timetable.now(), request.policy
-    counts = list(candidates[:1])
-    counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
-    if not recorded:
-        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
-    if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
-        for model in candidates[1:]:
-            if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
-                                                 budget_bytes=policy.counting_bytes)) is None:
-                break   # those that were counted before the interrupt are a model
-            counts.append(model)
-    return counts, policy.recount_seconds * (timetable.now() - begun)
-
-
-def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether factored n-grams are counted too, after the plain ones have taken so many seconds."""
-    policy = request.policy
-    if len(text.train.ids) > policy.large_text:
-        return False
-    return not timetable.limited or (text.held_out is not None and timetable.fits(
-        policy.factored_seconds * counting, policy.counting_share))
-
-
-def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
-    if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
-        return False
-    return counting <= request.policy.recount_share * timetable.deadline
-
-
-def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
-    """Return how long writing the model takes, most of which is the n-grams' tables."""
-    size = sum(table.nbytes for model in counts for table in model.tables.values())
-    return request.policy.saving_seconds + size / request.policy.saving_speed
-
-
 # decide and cross-fit -------------------------------------------------------------------------------------------------
 
 def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
@@ -146,18 +112,36 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
 
     What cross-fitting takes is known best once it is done, so that the networks are sized after it.
     """
+    speed = measure_speed(request.threads, request.policy.speed_seconds) if timetable.limited else 0.0
     folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
-    table, train_corpus = cross_fitted(counts, text, folds, request)
-    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable)
+    if folds is not None and not leaves_time(folds, counting, speed, vocabulary, text, request, timetable):
+        folds = None
+    found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request))
+    table, train_corpus = found or (None, text.train)
+    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed)
     request.say(chosen)
     if size is None:
         return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
     networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
-    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=folds is not None)
+    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=table is not None)
     if folds is None or table is None:
         return Design(mixture, train_corpus, chosen)
     share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
     return Design(mixture, train_corpus, chosen, CrossFittedLoss(table, share, folds.count, folds.used))
+
+
+def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
+                timetable: Timetable) -> bool:
+    """Return whether there will be time for a network after so many folds, which are of no use without one.
+
+    counting: seconds that counting all n-grams takes; speed: see `measure_speed`.
+    """
+    if not timetable.limited or not request.may_be_counts_alone:
+        return True
+    policy = request.policy
+    left = timetable.left() - folds.used * policy.fold_seconds * counting
+    tokens = len(text.train.ids) * folds.used // folds.count
+    return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy) is not None
 
 
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
@@ -179,24 +163,27 @@ def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
     return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
 
 
-def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request,
-                    timetable: Timetable) -> tuple[NetworkSize | None, str]:
-    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence."""
+def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,
+                    speed: float) -> tuple[NetworkSize | None, str]:
+    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence.
+
+    speed: see `measure_speed`.
+    """
     if request.may_be_counts_alone and text.held_out is None:
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
-    size = size_beside(vocabulary, tokens, request, timetable)
+    size = size_beside(vocabulary, tokens, request, timetable, speed)
     if size is None and request.may_be_counts_alone:
         return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
     size = size or narrowest(request.policy)
     return size, describe(size, vocabulary, tokens, request)
 
 
-def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
+def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable,
+                speed: float) -> NetworkSize | None:
     """Return how large networks beside n-grams are to be in the time left, or for the passes that were asked for."""
     policy = request.policy
     if not timetable.limited:
         return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
-    speed = measure_speed(request.threads, policy.speed_seconds)
     return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, beside=True)
 
 
@@ -228,11 +215,6 @@ def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: 
                        reserve, policy.most_passes if timetable.limited else request.epochs, design.loss)
 
 
-def entries(counts: Sequence[CountModel]) -> int:
-    """Return how many n-grams have been counted."""
-    return sum(len(model.tables["word"]) for model in counts)
-
-
 def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, batch_size: int, length: int,
                 reserve: float = 0.0, passes: float | None = None,
                 loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
@@ -255,12 +237,6 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
 
 
 # weigh ----------------------------------------------------------------------------------------------------------------
-
-def weighed_tokens(request: Request, timetable: Timetable) -> int:
-    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
-    policy = request.policy
-    return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))
-
 
 def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
     """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
@@ -304,22 +280,6 @@ def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) 
         weighed = replace(weighed, nll=weighed.nll[kept], features=features)
     mixture.estimate_weights(list(weighed.nll), weighed.features)
     return mixture, dropped, weighed
-
-
-def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
-    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
-    counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
-    before, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
-
-    def count_whole() -> bool:
-        for model in counts:
-            model.fit(whole, request.threads, budget_bytes=limit)
-        return True
-    if whole is not None and request.interrupt.attempt(count_whole):
-        return True
-    for model, was in zip(counts, before, strict=True):
-        vars(model).update(was)
-    return False
 
 
 def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:

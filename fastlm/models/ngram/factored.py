@@ -15,7 +15,7 @@ from fastlm.models.base import PrefixModel
 from fastlm.models.initial import reserve
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, estimate_discounts, stream
 from fastlm.text.corpus import Corpus
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff", "key")
@@ -77,6 +77,7 @@ class Factored(PrefixModel):
         levels: list[dict[str, Array]] = []
         above, contexts = None, 0
         for level in range(len(self.factors), 0, -1):
+            stop_if_asked()
             word, count, before, context_of, shorter, key, child, link = self._factors.level(
                 ids, starts, position, above, contexts, level)
             if levels:
