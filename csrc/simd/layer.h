@@ -120,7 +120,7 @@ typedef struct layer_back {
 /* W units of a row in the backward pass. */
 typedef struct units_back {
     float *gate, *kept, *dc;
-    float *dh_prev; /* to add what reaches h_prev other than by the product; NULL where a document or the batch starts */
+    float *dh_prev; /* to add what reaches h_prev other than by the product; NULL where a document or batch starts */
     const float *dh, *h_prev, *c, *c_prev;
     size_t left;
 } units_back;
