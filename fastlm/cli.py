@@ -41,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--model", choices=MODELS, default="auto")
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts many words")
     train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
-                       "kneser-ney (default 5 of words, 8 of characters and bytes)")
+                       "kneser-ney (default 5 of words, 8 of characters and bytes; 12 of those of large alphabets "
+                       "where it is better)")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--budget", default="60s", help="time for everything: 90s, 10m, 1h (default 60s)")
     length.add_argument("--epochs", type=float, help="passes over the text, instead of a budget")

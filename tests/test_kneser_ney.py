@@ -105,7 +105,7 @@ def test_every_context_of_random_texts(order: int, vocab_size: int) -> None:
 
 @pytest.mark.parametrize(("vocab_size", "order"), [(300, 12), (2645, 8), (2645, 12), (70_000, 5)])
 def test_documents_that_end_within_what_others_go_on_with(vocab_size: int, order: int) -> None:
-    """Sorting looks at 7, 5 and 3 tokens at a time: what ends there comes before what is longer, which is sorted too."""
+    """Sorting looks at 7, 5 and 3 tokens at a time: what ends there comes before what is longer, which is sorted."""
     rng = np.random.default_rng([vocab_size, order])
     text = rng.integers(vocab_size, size=order + 3).tolist()
     tails = rng.integers(vocab_size, size=(4, 3)).tolist()

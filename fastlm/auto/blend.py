@@ -16,6 +16,7 @@ import numpy as np
 from fastlm.auto.build import count_models, networks_beside
 from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
 from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
+from fastlm.auto.longer import better, longer_ngrams
 from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.size import (
@@ -97,7 +98,8 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
 
 def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
           recorded: bool) -> tuple[list[CountModel], float]:
-    """Count the first of the candidates, and the others where there is time, or a recorded run has them.
+    """Count the first of the candidates, or longer n-grams in its place, and the others where there is time; those that
+    a recorded run has.
 
     Return the models that were counted, and the seconds that counting them again will take.
     """
@@ -106,13 +108,21 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     counts[0].fit(text.train, request.threads, memory=policy.counting_bytes)
     if not recorded:
         request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
-    if recorded or all_are_counted(text, timetable.now() - begun, request, timetable):
+    counting = usual = timetable.now() - begun
+    longer = None if recorded else longer_ngrams(counts[0], len(candidates), usual, text, request, timetable)
+    if longer is not None:
+        begun, tokens = timetable.now(), weighed_tokens(request, timetable)
+        if request.interrupt.attempt(lambda: better(counts[0], longer, text, request, tokens)) is longer:
+            counts, counting = [longer], timetable.now() - begun
+    if recorded or all_are_counted(text, usual, request, timetable):
+        begun = timetable.now()
         for model in candidates[1:]:
             if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
                                                  memory=policy.counting_bytes)) is None:
                 break   # those that were counted before the interrupt are a model
             counts.append(model)
-    return counts, policy.recount_seconds * (timetable.now() - begun)
+        counting += timetable.now() - begun
+    return counts, policy.recount_seconds * counting
 
 
 def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:

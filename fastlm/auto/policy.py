@@ -30,6 +30,7 @@ _JOINED = "tried: How n-grams and networks of characters are joined"
 _SEVERAL = "tried: Cross-fitting, and several networks"
 _LOOKBACK = "tried: Looking back"
 _ADAPTING = "tried: Adapting"
+_ALPHABETS = "tried: Large alphabets"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class UnitPolicy:
 
     order: int = by_unit(
         5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams")
+    uncorrected_order: int | None = by_unit(
+        None, 12, "tokens, None for no longer n-grams", "where the alphabet is too large for networks to correct "
+        "n-grams, longer ones are counted too, and kept if they predict held-out text better", _ALPHABETS)
     embedding_width: int | None = by_unit(
         None, 64, "units, None for those of the layer above", "a vector of few characters needs no more", "assumption")
     tied: bool = by_unit(
@@ -114,6 +118,12 @@ class Policy:
     factored_seconds: float = tuned(
         3.0, "seconds for each second of counting plain n-grams", "whether there is time for factored n-grams must be "
         "known before they are counted", "calibrate: factored n-grams")
+    uncorrected_seconds: float = tuned(
+        2.7, "seconds for each second of counting shorter n-grams", "whether there is time for n-grams of "
+        "`uncorrected_order` must be known before they are counted", _ALPHABETS)
+    uncorrected_repeats: float = tuned(
+        1.9, "tokens of the text for each different n-gram of the usual order", "of a text that repeats itself less "
+        "longer n-grams say nothing new, and counting them takes time", _ALPHABETS)
     counting_share: float = tuned(
         0.85, "share of the usable budget", "all n-grams are counted by then, or only the plain ones", "assumption")
     large_text: int = tuned(
@@ -233,8 +243,8 @@ class Policy:
     least_tokens_cross_fitted: int = tuned(
         2000, "tokens of the text", "of shorter texts too little would be left to count", "assumption")
     least_tokens_corrected: int = tuned(
-        100_000, "tokens", "where memory lets a network that corrects n-grams read fewer, because the alphabet is "
-        "large, one that reads the whole text without correcting learns more", "assumption")
+        300_000, "tokens", "where memory lets a network that corrects n-grams read fewer, because the alphabet is "
+        "large, it learns them by heart, and one that reads the whole text without correcting learns more", _ALPHABETS)
     counted_at_once: int = tuned(
         2_000_000, "tokens", "of texts up to this every thread counts a fold of its own; longer ones need the memory",
         "assumption")
