@@ -21,13 +21,13 @@ def test_packing_by_hand() -> None:
 
 
 def test_lanes_by_hand() -> None:
-    batch = Batch.lanes(np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0, 0, 0], [0, 1, 0]]))
+    batch = Batch.rectangle(np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0, 0, 0], [0, 1, 0]]))
     assert batch.ids.tolist() == [1, 2, 3, 4, 5, 6]
     assert batch.size.tolist() == [3, 3]
     assert batch.starts.tolist() == [0, 0, 0, 0, 1, 0]
     assert batch.last_rows().tolist() == [3, 4, 5]
     assert [part.tolist() for part in batch.unpack(batch.ids)] == [[1, 4], [2, 5], [3, 6]]
-    assert Batch.lanes(np.zeros((2, 2)), np.zeros((2, 2))).starts is None
+    assert Batch.rectangle(np.zeros((2, 2)), np.zeros((2, 2))).starts is None
 
 
 def test_one_sequence_by_hand() -> None:
@@ -42,7 +42,7 @@ def test_one_sequence_by_hand() -> None:
 
 def test_lengths_by_hand() -> None:
     assert Batch.of([[5, 6], [], [7, 8, 9], [4]]).lengths().tolist() == [3, 2, 1, 0]
-    assert Batch.lanes(np.zeros((2, 3), np.int32)).lengths().tolist() == [2, 2, 2]
+    assert Batch.rectangle(np.zeros((2, 3), np.int32)).lengths().tolist() == [2, 2, 2]
     assert Batch.of([]).lengths().tolist() == [] and Batch.of([[], []]).lengths().tolist() == [0, 0]
 
 
@@ -71,15 +71,15 @@ def test_random_batches_are_laid_out_as_said() -> None:
 def test_orders_of_lanes_and_of_the_caller() -> None:
     batch = Batch.of([[1], [2, 3, 4], [5, 6]])
     values = np.array([[10.0], [20.0], [30.0]])
-    lanes = batch.to_lanes(values)
+    lanes = batch.to_packed(values)
     assert lanes.tolist() == [[20.0], [30.0], [10.0]]
-    assert batch.from_lanes(lanes).tolist() == values.tolist()
+    assert batch.from_packed(lanes).tolist() == values.tolist()
     lanes[:] = 0
-    assert values.tolist() == [[10.0], [20.0], [30.0]]   # to_lanes copies
-    rectangle = Batch.lanes(np.zeros((2, 3)))
-    copied = rectangle.to_lanes(values)
+    assert values.tolist() == [[10.0], [20.0], [30.0]]   # to_packed copies
+    rectangle = Batch.rectangle(np.zeros((2, 3)))
+    copied = rectangle.to_packed(values)
     copied[:] = 0
-    assert values[0, 0] == 10.0 and rectangle.from_lanes(values) is values
+    assert values[0, 0] == 10.0 and rectangle.from_packed(values) is values
 
 
 def test_states_without_arrays_keep_their_number() -> None:

@@ -44,7 +44,7 @@ def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int
     loss.backward()
 
     with Tape() as tape:
-        ours, state = model.logits(Batch.lanes(ids), State(sequences, **carried))
+        ours, state = model.logits(Batch.rectangle(ids), State(sequences, **carried))
         rows = ours.value.copy()
         our_loss = autodiff.cross_entropy(ours, targets.reshape(-1).astype(np.int32))
         tape.backward()
@@ -62,7 +62,7 @@ def test_lstm_and_its_gradients_are_pytorchs(torch, layers: int, vocabulary: int
 def ours_of(model, ids: np.ndarray, targets: np.ndarray, carried: dict[str, np.ndarray]):
     """Logits, the summed cross-entropy, the state reached and every gradient of a model of ours; ids (T, S)."""
     with Tape() as tape:
-        logits, state = model.logits(Batch.lanes(ids), State(ids.shape[1], **carried))
+        logits, state = model.logits(Batch.rectangle(ids), State(ids.shape[1], **carried))
         rows = logits.value.copy()
         loss = autodiff.cross_entropy(logits, targets.reshape(-1).astype(np.int32))
         tape.backward()
@@ -157,7 +157,7 @@ def test_optimizers_are_pytorchs(torch, ours, theirs) -> None:
     p = rng.normal(size=101).astype(np.float32)
     q = torch.tensor(p.copy(), requires_grad=True)
     their_optimizer = theirs(torch, [q])
-    memory = optim.new_memory(ours, p)
+    memory = optim.new_state(ours, p)
     for step in range(1, 51):
         gradient = (rng.normal(size=101) * 10.0 ** rng.integers(-3, 1)).astype(np.float32)
         q.grad = torch.tensor(gradient.copy())
@@ -214,7 +214,8 @@ def test_positional_onehot_with_l2_is_logistic_regression() -> None:
     wanted = objective(theirs.coef_.T, theirs.intercept_)
 
     model = PositionalOneHot(vocabulary, length)
-    trainer = fastlm.Trainer(model, optimizer=optim.Momentum(lr=1.0, momentum=0.9, l2=l2), clip=None, lanes=8, chunk=64)
+    trainer = fastlm.Trainer(model, optimizer=optim.Momentum(lr=1.0, momentum=0.9, l2=l2), clip=None,
+                      batch_size=8, sequence_length=64)
     history = trainer.fit(documents, epochs=800)
     assert trainer.plan.batching == "documents" and history[-1]["step"] == 800   # every step sees every pair
     ours = objective(model.parameters["table"].value.astype(float), model.parameters["output_bias"].value.astype(float))
@@ -258,7 +259,7 @@ def test_transformer_and_its_gradients_are_pytorchs(torch, window: int | None) -
     loss.backward()
 
     with Tape() as tape:
-        ours, _ = model.logits(Batch.lanes(ids))
+        ours, _ = model.logits(Batch.rectangle(ids))
         rows = ours.value.reshape(steps, sequences, vocabulary).copy()
         our_loss = autodiff.cross_entropy(ours, targets.reshape(-1).astype(np.int32))
         tape.backward()

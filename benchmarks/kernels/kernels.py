@@ -187,11 +187,11 @@ def squared_loss(table: Table, torch: Any, count: int, vocab_size: int) -> None:
                work=Work(2 * x.nbytes, x.nbytes, (_EXPONENTIAL + 5) * x.size))
 
 
-def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
+def gates(table: Table, torch: Any, batch_size: int, hidden: int) -> None:
     """Measure the elementwise part of one LSTM step."""
     rng = np.random.default_rng(4)
-    given, recurrent = (rng.standard_normal((lanes, 4 * hidden), np.float32) for _ in range(2))
-    before = rng.standard_normal((lanes, hidden), np.float32)
+    given, recurrent = (rng.standard_normal((batch_size, 4 * hidden), np.float32) for _ in range(2))
+    before = rng.standard_normal((batch_size, hidden), np.float32)
     x, h, c = np.empty_like(given), np.empty_like(before), np.empty_like(before)
 
     def restore() -> None:
@@ -216,7 +216,7 @@ def gates(table: Table, torch: Any, lanes: int, hidden: int) -> None:
             with torch.inference_mode():
                 return by_hand(t_x, t_recurrent, t_before, torch.sigmoid, torch.tanh)
         rivals["PyTorch"] = Rival(by_torch, restore)
-    kernel_row(table, "lstm_gates", f"{lanes} lanes, H = {hidden}", rivals,
+    kernel_row(table, "lstm_gates", f"{batch_size} rows, H = {hidden}", rivals,
                work=Work(2 * x.nbytes + recurrent.nbytes + 3 * h.nbytes, 2 * x.nbytes + 3 * h.nbytes, 122 * h.size))
 
 

@@ -160,24 +160,24 @@ def positional(table: Table, torch: Any, length: int, vocab_size: int, max_lengt
                work=Work(2 * read + out.nbytes, read + out.nbytes, out.size + read // 4, True))
 
 
-def decayed(table: Table, torch: Any, steps: int = 64, lanes: int = 32, count: int = 5, width: int = 64) -> None:
+def decayed(table: Table, torch: Any, steps: int = 64, batch_size: int = 32, count: int = 5, width: int = 64) -> None:
     """Measure decayed sums of a batch at several rates."""
     rng = np.random.default_rng(3)
-    x = rng.standard_normal((steps, lanes, width), np.float32)
+    x = rng.standard_normal((steps, batch_size, width), np.float32)
     rates = np.array([0.0, 0.4, 0.7, 0.9, 0.97], np.float32)[:count]
-    out = np.empty((steps * lanes, count, width), np.float32)
-    carry = np.zeros((lanes, count, width), np.float32)
-    size = np.full(steps, lanes, np.uintp)
-    flat = x.reshape(steps * lanes, width)
+    out = np.empty((steps * batch_size, count, width), np.float32)
+    carry = np.zeros((batch_size, count, width), np.float32)
+    size = np.full(steps, batch_size, np.uintp)
+    flat = x.reshape(steps * batch_size, width)
 
     def ours() -> np.ndarray:
         carry.fill(0)
         _core.decayed_sum(out, carry, flat, rates, None, size)
         return out
-    buffer = np.empty((steps, lanes, count, width), np.float32)
+    buffer = np.empty((steps, batch_size, count, width), np.float32)
 
     def numpy_loop() -> np.ndarray:
-        state = np.zeros((lanes, count, width), np.float32)
+        state = np.zeros((batch_size, count, width), np.float32)
         for step in range(steps):
             state *= rates[:, None]
             state += x[step][:, None]
@@ -194,11 +194,11 @@ def decayed(table: Table, torch: Any, steps: int = 64, lanes: int = 32, count: i
 
         def torch_loop() -> Any:
             with torch.inference_mode():
-                state = torch.zeros(lanes, count, width)
+                state = torch.zeros(batch_size, count, width)
                 for step in range(steps):
                     torch.addcmul(t_x[step][:, None], state, t_rates, out=t_out[step])
                     state = t_out[step]
                 return t_out.reshape(out.shape)
         rivals["PyTorch"] = Rival(torch_loop)
-    kernel_row(table, "decayed_sum", f"T = {steps}, {lanes} lanes, {count} rates, D = {width}", rivals, 1e-4,
+    kernel_row(table, "decayed_sum", f"T = {steps}, {batch_size} sequences, {count} rates, D = {width}", rivals, 1e-4,
                work=Work(x.nbytes + out.nbytes, x.nbytes + out.nbytes, 2 * out.size, True))

@@ -47,7 +47,8 @@ class OneBatch:
 
     def __init__(self, stream: np.ndarray) -> None:
         self.ids, self.targets = (stream[first: first + TOKENS].reshape(SEQUENCES, STEPS).T for first in (0, 1))
-        self.shards = [Shard(Batch.lanes(self.ids[:, half]), np.ascontiguousarray(self.targets[:, half]).reshape(-1))
+        self.shards = [Shard(Batch.rectangle(self.ids[:, half]), self.targets[:, half].reshape(-1).copy(),
+                             np.arange(TOKENS).reshape(SEQUENCES, STEPS).T[:, half].reshape(-1))
                        for half in (slice(0, SEQUENCES // 2), slice(SEQUENCES // 2, None))]
 
     def __getitem__(self, step: int) -> list[Shard]:

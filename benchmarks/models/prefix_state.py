@@ -116,10 +116,10 @@ def measure(model: PrefixModel, state_of: Callable[[np.ndarray], State] | None, 
             seconds[name][length] = float(np.median(values))
         stride = 1 if full else max(1, length // _SAMPLE)
         ends = range((stride + 1) // 2, length + 1, stride)   # the middle of every stride
-        for name, way_back in each.items():
+        for name, backward in each.items():
             begin = time.perf_counter()
             for end in ends:
-                way_back(ids[:end])
+                backward(ids[:end])
             seconds[name][length] = (time.perf_counter() - begin) * length / len(ends)
     return seconds
 

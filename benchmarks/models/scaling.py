@@ -21,11 +21,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import Disagreement, Options, Table, duration, times, verdict
-from benchmarks.models.training import CASES, LANES, RATE, Case
+from benchmarks.models.training import BATCH_SIZE, CASES, RATE, Case
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
-from fastlm.training.batches import LaneBatches
+from fastlm.training.batches import StreamBatches
 from fastlm.training.budget import Clock
+from fastlm.training.losses import HeadLoss
 from fastlm.training.optim import AdamW
 from fastlm.training.run import Run
 from fastlm.workers import Workers
@@ -68,11 +69,13 @@ def run(options: Options) -> None:
 def begin(case: Case, shards: int) -> Run:
     """Return a run that is about to take its first step."""
     model = case.build()
-    words = np.minimum(np.random.default_rng(3).zipf(1.2, LANES * case.chunk * 20) - 1, model.vocab_size - 1)
+    tokens = BATCH_SIZE * case.sequence_length * 20
+    words = np.minimum(np.random.default_rng(3).zipf(1.2, tokens) - 1, model.vocab_size - 1)
     optimizer = AdamW(lr=RATE)
-    plan = Plan(model.config(), optimizer.config(), "cross_entropy", 1.0, "lanes", LANES, case.chunk, shards, 0)
-    batches = LaneBatches(Corpus.from_ids([words.astype(np.int32)]), LANES, case.chunk, shards, 0)
-    return Run(model, optimizer, plan, batches, None, Clock(), 20, None)
+    plan = Plan(model.config(), optimizer.config(), "cross_entropy", 1.0, "stream", BATCH_SIZE,
+                case.sequence_length, shards, 0)
+    batches = StreamBatches(Corpus.from_ids([words.astype(np.int32)]), BATCH_SIZE, case.sequence_length, shards, 0)
+    return Run(model, optimizer, HeadLoss("cross_entropy"), plan, batches, None, Clock(), 20, None)
 
 
 def in_turn(case: Case, shards: int, seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:

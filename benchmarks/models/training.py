@@ -31,13 +31,14 @@ from fastlm.autodiff.matmul import product
 from fastlm.models import GRU, LSTM, FeedForward, PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import Plan
-from fastlm.training.batches import LaneBatches
+from fastlm.training.batches import StreamBatches
 from fastlm.training.budget import Clock
+from fastlm.training.losses import HeadLoss
 from fastlm.training.optim import SGD, AdamW, Optimizer
 from fastlm.training.run import Run
 from fastlm.workers import Workers
 
-LANES, RATE, CLIP, SETTLE, STEPS = 64, 3e-3, 1.0, 0.005, 50
+BATCH_SIZE, RATE, CLIP, SETTLE, STEPS = 64, 3e-3, 1.0, 0.005, 50
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Case:
 
     name: str
     build: Callable[[], PrefixModel]
-    chunk: int
+    sequence_length: int
     share: float
 
 
@@ -75,7 +76,7 @@ def run(options: Options) -> None:
                 torch, case, threads, STEPS, AdamW(lr=RATE), 300.0 if options.full else 6.0)
             peak = max(peak, sgemm_peak(torch, threads))   # the machine's, not that of its busiest moment
             alone = alone or peak
-            tokens, work = LANES * case.chunk, arithmetic(case)
+            tokens, work = BATCH_SIZE * case.sequence_length, arithmetic(case)
             mine, other = statistics.median(our_times[2:]), statistics.median(their_times[2:])
             gap = max(abs(a / b - 1) for a, b in zip(ours, theirs, strict=True))
             share = work / mine / peak
@@ -90,13 +91,14 @@ def run(options: Options) -> None:
                       times(other / mine), f"{peak / 1e9:.0f} GFLOP/s", f"{share:.0%}", f"{work / other / peak:.0%}",
                       f"SGD {sgd:.0e}, AdamW {gap:.0e}", f"{faults:.0f}", goal)
     table.print()
-    print(f"A batch is {LANES} lanes of {CASES[0].chunk} characters or {CASES[-1].chunk} words, the state carried on; "
+    lengths = f"{CASES[0].sequence_length} characters or {CASES[-1].sequence_length} words"
+    print(f"A batch is {BATCH_SIZE} stretches of {lengths}, the state carried on; "
           f"median step of those in turn.\n")
 
 
 def arithmetic(case: Case) -> float:
     """Return the floating-point operations of the matrix products of one training step, as fastlm carries them out."""
-    model, tokens = case.build(), LANES * case.chunk
+    model, tokens = case.build(), BATCH_SIZE * case.sequence_length
     products = 0
     for name, parameter in model.parameters.items():
         if parameter.value.ndim == 2 and (name != "embedding" or getattr(model, "tied", False)):
@@ -128,16 +130,18 @@ def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer
     PyTorch's; and the median of the pages that a step of ours takes from the system."""
     from benchmarks.rivals.torch_models import TorchTrainer, from_fastlm
     model = case.build()
-    words = np.minimum(np.random.default_rng(3).zipf(1.2, LANES * case.chunk * steps) - 1, model.vocab_size - 1)
+    tokens = BATCH_SIZE * case.sequence_length * steps
+    words = np.minimum(np.random.default_rng(3).zipf(1.2, tokens) - 1, model.vocab_size - 1)
     corpus = Corpus.from_ids([words.astype(np.int32)])
     torch.set_num_threads(threads)
     rival = TorchTrainer(from_fastlm(model), "sgd" if isinstance(optimizer, SGD) else "adamw", CLIP)
     if isinstance(optimizer, AdamW):
         optimizer.weight_decay = 0.01
-    plan = Plan(model.config(), optimizer.config(), "cross_entropy", CLIP, "lanes", LANES, case.chunk, 2, 0)
-    batches = LaneBatches(corpus, LANES, case.chunk, 2, 0)
-    theirs = LaneBatches(corpus, LANES, case.chunk, 1, 0)
-    training = Run(model, optimizer, plan, batches, None, Clock(), steps, None)
+    plan = Plan(model.config(), optimizer.config(), "cross_entropy", CLIP, "stream", BATCH_SIZE,
+                case.sequence_length, 2, 0)
+    batches = StreamBatches(corpus, BATCH_SIZE, case.sequence_length, 2, 0)
+    theirs = StreamBatches(corpus, BATCH_SIZE, case.sequence_length, 1, 0)
+    training = Run(model, optimizer, HeadLoss("cross_entropy"), plan, batches, None, Clock(), steps, None)
     losses: tuple[list[float], list[float]] = ([], [])
     seconds: tuple[list[float], list[float]] = ([], [])
     faults: list[int] = []
@@ -155,8 +159,8 @@ def losses_and_times(torch: Any, case: Case, threads: int, steps: int, optimizer
             time.sleep(SETTLE)
             begin = time.perf_counter()
             shard = theirs[step][0]
-            ids = torch.from_numpy(shard.batch.ids.reshape(-1, LANES).astype(np.int64))
-            targets = torch.from_numpy(shard.targets.reshape(-1, LANES).astype(np.int64))
+            ids = torch.from_numpy(shard.batch.ids.reshape(-1, BATCH_SIZE).astype(np.int64))
+            targets = torch.from_numpy(shard.targets.reshape(-1, BATCH_SIZE).astype(np.int64))
             losses[1].append(rival.step(ids, targets, optimizer.lr, step == 0))
             seconds[1].append(time.perf_counter() - begin)
             time.sleep(SETTLE)   # OpenMP's threads spin for a while after their work

@@ -3,7 +3,7 @@
 Goal: with --full, at most 1.60 nats on tiny-shakespeare characters after 60 s (first 1,003,854 characters train, the
 rest validation) and a test perplexity of at most 150 on Penn Treebank words after 300 s. Two threads. fastlm's time is
 that of the whole command, text in, model out. PyTorch then gets the same seconds, its own import and reading of the
-text not counted, for the same architecture, initial weights, lanes, chunk and clipping, with AdamW (fused) at the same
+text not counted, for the same architecture, initial weights, batches and clipping, with AdamW (fused) at the same
 peak rate, annealed to zero by elapsed time; its last weights are scored on the same tokens. The default budget of 10 s
 shows that the benchmark works; the goals are not for it.
 """
@@ -26,7 +26,7 @@ import fastlm
 from benchmarks.harness import Options, Skipped, Table, torch_or_none, verdict
 from fastlm.models import PrefixModel
 from fastlm.text.corpus import Corpus
-from fastlm.training.batches import LaneBatches
+from fastlm.training.batches import StreamBatches
 from fastlm.training.schedule import learning_rate
 
 SHAKESPEARE_TRAIN = 1_003_854   # characters: nanoGPT's split
@@ -55,8 +55,8 @@ class Recipe:
     model: PrefixModel
     vocabulary: fastlm.Vocabulary
     boundary: int
-    lanes: int
-    chunk: int
+    batch_size: int
+    sequence_length: int
     clip: float
     rate: float
 
@@ -65,8 +65,8 @@ class Recipe:
         """Return the recipe by which fastlm trained a network."""
         plan = lm.plan
         assert plan is not None
-        return cls(PrefixModel.build(lm.model.config()), lm.vocabulary, lm.boundary, plan.lanes, plan.chunk, plan.clip,
-                   plan.optimizer["lr"])
+        return cls(PrefixModel.build(lm.model.config()), lm.vocabulary, lm.boundary, plan.batch_size,
+                   plan.sequence_length, plan.clip, plan.optimizer["lr"])
 
 
 def run(options: Options) -> None:
@@ -142,24 +142,24 @@ def by_torch(torch: Any, task: Task, recipe: Recipe, seconds: float) -> tuple[fl
     text, held_out = (replace(Corpus.read(str(path), recipe.vocabulary), boundary=recipe.boundary)
                       for path in (task.train, task.test))
     recipe.model.initialise(np.bincount(text.ids, minlength=len(recipe.vocabulary)).astype(np.float64))
-    batches = LaneBatches(text, recipe.lanes, recipe.chunk, 1, 0)
+    batches = StreamBatches(text, recipe.batch_size, recipe.sequence_length, 1, 0)
     trainer = TorchTrainer(from_fastlm(recipe.model).train(), clip=recipe.clip)
     step, done = 0, 0.0
     begin = time.perf_counter()
     while done < 1:
         shard = batches[step][0]
-        ids = torch.from_numpy(shard.batch.ids.reshape(-1, recipe.lanes)).long()
-        targets = torch.from_numpy(shard.targets.reshape(-1, recipe.lanes)).long()
+        ids = torch.from_numpy(shard.batch.ids.reshape(-1, recipe.batch_size)).long()
+        targets = torch.from_numpy(shard.targets.reshape(-1, recipe.batch_size)).long()
         trainer.step(ids, targets, learning_rate(recipe.rate, done, step), step % batches.per_epoch == 0)
         step += 1
         done = min(1.0, (time.perf_counter() - begin) / seconds)
     taken = time.perf_counter() - begin
-    return _score(torch, trainer.module, held_out), step, step * recipe.lanes * recipe.chunk, taken
+    return _score(torch, trainer.module, held_out), step, step * recipe.batch_size * recipe.sequence_length, taken
 
 
 def _score(torch: Any, module: Any, corpus: Corpus) -> float:
     """Return nats a token of the text as one stream, the state carried through, as `fastlm eval` reads it."""
-    stream, state, nats, count = LaneBatches(corpus, 1, 512, 1, 0), None, 0.0, 0
+    stream, state, nats, count = StreamBatches(corpus, 1, 512, 1, 0), None, 0.0, 0
     module.eval()
     with torch.inference_mode():
         for index in range(stream.per_epoch):

@@ -64,7 +64,7 @@ def kenlm(task: Task, folder: Path) -> Result | None:
 
 def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
     """Train an LSTM with a full softmax in PyTorch, as wide and with as much dropout as fastlm gives a network at
-    PyTorch's speed; lanes, chunk, clipping and schedule as fastlm's."""
+    PyTorch's speed; batches, clipping and schedule as fastlm's."""
     vocabulary, corpus = Corpus.build(str(task.train), task.unit)
     policy = Policy()
     size, numbers = len(vocabulary), policy.of(task.unit)
@@ -73,8 +73,8 @@ def torch_lstm(torch: Any, task: Task, seconds: float) -> Result:
             for hidden in policy.network_sizes}
     chosen = size_for(task.unit, size, len(corpus.ids), read, policy) or narrowest(policy)
     model = LSTM(size, hidden=chosen.hidden, width=numbers.embedding_width, tied=numbers.tied, dropout=chosen.dropout)
-    recipe = Recipe(model, vocabulary, vocabulary.boundary, lanes=numbers.batch_size, chunk=policy.sequence_length,
-                    clip=1.0, rate=policy.learning_rate)
+    recipe = Recipe(model, vocabulary, vocabulary.boundary, batch_size=numbers.batch_size,
+                    sequence_length=policy.sequence_length, clip=1.0, rate=policy.learning_rate)
     nats, _, read_tokens, taken = by_torch(torch, task, recipe, seconds)
     figure = nats if task.unit == "char" else math.exp(nats)
     return Result(figure, taken, f"PyTorch LSTM-{chosen.hidden}, dropout {chosen.dropout:g}, "

@@ -3,7 +3,6 @@
  * them are looked at again, by the tokens after those. */
 #include "ngram.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define INSERTION_SORTED 40u /* fewer keys than these are sorted by insertion, which is faster than by radix */
@@ -119,14 +118,6 @@ void flm_sort_keys(uint64_t *key, int32_t *value, uint64_t *spare_key, int32_t *
     else sort_many(&s, key, value, n, bytes);
 }
 
-/* Whether any of n n-grams has more than `tokens` tokens: the first may be cut off there by the end of its document. */
-static bool any_longer(const sorter *s, const int32_t *position, size_t n, size_t tokens)
-{
-    for (size_t i = 0; i < n; i++)
-        if ((s->span[position[i]] & FLM_NGRAM_LENGTH) > tokens) return true;
-    return false;
-}
-
 /* Sorts n-grams that share their first `depth` tokens; shared[0] is the caller's. */
 static void sort_from(const sorter *s, int32_t *position, uint8_t *shared, uint64_t *key, size_t n, size_t depth)
 {
@@ -141,10 +132,14 @@ static void sort_from(const sorter *s, int32_t *position, uint8_t *shared, uint6
             shared[end] = (uint8_t)(depth + tokens - 1 - top / s->bits);
         }
         if (end - i == 1) continue;
-        const size_t length = s->span[position[i]] & FLM_NGRAM_LENGTH;
-        if (any_longer(s, position + i, end - i, depth + tokens))
-            sort_from(s, position + i, shared + i, key + i, end - i, depth + tokens);
-        else memset(shared + i + 1, (int)length, end - i - 1);
+        // Of equal keys all n-grams end alike, or none before depth + tokens, where some may end and others go on.
+        size_t longest = 0;
+        for (size_t k = i; k < end; k++) {
+            const size_t length = s->span[position[k]] & FLM_NGRAM_LENGTH;
+            if (length > longest) longest = length;
+        }
+        if (longest > depth + tokens) sort_from(s, position + i, shared + i, key + i, end - i, depth + tokens);
+        else memset(shared + i + 1, (int)longest, end - i - 1);
     }
 }
 

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from fastlm.auto.build import count_models, networks_beside
+from fastlm.auto.count import (
+    CountModel,
+    count,
+    count_again,
+    count_again_in_time,
+    entries,
+    is_counted_again,
+    weighed_tokens,
+)
 from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
 from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
-from fastlm.auto.longer import better, longer_ngrams
 from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.size import (
     NetworkSize,
-    batch_size,
+    batch_size_of,
     measure_speed,
     narrowest,
     network_loss_share,
@@ -36,8 +42,7 @@ from fastlm.training import Plan, Trainer
 from fastlm.training.history import Ended, History
 from fastlm.training.losses import Loss
 from fastlm.training.optim import AdamW, from_config
-
-CountModel = Any   # a KneserNey or a Factored
+from fastlm.workers import one_thread_products
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,21 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     """
     candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
         else count_models(vocabulary, request.order, request.policy)
-    counts, counting = count(candidates, text, request, timetable, recorded is not None)
+    begun = timetable.now()
+    counts = count(candidates, text, request, timetable, recorded is not None)
+    counting = request.policy.recount_seconds * (timetable.now() - begun)
     recounted = is_counted_again(text, counting, request, timetable)
-    timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("recounting", counting if recounted else 0.0)
     design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
                                        else decide(counts, counting, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     history, plan = train_networks(design, vocabulary, text, request, timetable)
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
+    timetable.release("weighing")
+    timetable.release("recounting")
     recounted = recounted and count_again(mixture, text, request)
+    if not recounted and plan is None:
+        count_again_in_time(mixture, text, counting, request, timetable)
     if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
         history.reason = Ended.INTERRUPTED
         history.ended += "; interrupted before all was done"
@@ -94,59 +104,6 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     return Blend(model, history, plan, cache, design.chosen)
 
 
-# count ----------------------------------------------------------------------------------------------------------------
-
-def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
-          recorded: bool) -> tuple[list[CountModel], float]:
-    """Count the first of the candidates, or longer n-grams in its place, and the others where there is time; those that
-    a recorded run has.
-
-    Return the models that were counted, and the seconds that counting them again will take.
-    """
-    begun, policy = timetable.now(), request.policy
-    counts = list(candidates[:1])
-    counts[0].fit(text.train, request.threads, memory=policy.counting_bytes)
-    if not recorded:
-        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
-    counting = usual = timetable.now() - begun
-    longer = None if recorded else longer_ngrams(counts[0], len(candidates), usual, text, request, timetable)
-    if longer is not None:
-        begun, tokens = timetable.now(), weighed_tokens(request, timetable)
-        if request.interrupt.attempt(lambda: better(counts[0], longer, text, request, tokens)) is longer:
-            counts, counting = [longer], timetable.now() - begun
-    if recorded or all_are_counted(text, usual, request, timetable):
-        begun = timetable.now()
-        for model in candidates[1:]:
-            if request.interrupt.attempt(partial(model.fit, text.train, request.threads,
-                                                 memory=policy.counting_bytes)) is None:
-                break   # those that were counted before the interrupt are a model
-            counts.append(model)
-        counting += timetable.now() - begun
-    return counts, policy.recount_seconds * counting
-
-
-def all_are_counted(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether factored n-grams are counted too, after the plain ones have taken so many seconds."""
-    policy = request.policy
-    if len(text.train.ids) > policy.large_text:
-        return False
-    return not timetable.limited or (text.held_out is not None and timetable.fits(
-        policy.factored_seconds * counting, policy.counting_share))
-
-
-def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
-    if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
-        return False
-    return counting <= request.policy.recount_share * timetable.deadline
-
-
-def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
-    """Return how long writing the model takes, most of which is the n-grams' tables."""
-    size = sum(table.nbytes for model in counts for table in model.tables.values())
-    return request.policy.saving_seconds + size / request.policy.saving_speed
-
-
 # decide and cross-fit -------------------------------------------------------------------------------------------------
 
 def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
@@ -155,18 +112,36 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
 
     What cross-fitting takes is known best once it is done, so that the networks are sized after it.
     """
+    speed = measure_speed(request.threads, request.policy.speed_seconds) if timetable.limited else 0.0
     folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
-    table, train_corpus = cross_fitted(counts, text, folds, request)
-    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable)
+    if folds is not None and not leaves_time(folds, counting, speed, vocabulary, text, request, timetable):
+        folds = None
+    found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request))
+    table, train_corpus = found or (None, text.train)
+    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed)
     request.say(chosen)
     if size is None:
         return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
     networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
-    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=folds is not None)
+    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=table is not None)
     if folds is None or table is None:
         return Design(mixture, train_corpus, chosen)
     share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
     return Design(mixture, train_corpus, chosen, CrossFittedLoss(table, share, folds.count, folds.used))
+
+
+def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
+                timetable: Timetable) -> bool:
+    """Return whether there will be time for a network after so many folds, which are of no use without one.
+
+    counting: seconds that counting all n-grams takes; speed: see `measure_speed`.
+    """
+    if not timetable.limited or not request.may_be_counts_alone:
+        return True
+    policy = request.policy
+    left = timetable.left() - folds.used * policy.fold_seconds * counting
+    tokens = len(text.train.ids) * folds.used // folds.count
+    return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy) is not None
 
 
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
@@ -188,24 +163,27 @@ def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
     return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
 
 
-def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request,
-                    timetable: Timetable) -> tuple[NetworkSize | None, str]:
-    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence."""
+def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,
+                    speed: float) -> tuple[NetworkSize | None, str]:
+    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence.
+
+    speed: see `measure_speed`.
+    """
     if request.may_be_counts_alone and text.held_out is None:
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
-    size = size_beside(vocabulary, tokens, request, timetable)
+    size = size_beside(vocabulary, tokens, request, timetable, speed)
     if size is None and request.may_be_counts_alone:
         return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
     size = size or narrowest(request.policy)
     return size, describe(size, vocabulary, tokens, request)
 
 
-def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
+def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable,
+                speed: float) -> NetworkSize | None:
     """Return how large networks beside n-grams are to be in the time left, or for the passes that were asked for."""
     policy = request.policy
     if not timetable.limited:
         return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
-    speed = measure_speed(request.threads, policy.speed_seconds)
     return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, beside=True)
 
 
@@ -231,30 +209,26 @@ def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: 
     tokens, corrects = len(design.train_corpus.ids), mixture.residual is not None
     long = corrects and tokens >= policy.long_sequences_from
     length = policy.long_sequence_length if long else policy.sequence_length
-    lanes = batch_size(vocabulary.unit, tokens, length, policy, timetable.budget)
+    batch_size = batch_size_of(vocabulary.unit, tokens, length, policy, timetable.budget)
     reserve = min(timetable.reserved(), policy.most_reserved * timetable.budget)
-    return fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, lanes, length, reserve,
-                       policy.most_passes if timetable.limited else request.epochs, design.loss)
+    return fit_network(mixture, replace(text, train=design.train_corpus), request, timetable, batch_size, length,
+                       reserve, policy.most_passes if timetable.limited else request.epochs, design.loss)
 
 
-def entries(counts: Sequence[CountModel]) -> int:
-    """Return how many n-grams have been counted."""
-    return sum(len(model.tables["word"]) for model in counts)
-
-
-def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, lanes: int, length: int,
+def fit_network(network: PrefixModel, text: Text, request: Request, timetable: Timetable, batch_size: int, length: int,
                 reserve: float = 0.0, passes: float | None = None,
                 loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
     """Train a network on a text and return its history and plan.
 
-    lanes, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve: seconds
-    of the budget that are left to what follows; passes: enough of them, where there is a budget too.
+    batch_size, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve:
+    seconds of the budget that are left to what follows; passes: enough of them, where there is a budget too.
     """
     plan, policy = request.plan, request.policy
     network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
     optimizer = from_config(plan.optimizer) if plan else request.optimizer or AdamW(lr=policy.learning_rate)
     trainer = Trainer(network, optimizer, seed=plan.seed if plan else request.seed, threads=request.threads,
-                      lanes=None if plan else lanes, chunk=None if plan else length, loop=policy.loop(), loss=loss)
+                      batch_size=None if plan else batch_size, sequence_length=None if plan else length,
+                      loop=policy.loop(), loss=loss)
     history = trainer.fit(text.train, text.held_out, epochs=passes, budget=request.budget, plan=plan,
                           clock=timetable.clock, reserve=reserve, progress=request.progress,
                           checkpoint=request.checkpoint, checkpoint_every=request.checkpoint_every,
@@ -263,12 +237,6 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
 
 
 # weigh ----------------------------------------------------------------------------------------------------------------
-
-def weighed_tokens(request: Request, timetable: Timetable) -> int:
-    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
-    policy = request.policy
-    return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))
-
 
 def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
     """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
@@ -290,12 +258,13 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
     if text.held_out is None or len(mixture.parts) == 1:
         return mixture, [], None
     held_out, tokens, interrupt = text.held_out, weighed_tokens(request, timetable), request.interrupt
-    found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
-    mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
-    if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
-        return mixture, dropped, None
-    kept = mixture
-    return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
+    with one_thread_products():   # several threads give other bytes, and wait for each other on a busy machine
+        found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
+        mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
+        if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
+            return mixture, dropped, None
+        kept = mixture
+        return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
 
 
 def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
@@ -311,22 +280,6 @@ def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) 
         weighed = replace(weighed, nll=weighed.nll[kept], features=features)
     mixture.estimate_weights(list(weighed.nll), weighed.features)
     return mixture, dropped, weighed
-
-
-def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
-    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
-    counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
-    before, whole, memory = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
-
-    def count_whole() -> bool:
-        for model in counts:
-            model.fit(whole, request.threads, memory=memory)
-        return True
-    if whole is not None and request.interrupt.attempt(count_whole):
-        return True
-    for model, was in zip(counts, before, strict=True):
-        vars(model).update(was)
-    return False
 
 
 def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:

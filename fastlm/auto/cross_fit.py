@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -103,10 +104,10 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
         rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
         model = PrefixModel.build(part.config())
         model.fit(Corpus.concatenate(rest), 1 if together else threads,   # type: ignore[attr-defined]
-                  memory=policy.counting_bytes)
+                  budget_bytes=policy.counting_bytes)
         for piece in range(fold, pieces, folds):
             inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
-            x, _ = model.forward(Batch.lanes(inputs[:, None], starts[:, None]))
+            x, _ = model.forward(Batch.rectangle(inputs[:, None], starts[:, None]))
             own = into[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), policy.rows_predicted):
                 stop_if_asked()
@@ -114,6 +115,6 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
                 model.head.write(rows, x.value[begin: begin + policy.rows_predicted])
                 own[begin: begin + len(rows)] = to_bytes(rows)
     with Workers(threads if together else 1) as workers:
-        workers.run([lambda into=table, part=part, fold=fold: fill(into, part, fold)   # type: ignore[misc]
+        workers.run([partial(fill, table, part, fold)
                      for fold in chosen for table, part in zip(out, parts, strict=True)])
     return out, corpus if done == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])

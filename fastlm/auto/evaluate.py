@@ -73,7 +73,7 @@ def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int
     with one_thread_products(), Workers(threads) as workers:
         together = policy.stretches_at_once
         groups = [parts[first: first + together] for first in range(0, len(parts), together)]
-        found = workers.run([lambda group=group: read(group) for group in groups])  # type: ignore[misc]
+        found = workers.map(read, groups)
     loss, places = np.concatenate([nats for nats, _, _ in found], axis=1), np.concatenate([at for *_, at in found])
     features = [features for _, features, _ in found if features is not None]
     return Weighed(loss, np.concatenate(features) if features else None, places)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from fastlm.models.ngram.kneser_ney import MEMORY
+from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
 from fastlm.training.loop_settings import LoopSettings
 
 
@@ -60,6 +60,9 @@ class UnitPolicy:
         100, 512, "tokens", "a longer past holds more repetitions and takes longer to look through", _LOOKBACK)
     batch_size: int = by_unit(
         16, 32, "lanes", "many small steps learn more in minutes than few large ones, which are faster", _NETWORKS)
+    factored_seconds: tuple[float, ...] = by_unit(
+        (1.6, 1.6), (2.9, 1.0), "seconds of each factored model for each second of counting plain n-grams", "whether "
+        "there is time for it must be known before it is counted", "calibrate: factored n-grams")
     networks_correct: bool = by_unit(
         False, True, "yes or no", "a network that corrects n-grams learns only what they miss, and needs what they say "
         "of every token of the vocabulary", _NETWORKS)
@@ -115,22 +118,17 @@ class Policy:
     recount_share: float = tuned(
         0.1, "share of the usable budget", "n-grams that know the held-out text are better, while training learns more "
         "in longer time", "assumption")
-    factored_seconds: float = tuned(
-        3.0, "seconds for each second of counting plain n-grams", "whether there is time for factored n-grams must be "
-        "known before they are counted", "calibrate: factored n-grams")
     uncorrected_seconds: float = tuned(
         2.7, "seconds for each second of counting shorter n-grams", "whether there is time for n-grams of "
         "`uncorrected_order` must be known before they are counted", _ALPHABETS)
     uncorrected_repeats: float = tuned(
         1.9, "tokens of the text for each different n-gram of the usual order", "of a text that repeats itself less "
         "longer n-grams say nothing new, and counting them takes time", _ALPHABETS)
-    counting_share: float = tuned(
-        0.85, "share of the usable budget", "all n-grams are counted by then, or only the plain ones", "assumption")
     large_text: int = tuned(
         8_000_000, "tokens", "of longer texts factored n-grams would take too much memory, and so would a second copy "
         "that is counted again", "assumption")
     counting_bytes: float = tuned(
-        MEMORY, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
+        BUDGET_BYTES, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
         "assumption")
 
     # What is held out of the text.

@@ -142,7 +142,7 @@ def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> fl
     return 3 * hidden * (layers + outputs) + numbers.correction_cost
 
 
-def batch_size(unit: str, tokens: int, sequence_length: int, policy: Policy, budget: float = math.inf) -> int:
+def batch_size_of(unit: str, tokens: int, sequence_length: int, policy: Policy, budget: float = math.inf) -> int:
     """Return how many lanes of a text of so many tokens a network reads side by side.
 
     budget: seconds of a network that stands beside n-grams and has a limit, otherwise infinite.

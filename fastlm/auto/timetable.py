@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
+from typing import TypeVar
 
 from fastlm.training.budget import Clock
+from fastlm.workers import OutOfTime, until
+
+T = TypeVar("T")
 
 
 class Timetable:
@@ -44,6 +49,20 @@ class Timetable:
     def left(self) -> float:
         """Return the seconds from now to the deadline that nothing is set aside for; below 0 where it is too late."""
         return self.deadline - self.now() - self.reserved()
+
+    def attempt(self, stage: Callable[[], T]) -> T | None:
+        """Return the result of a stage that can be done without; None where it is given up, its time being over.
+
+        It is given up between two of its tasks, see `workers.stop_if_asked`, once nothing is left of the time. `stage`
+        may change nothing that matters before its end.
+        """
+        if not self.limited:
+            return stage()
+        try:
+            with until(lambda: self.left() <= 0):
+                return stage()
+        except OutOfTime:
+            return None
 
     def fits(self, seconds: float, share: float = 1.0) -> bool:
         """Return whether work of so many seconds, begun now, ends within a share of the usable time."""

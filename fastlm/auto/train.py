@@ -14,7 +14,7 @@ from fastlm.auto.evaluate import evaluate_counts
 from fastlm.auto.held_out import hold_out
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Recorded, Request, Text, progress_function
-from fastlm.auto.size import NetworkSize, batch_size, measure_speed, network_size, size_for_passes
+from fastlm.auto.size import NetworkSize, batch_size_of, measure_speed, network_size, size_for_passes
 from fastlm.auto.timetable import Timetable
 from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
@@ -235,13 +235,13 @@ def run(decision: Decision, text: Text, vocabulary: Vocabulary, request: Request
             "trained_on": len(text.train.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
     model, policy = decision.alone, request.policy
     if isinstance(model, KneserNey):
-        model.fit(text.train, request.threads, memory=policy.counting_bytes)
+        model.fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
         request.interrupt.keep()
         history = evaluate_counts(model, text.train, text.held_out, request.threads, timetable.now(), request.interrupt)
         return LanguageModel(vocabulary, model, history, None, card)
     if model is not None:
-        lanes = batch_size(vocabulary.unit, len(text.train.ids), policy.sequence_length, policy)
-        history, plan = fit_network(model, text, request, timetable, lanes, policy.sequence_length,
+        batch_size = batch_size_of(vocabulary.unit, len(text.train.ids), policy.sequence_length, policy)
+        history, plan = fit_network(model, text, request, timetable, batch_size, policy.sequence_length,
                                     passes=request.epochs)
         return LanguageModel(vocabulary, model, history, plan, card)
     blended = blend(vocabulary, text, request, timetable, decision.recorded)

@@ -32,8 +32,8 @@ def layer_norm(x: Any, gain: Any, bias: Any) -> Variable:
     x, gain, bias = variable(x), variable(gain), variable(bias)
     out, moments = Variable(empty(x.value.shape)), empty((len(x.value), 2))
     _core.layer_norm(out.value, moments, x.value, gain.value, bias.value)
-    return record(out, lambda gradient: _core.layer_norm_back(x.added(), gain.added(), bias.added(), gradient, x.value,
-                                                              moments, gain.value))
+    return record(out, lambda gradient: _core.layer_norm_back(
+        x.grad_buffer(), gain.grad_buffer(), bias.grad_buffer(), gradient, x.value, moments, gain.value))
 
 
 def linear_gelu(x: Any, weight: Any, bias: Any) -> Variable:
@@ -51,7 +51,7 @@ def linear_gelu(x: Any, weight: Any, bias: Any) -> Variable:
 
     def back(gradient: Array) -> None:
         assert slope is not None
-        _core.multiply_sum(gradient, bias.added(), slope)
+        _core.multiply_sum(gradient, bias.grad_buffer(), slope)
         add_product(x, gradient, weight.value.T)
         add_product(weight, x.value.T, gradient)
     return record(out, back)
@@ -60,16 +60,16 @@ def linear_gelu(x: Any, weight: Any, bias: Any) -> Variable:
 def linear_residual(x: Any, weight: Any, bias: Any, beside: Any) -> Variable:
     """beside + x @ weight + bias. x (N, D), weight (D, H), bias (H,), beside (N, H) -> (N, H)."""
     x, weight, bias, beside = variable(x), variable(weight), variable(bias), variable(beside)
-    out = Variable(empty(beside.value.shape), disposable=True)
+    out = Variable(empty(beside.value.shape), may_overwrite=True)
     for rows in _blocks(len(x.value)):
         weight.multiply(out.value[rows], x.value[rows])
         _core.residual(out.value[rows], beside.value[rows], bias.value)
 
     def back(gradient: Array) -> None:
-        _core.sum_rows(bias.added(), gradient)
+        _core.sum_rows(bias.grad_buffer(), gradient)
         add_product(x, gradient, weight.value.T)
         add_product(weight, x.value.T, gradient)
-        beside.take(gradient)
+        beside.accept_grad(gradient)
     return record(out, back)
 
 
@@ -81,10 +81,10 @@ class Spans:
     """
 
     def __init__(self, batch: Batch, length: Array, window: int | None = None) -> None:
-        self.batch, self.length = batch, batch.to_lanes(length)
+        self.batch, self.length = batch, batch.to_packed(length)
         self.first, self.kept = np.empty(len(batch), np.int64), np.empty(batch.sequences, np.int64)
         _core.attention_spans(self.first, self.kept, self.length, batch.starts, batch.size, window or 0)
-        self.after = batch.from_lanes(self.kept)
+        self.after = batch.from_packed(self.kept)
 
 
 def attention(qkv: Any, slopes: Array, spans: Spans, past: Array) -> tuple[Variable, Array]:
@@ -98,25 +98,25 @@ def attention(qkv: Any, slopes: Array, spans: Spans, past: Array) -> tuple[Varia
     """
     qkv, batch = variable(qkv), spans.batch
     rows, width = len(batch), qkv.value.shape[1] // 3
-    kernel = _core.Attention(qkv.value, batch.to_lanes(past), slopes, spans.length, spans.first, batch.offset)
+    kernel = _core.Attention(qkv.value, batch.to_packed(past), slopes, spans.length, spans.first, batch.offset)
     out, log_sum = Variable(empty((rows, width))), empty((rows, len(slopes)))
     kernel.forward(out.value, log_sum, empty((kernel.scratch,)))
     after = np.empty((batch.sequences, int(spans.kept.max(initial=0)), 2 * width), np.float32)
     kernel.carry(after, spans.kept)
 
     def back(gradient: Array) -> None:
-        kernel.backward(qkv.added(), empty((kernel.scratch,)), gradient, out.value, log_sum)
-    return record(out, back), batch.from_lanes(after)
+        kernel.backward(qkv.grad_buffer(), empty((kernel.scratch,)), gradient, out.value, log_sum)
+    return record(out, back), batch.from_packed(after)
 
 
 def _taken_over(x: Any) -> tuple[Variable, Variable]:
     """Return a result that starts out as x, in the buffer of x where nobody else needs that; and x, read."""
-    spends = isinstance(x, Variable) and x.disposable
+    spends = isinstance(x, Variable) and x.may_overwrite
     x = variable(x)
     if spends:
-        x.taken = True
-        return Variable(x.value, disposable=True), x
-    out = Variable(empty(x.value.shape), disposable=True)
+        x.consumed = True
+        return Variable(x.value, may_overwrite=True), x
+    out = Variable(empty(x.value.shape), may_overwrite=True)
     np.copyto(out.value, x.value)
     return out, x
 
@@ -129,7 +129,7 @@ def one_later(x: Any, columns: slice, batch: Batch, carry: Array) -> tuple[Varia
     a loss: the result takes over its buffer, and reading x afterwards is an error. Any other is copied.
     """
     out, x = _taken_over(x)
-    last, lanes = batch.last_rows(), batch.to_lanes(carry)
+    last, lanes = batch.last_rows(), batch.to_packed(carry)
     begins = np.zeros(0, np.int64) if batch.starts is None else np.flatnonzero(batch.starts)
     moves = [(a, b, before) for (before, _), (a, b) in itertools.pairwise(batch.steps())]
     if len(batch.size) and batch.size[0] == batch.size[-1] and moves:   # all as long as each other: one move
@@ -147,5 +147,5 @@ def one_later(x: Any, columns: slice, batch: Batch, carry: Array) -> tuple[Varia
         for a, b, before in moves:
             own[before: before + b - a] = own[a:b]
         own[last[last >= 0]] = 0
-        x.take(gradient)
-    return record(out, back), batch.from_lanes(lanes)
+        x.accept_grad(gradient)
+    return record(out, back), batch.from_packed(lanes)

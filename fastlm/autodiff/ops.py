@@ -16,11 +16,11 @@ Array = np.ndarray
 
 def add_product(x: Variable, a: Array, b: Array) -> None:
     """x's gradient += a @ b, written straight in where it holds nothing yet."""
-    target = x.assign()
+    target = x.overwritable_grad()
     if target is not None:
         product(target, a, b)
     else:
-        product(x.added(), a, b, adds=True)
+        product(x.grad_buffer(), a, b, adds=True)
 
 
 def gather(table: Any, rows: Any) -> Variable:
@@ -29,11 +29,11 @@ def gather(table: Any, rows: Any) -> Variable:
     Only the rows that were read get a gradient. Raises IndexError for a row outside the table.
     """
     table, rows = variable(table), np.ascontiguousarray(rows, np.int64).reshape(-1)
-    out = Variable(empty((len(rows), table.shape[1])), disposable=True)
+    out = Variable(empty((len(rows), table.shape[1])), may_overwrite=True)
     table.gather(out.value, rows)
 
     def back(gradient: Array) -> None:
-        into = table.added_at(rows) if isinstance(table, Leaf) else table.added()
+        into = table.grad_buffer_at(rows) if isinstance(table, Leaf) else table.grad_buffer()
         _core.scatter_add(into, gradient, rows)
     return record(out, back)
 
@@ -41,7 +41,7 @@ def gather(table: Any, rows: Any) -> Variable:
 def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
     """x @ weight, or x @ weight.T. x (N, D), weight (D, H), or (H, D) with transpose -> (N, H)."""
     x, weight = variable(x), variable(weight)
-    out = Variable(empty((len(x.value), weight.shape[0 if transpose else 1])), disposable=True)
+    out = Variable(empty((len(x.value), weight.shape[0 if transpose else 1])), may_overwrite=True)
     weight.multiply(out.value, x.value, transpose)
 
     def back(gradient: Array) -> None:
@@ -56,13 +56,13 @@ def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
 def add_bias(x: Any, bias: Any) -> Variable:
     """x + bias in every row. x (N, D), bias (D,) -> (N, D)."""
     source, bias = variable(x), variable(bias)
-    out = Variable(empty(source.value.shape), disposable=True)
+    out = Variable(empty(source.value.shape), may_overwrite=True)
     np.copyto(out.value, source.value)
     _core.add_bias(out.value, bias.value)
 
     def back(gradient: Array) -> None:
-        _core.sum_rows(bias.added(), gradient)
-        _core.add(source.added(), gradient)
+        _core.sum_rows(bias.grad_buffer(), gradient)
+        _core.add(source.grad_buffer(), gradient)
     return record(out, back)
 
 
@@ -70,38 +70,38 @@ def linear(x: Any, weight: Any, bias: Any, transpose: bool = False) -> Variable:
     """x @ weight + bias, or x @ weight.T + bias, in one buffer. Shapes as in matmul and add_bias."""
     out, bias = matmul(x, weight, transpose), variable(bias)
     _core.add_bias(out.value, bias.value)
-    return record(out, lambda gradient: _core.sum_rows(bias.added(), gradient))
+    return record(out, lambda gradient: _core.sum_rows(bias.grad_buffer(), gradient))
 
 
 def add(a: Any, b: Any) -> Variable:
     """a + b, elementwise, both of one shape."""
     a, b = variable(a), variable(b)
-    out = Variable(empty(a.value.shape), disposable=True)
+    out = Variable(empty(a.value.shape), may_overwrite=True)
     np.add(a.value, b.value, out=out.value)
 
     def back(gradient: Array) -> None:
-        _core.add(a.added(), gradient)
-        _core.add(b.added(), gradient)
+        _core.add(a.grad_buffer(), gradient)
+        _core.add(b.grad_buffer(), gradient)
     return record(out, back)
 
 
 def multiply(a: Any, b: Any) -> Variable:
     """a * b, elementwise, both of one shape."""
     a, b = variable(a), variable(b)
-    out = Variable(empty(a.value.shape), disposable=True)
+    out = Variable(empty(a.value.shape), may_overwrite=True)
     _core.multiply(out.value, a.value, b.value)
 
     def back(gradient: Array) -> None:
-        _core.multiply_add(a.added(), gradient, b.value)
-        _core.multiply_add(b.added(), gradient, a.value)
+        _core.multiply_add(a.grad_buffer(), gradient, b.value)
+        _core.multiply_add(b.grad_buffer(), gradient, a.value)
     return record(out, back)
 
 
 def _elementwise(x: Any, forward: Callable[..., None], backward: Callable[..., None]) -> Variable:
     x = variable(x)
-    out = Variable(empty(x.value.shape))   # the way back reads the result, so it is not disposable
+    out = Variable(empty(x.value.shape))   # the way back reads the result, so it is not may_overwrite
     forward(out.value, x.value)
-    return record(out, lambda gradient: backward(x.added(), gradient, out.value))
+    return record(out, lambda gradient: backward(x.grad_buffer(), gradient, out.value))
 
 
 def tanh(x: Any) -> Variable:
@@ -122,9 +122,9 @@ def relu(x: Any) -> Variable:
 def relu_squared(x: Any) -> Variable:
     """max(x, 0)^2, elementwise. So et al. 2021."""
     x = variable(x)
-    out = Variable(empty(x.value.shape), disposable=True)
+    out = Variable(empty(x.value.shape), may_overwrite=True)
     _core.relu_squared(out.value, x.value)
-    return record(out, lambda gradient: _core.relu_squared_back(x.added(), gradient, x.value))
+    return record(out, lambda gradient: _core.relu_squared_back(x.grad_buffer(), gradient, x.value))
 
 
 def rms_norm(x: Any) -> Variable:
@@ -133,7 +133,7 @@ def rms_norm(x: Any) -> Variable:
     x = variable(x)
     out, scale = Variable(empty(x.value.shape)), empty((len(x.value),))
     _core.rms_norm(out.value, scale, x.value)
-    return record(out, lambda gradient: _core.rms_norm_back(x.added(), gradient, out.value, scale))
+    return record(out, lambda gradient: _core.rms_norm_back(x.grad_buffer(), gradient, out.value, scale))
 
 
 def dropout(x: Any, rate: float) -> Variable:
@@ -148,22 +148,22 @@ def dropout(x: Any, rate: float) -> Variable:
     if rate == 0 or tape is None or not tape.record or not tape.seed:
         return variable(x)
     x = variable(x)
-    seed = (tape.seed * 0x9E3779B97F4A7C15 + len(tape.ways_back)) % 2**64
-    out = Variable(empty(x.value.shape), disposable=True)
+    seed = (tape.seed * 0x9E3779B97F4A7C15 + len(tape.backward_steps)) % 2**64
+    out = Variable(empty(x.value.shape), may_overwrite=True)
     _core.dropout(out.value, x.value, 1 - rate, seed, 0)
-    return record(out, lambda gradient: _core.dropout(x.added(), gradient, 1 - rate, seed, 1))
+    return record(out, lambda gradient: _core.dropout(x.grad_buffer(), gradient, 1 - rate, seed, 1))
 
 
 def concatenate(parts: Sequence[Any]) -> Variable:
     """Parts (N, D1), (N, D2), ... side by side -> (N, D1 + D2 + ...)."""
     parts = [variable(part) for part in parts]
     edges = np.cumsum([0] + [part.value.shape[1] for part in parts]).tolist()
-    out = Variable(empty((parts[0].value.shape[0], edges[-1])), disposable=True)
+    out = Variable(empty((parts[0].value.shape[0], edges[-1])), may_overwrite=True)
     np.concatenate([part.value for part in parts], axis=1, out=out.value)
 
     def back(gradient: Array) -> None:
         for part, left, right in zip(parts, edges[:-1], edges[1:], strict=True):
-            into = part.added()
+            into = part.grad_buffer()
             into += gradient[:, left:right]
     return record(out, back)
 
@@ -172,11 +172,11 @@ def reshape(x: Any, shape: tuple[int, int]) -> Variable:
     """The same entries as (N, D) in another shape of as many."""
     x = variable(x)
     out = Variable(x.value.reshape(shape))
-    return record(out, lambda gradient: _core.add(x.added(), gradient.reshape(x.value.shape)))
+    return record(out, lambda gradient: _core.add(x.grad_buffer(), gradient.reshape(x.value.shape)))
 
 
 def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float) -> float:
-    owned = isinstance(logits, Variable) and logits.disposable
+    owned = isinstance(logits, Variable) and logits.may_overwrite
     logits = variable(logits)
     losses = np.empty(len(targets), np.float64)
     tape = active()
@@ -185,16 +185,16 @@ def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float
         gradient = empty(logits.value.shape)
         np.copyto(gradient, logits.value)
     else:
-        logits.taken = True
+        logits.consumed = True
     kernel(gradient, losses, targets, scale)
 
     def back() -> None:
         if logits.gradient is None and not isinstance(logits, Leaf):
             logits.gradient = gradient
         else:
-            _core.add(logits.added(), gradient)
+            _core.add(logits.grad_buffer(), gradient)
     if tape is not None and tape.record:
-        tape.ways_back.append(back)
+        tape.backward_steps.append(back)
     return float(losses.sum())
 
 

@@ -30,9 +30,9 @@ def last_ids(batch: Batch, count: int, carry: Array) -> tuple[Array, Array]:
     carry (S, count - 1) int64, the ids before the batch, newest first -> ((N, count) int64, new carry).
     """
     out = np.empty((len(batch), count), np.int64)
-    lanes = batch.to_lanes(carry)
+    lanes = batch.to_packed(carry)
     _core.last_ids(out, lanes, batch.ids, batch.starts, batch.size)
-    return out, batch.from_lanes(lanes)
+    return out, batch.from_packed(lanes)
 
 
 def hashed_rows(batch: Batch, orders: Array, buckets: int, carry: Array) -> tuple[Array, Array]:
@@ -57,16 +57,16 @@ def prefix_sum(table: Any, bias: Any, batch: Batch, max_length: int, carry: Arra
     """
     table, bias = variable(table), variable(bias)
     rows_in_table, width = table.value.shape
-    rows, lanes, at = np.empty(len(batch), np.int64), batch.to_lanes(carry), batch.to_lanes(position)
+    rows, lanes, at = np.empty(len(batch), np.int64), batch.to_packed(carry), batch.to_packed(position)
     _core.position_rows(rows, at, batch.ids, batch.starts, batch.size, max_length, rows_in_table // max_length)
-    out = Variable(empty((len(batch), width)), disposable=True)
+    out = Variable(empty((len(batch), width)), may_overwrite=True)
     _core.prefix_sum(out.value, lanes, table.value, bias.value, rows, batch.starts, batch.size)
 
     def back(gradient: Array) -> None:
-        _core.sum_rows(bias.added(), gradient)
-        into = table.added_at(rows) if isinstance(table, Leaf) else table.added()
+        _core.sum_rows(bias.grad_buffer(), gradient)
+        into = table.grad_buffer_at(rows) if isinstance(table, Leaf) else table.grad_buffer()
         _core.suffix_sum(into, _zeros(lanes.shape), gradient, rows, batch.starts, batch.size)
-    return record(out, back), batch.from_lanes(lanes), batch.from_lanes(at)
+    return record(out, back), batch.from_packed(lanes), batch.from_packed(at)
 
 
 def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Variable, Array]:
@@ -76,15 +76,15 @@ def decayed_sum(x: Any, rates: Array, batch: Batch, carry: Array) -> tuple[Varia
     """
     x = variable(x)
     count, width = len(rates), x.value.shape[1]
-    lanes = batch.to_lanes(carry)
+    lanes = batch.to_packed(carry)
     sums = empty((len(batch), count, width))
     _core.decayed_sum(sums, lanes, x.value, rates, batch.starts, batch.size)
 
     def back(gradient: Array) -> None:
-        _core.decayed_sum_back(x.added(), _zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
+        _core.decayed_sum_back(x.grad_buffer(), _zeros(lanes.shape), gradient.reshape(sums.shape), rates, batch.starts,
                                batch.size)
-    out = Variable(sums.reshape(len(batch), count * width), disposable=True)
-    return record(out, back), batch.from_lanes(lanes)
+    out = Variable(sums.reshape(len(batch), count * width), may_overwrite=True)
+    return record(out, back), batch.from_packed(lanes)
 
 
 def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
@@ -105,7 +105,7 @@ def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: A
     _core.panel_product(inputs, x.value, _packed(weight.value), bias.value)
     gates = inputs if rows is None else _panels(len(batch), width)
     h, c, h_before, c_before = empty(shape), empty(shape), empty(shape), empty(shape)
-    new_hidden, new_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
+    new_hidden, new_cell = batch.to_packed(hidden), batch.to_packed(cell)
     first = int(batch.size[0]) if len(batch.size) else 0
     h_before[:first], c_before[:first] = new_hidden[:first], new_cell[:first]
     _core.lstm_forward(h, c, gates, h_before, c_before, _packed(recurrent.value), inputs, rows, batch.starts,
@@ -114,23 +114,23 @@ def lstm(x: Any, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: A
     def back(gradient: Array) -> None:
         _core.lstm_backward(gates, gradient, _zeros((batch.sequences, width)), c, c_before,
                             _packed_back(recurrent.value), batch.starts, batch.size)
-        _core.panel_weights(recurrent.added(), h_before, gates)
+        _core.panel_weights(recurrent.grad_buffer(), h_before, gates)
         if rows is not None:
             inputs.fill(0)
             _core.panel_scatter(inputs, gates, rows)
-        _core.panel_sum(bias.added(), inputs)
-        _core.panel_weights(weight.added(), x.value, inputs)
-        _core.panel_product_back(x.added(), inputs, _packed_back(weight.value))
+        _core.panel_sum(bias.grad_buffer(), inputs)
+        _core.panel_weights(weight.grad_buffer(), x.value, inputs)
+        _core.panel_product_back(x.grad_buffer(), inputs, _packed_back(weight.value))
     last = batch.last_rows()
     new_hidden[last >= 0], new_cell[last >= 0] = h[last[last >= 0]], c[last[last >= 0]]
-    return record(Variable(h), back), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
+    return record(Variable(h), back), batch.from_packed(new_hidden), batch.from_packed(new_cell)
 
 
 def _lstm_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, batch: Batch, hidden: Array, cell: Array,
                    rows: Array | None) -> tuple[Variable, Array, Array]:
     """The same time step after time step, for int8 weights, which only predict."""
     h, gates = empty((len(batch), recurrent.shape[0])), empty((batch.sequences, recurrent.shape[1]))
-    new_hidden, new_cell = batch.to_lanes(hidden), batch.to_lanes(cell)
+    new_hidden, new_cell = batch.to_packed(hidden), batch.to_packed(cell)
     for a, b in batch.steps():
         carried, cells = new_hidden[: b - a], new_cell[: b - a]
         if batch.starts is not None:
@@ -138,7 +138,7 @@ def _lstm_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, batch: Batc
         _core.lstm_step(carried, cells, gates[: b - a], x[a:b] if rows is None else x[rows[a:b]], weight.matrix(),
                         recurrent.matrix(), bias.value)
         h[a:b] = carried
-    return Variable(h), batch.from_lanes(new_hidden), batch.from_lanes(new_cell)
+    return Variable(h), batch.from_packed(new_hidden), batch.from_packed(new_cell)
 
 
 def gru(x: Any, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, batch: Batch, hidden: Array,
@@ -159,7 +159,7 @@ def gru(x: Any, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, bat
     _core.panel_product(inputs, x.value, _packed(weight.value, 3), bias.value)
     gates = inputs if rows is None else _panels(len(batch), width, 3)
     h, h_before, kept = empty(shape), empty(shape), _panels(len(batch), width, 3)
-    new_hidden = batch.to_lanes(hidden)
+    new_hidden = batch.to_packed(hidden)
     first = int(batch.size[0]) if len(batch.size) else 0
     h_before[:first] = new_hidden[:first]
     _core.gru_forward(h, gates, kept, h_before, _packed(recurrent.value, 3), recurrent_bias.value, inputs, rows,
@@ -167,19 +167,19 @@ def gru(x: Any, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, bat
 
     def back(gradient: Array) -> None:
         _core.gru_backward(gates, kept, gradient, h_before, _packed_back(recurrent.value, 3), batch.starts, batch.size)
-        _core.panel_weights(recurrent.added(), h_before, kept)
+        _core.panel_weights(recurrent.grad_buffer(), h_before, kept)
         both = _zeros((3 * width,))
         _core.panel_sum(both, kept)
-        _core.add(recurrent_bias.added(), both[2 * width:])
+        _core.add(recurrent_bias.grad_buffer(), both[2 * width:])
         if rows is not None:
             inputs.fill(0)
             _core.panel_scatter(inputs, gates, rows)
-        _core.panel_sum(bias.added(), inputs)
-        _core.panel_weights(weight.added(), x.value, inputs)
-        _core.panel_product_back(x.added(), inputs, _packed_back(weight.value, 3))
+        _core.panel_sum(bias.grad_buffer(), inputs)
+        _core.panel_weights(weight.grad_buffer(), x.value, inputs)
+        _core.panel_product_back(x.grad_buffer(), inputs, _packed_back(weight.value, 3))
     last = batch.last_rows()
     new_hidden[last >= 0] = h[last[last >= 0]]
-    return record(Variable(h), back), batch.from_lanes(new_hidden)
+    return record(Variable(h), back), batch.from_packed(new_hidden)
 
 
 def _gru_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, batch: Batch, hidden: Array,
@@ -187,7 +187,7 @@ def _gru_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, recurrent_bi
     """The same time step after time step, for int8 weights, which only predict."""
     h = empty((len(batch), recurrent.shape[0]))
     gates, kept = empty((batch.sequences, recurrent.shape[1])), empty((batch.sequences, recurrent.shape[1]))
-    new_hidden = batch.to_lanes(hidden)
+    new_hidden = batch.to_packed(hidden)
     for a, b in batch.steps():
         carried = new_hidden[: b - a]
         if batch.starts is not None:
@@ -195,7 +195,7 @@ def _gru_by_steps(x: Array, weight: Any, bias: Any, recurrent: Any, recurrent_bi
         _core.gru_step(carried, gates[: b - a], kept[: b - a], x[a:b] if rows is None else x[rows[a:b]],
                        weight.matrix(), recurrent.matrix(), bias.value, recurrent_bias.value)
         h[a:b] = carried
-    return Variable(h), batch.from_lanes(new_hidden)
+    return Variable(h), batch.from_packed(new_hidden)
 
 
 def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Variable, Array]:
@@ -206,7 +206,7 @@ def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Vari
     x (N, D), weight (D, 3H), bias (3H,), cell (S, H) -> (h (N, H), new cell).
     """
     x, weight, bias = variable(x), variable(weight), variable(bias)
-    width, lanes = weight.shape[1] // 3, batch.to_lanes(cell)
+    width, lanes = weight.shape[1] // 3, batch.to_packed(cell)
     gates, h, c = empty((len(batch), 3 * width)), empty((len(batch), width)), empty((len(batch), width))
     first = empty(lanes.shape)
     first[...] = lanes
@@ -215,10 +215,10 @@ def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Vari
 
     def back(gradient: Array) -> None:
         _core.sru_backward(gates, _zeros(lanes.shape), gradient, c, first, batch.starts, batch.size)
-        _core.sum_rows(bias.added(), gates)
+        _core.sum_rows(bias.grad_buffer(), gates)
         add_product(x, gates, weight.value.T)
         add_product(weight, x.value.T, gates)
-    return record(Variable(h, disposable=True), back), batch.from_lanes(lanes)
+    return record(Variable(h, may_overwrite=True), back), batch.from_packed(lanes)
 
 
 def _panels(rows: int, width: int, gates: int = 4) -> Array:

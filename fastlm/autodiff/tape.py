@@ -80,34 +80,34 @@ class Parameter(Readable):
 class Variable(Readable):
     """A value on the tape. ``gradient`` is None until something is added to it."""
 
-    __slots__ = ("disposable", "gradient", "taken", "value")
+    __slots__ = ("consumed", "gradient", "may_overwrite", "value")
 
-    def __init__(self, value: Array, disposable: bool = False) -> None:
+    def __init__(self, value: Array, may_overwrite: bool = False) -> None:
         self.value = value
         self.gradient: Array | None = None
-        self.disposable = disposable   # nobody's way back reads the value: who reads it first may write over it
-        self.taken = False             # ... and has done so
+        self.may_overwrite = may_overwrite   # nobody's way back reads the value: who reads it first may write over it
+        self.consumed = False             # ... and has done so
 
-    def added(self) -> Array:
+    def grad_buffer(self) -> Array:
         """The gradient to add to, zeros at first."""
         if self.gradient is None:
             self.gradient = empty(self.value.shape)
             self.gradient.fill(0)
         return self.gradient
 
-    def assign(self) -> Array | None:
+    def overwritable_grad(self) -> Array | None:
         """The gradient to write over when it holds nothing yet, else None."""
         if self.gradient is not None:
             return None
         self.gradient = empty(self.value.shape)
         return self.gradient
 
-    def take(self, gradient: Array) -> None:
+    def accept_grad(self, gradient: Array) -> None:
         """Adds a gradient whose buffer nobody else will need: it becomes this one's where there is none yet."""
         if self.gradient is None:
             self.gradient = gradient
         else:
-            _core.add(self.added(), gradient)
+            _core.add(self.grad_buffer(), gradient)
 
 
 class Leaf(Variable):
@@ -122,13 +122,13 @@ class Leaf(Variable):
         self.rows: list[Array] = []
         self.status = "zero"
 
-    def added(self) -> Array:
+    def grad_buffer(self) -> Array:
         if self.status == "stale":
             self.buffer.fill(0)
         self.status = "dense"
         return self.buffer
 
-    def added_at(self, rows: Array) -> Array:
+    def grad_buffer_at(self, rows: Array) -> Array:
         """As `added`, for a primitive that touches only some rows of the table."""
         if self.status == "stale":
             self.buffer.fill(0)
@@ -137,7 +137,7 @@ class Leaf(Variable):
             self.rows.append(rows)
         return self.buffer
 
-    def assign(self) -> Array | None:
+    def overwritable_grad(self) -> Array | None:
         if self.status in ("rows", "dense"):
             return None
         self.status = "dense"
@@ -151,7 +151,7 @@ class Leaf(Variable):
             return None
         return distinct(np.concatenate(self.rows), len(self.value))
 
-    def spent(self, status: str) -> None:
+    def mark(self, status: str) -> None:
         """Says what the gradient holds once it has been used: "zero" or "stale"."""
         self.status = status
         self.rows.clear()
@@ -171,7 +171,7 @@ class Tape:
         self.record = record
         self.seed = 0
         self.leaves: dict[Parameter, Leaf] = {}
-        self.ways_back: list[Callable[[], None]] = []
+        self.backward_steps: list[Callable[[], None]] = []
         self._free: dict[int, list[Array]] = {}
         self._lent: list[tuple[int, Array]] = []
 
@@ -183,7 +183,7 @@ class Tape:
 
     def __exit__(self, *exception: object) -> None:
         _active.tape = None
-        self.ways_back.clear()
+        self.backward_steps.clear()
         for key, buffer in self._lent:
             self._free.setdefault(key, []).append(buffer)
         self._lent.clear()
@@ -209,9 +209,9 @@ class Tape:
 
     def backward(self) -> None:
         """Adds the gradient of every loss on the tape to its leaves."""
-        for way_back in reversed(self.ways_back):
-            way_back()
-        self.ways_back.clear()
+        for backward in reversed(self.backward_steps):
+            backward()
+        self.backward_steps.clear()
 
 
 def distinct(rows: Array, bound: int) -> Array:
@@ -241,19 +241,19 @@ def variable(x: Any) -> Variable:
         tape = active()
         return x.as_variable() if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
-        if x.taken:
+        if x.consumed:
             raise RuntimeError("this value was spent by the loss or the primitive that read it; read it before")
-        x.disposable = False
+        x.may_overwrite = False
         return x
     return Variable(np.ascontiguousarray(x, np.float32))
 
 
-def record(out: Variable, way_back: Callable[[Array], None]) -> Variable:
-    """Puts a primitive on the tape; way_back gets out's gradient, and is skipped where out got none."""
+def record(out: Variable, backward: Callable[[Array], None]) -> Variable:
+    """Puts a primitive on the tape; backward gets out's gradient, and is skipped where out got none."""
     tape = active()
     if tape is not None and tape.record:
         def step() -> None:
             if out.gradient is not None:
-                way_back(out.gradient)
-        tape.ways_back.append(step)
+                backward(out.gradient)
+        tape.backward_steps.append(step)
     return out

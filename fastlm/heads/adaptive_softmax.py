@@ -76,9 +76,9 @@ class AdaptiveSoftmax(Head):
         if tape is None or not tape.record:
             return float(self.nats(x, targets).sum())
         x = variable(x)
-        dx = x.assign()
+        dx = x.overwritable_grad()
         opened = self._open()
-        into = (x.added(), False) if dx is None else (dx, True)
+        into = (x.grad_buffer(), False) if dx is None else (dx, True)
         in_head, members = self._clusters(targets)
         kernel = _core.softmax_cross_entropy
         total = self.head.descend(kernel, x.value, in_head, scale, into, opened)
@@ -101,7 +101,7 @@ class AdaptiveSoftmax(Head):
     def logits(self, x: Any) -> Variable:
         """log p itself (N, V): its softmax is p."""
         x = variable(x)
-        out = Variable(empty((len(x.value), self.vocab_size)), disposable=True)
+        out = Variable(empty((len(x.value), self.vocab_size)), may_overwrite=True)
         head = self._log_softmax(self.head, x.value)
         out.value[:, :self.first] = head[:, :self.first]
         inputs, tails = [], []
@@ -121,8 +121,8 @@ class AdaptiveSoftmax(Head):
                 d_tail = _log_softmax_back(tails[index], np.ascontiguousarray(part))
                 d_inner = empty(inner.shape)
                 tail.back(d_tail, inner, (d_inner, True), opened, True)
-                _core.add(x.added(), self._inputs_back(index, d_inner, own, opened))
-            self.head.back(_log_softmax_back(head, d_head), x.value, (x.added(), False), opened, True)
+                _core.add(x.grad_buffer(), self._inputs_back(index, d_inner, own, opened))
+            self.head.back(_log_softmax_back(head, d_head), x.value, (x.grad_buffer(), False), opened, True)
         return record(out, back)
 
     def top(self, x: Array, k: int) -> tuple[Array, Array]:

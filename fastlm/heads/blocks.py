@@ -53,8 +53,8 @@ def open_gradients(parameters: Iterable[Parameter]) -> Gradients:
     out = {}
     for parameter in parameters:
         leaf = variable(parameter)
-        buffer = leaf.assign()
-        out[parameter.name] = (leaf.added(), False) if buffer is None else (buffer, True)
+        buffer = leaf.overwritable_grad()
+        out[parameter.name] = (leaf.grad_buffer(), False) if buffer is None else (buffer, True)
     return out
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 Array = np.ndarray
-# Of one softmax over C classes of width d, m rows there and back, as multiples of the time of one multiply-add of all
-# three products (fitted to products of 4 to 256 rows, 500 to 20,000 classes and widths of 32 to 200, one thread):
-#     C (m (d + 37) + 10 d)
-# A logit costs 37 beside its products (exponential, bias, sums); weights cost 10 rows for being read and moved.
-_PER_LOGIT = 37.0
-_PER_WEIGHT = 10.0
-_PER_CLUSTER = 2e6     # calls, gathering rows and scattering their gradients: about 150 microseconds
-_GRID = 96             # places tried for a cut, evenly spaced in the logarithm of the rank
-_MOST = 6              # clusters
+# The cost of one softmax over C classes of width d, for m rows forward and backward, is C (m (d + 37) + 10 d). Its unit
+# is the time of one multiply-add in all three of its products. Source: fitted to products of 4 to 256 rows, 500 to
+# 20,000 classes and widths of 32 to 200, on one thread.
+_PER_LOGIT = 37.0      # units for each logit beside its products: exponential, bias and sums
+_PER_WEIGHT = 10.0     # units for each weight, which is read and moved as if there were so many more rows
+# Units for each cluster: its calls, its rows gathered and their gradients scattered, about 150 microseconds. Source: an
+# estimate; docs/tried.md, "Output layers", shows that small clusters cost more than it says.
+_PER_CLUSTER = 2e6
+_GRID = 96             # places tried for a cut, evenly spaced in the logarithm of the rank; source: an assumption
+_MOST = 6              # clusters; source: an assumption
 
 
 def cutoffs(counts: Array, width: int, rows: int = 256) -> list[int]:
@@ -24,7 +25,7 @@ def cutoffs(counts: Array, width: int, rows: int = 256) -> list[int]:
     cluster from the rarest words on. An empty list says that one softmax over everything is cheapest.
 
     >>> cutoffs(1e6 / np.arange(1, 10_001), width=200)
-    [1075, 2863, 5595]
+    [58, 495, 1438, 2835, 4604, 6785]
     """
     size = len(counts)
     places = np.unique(np.geomspace(1, size, _GRID).astype(int))

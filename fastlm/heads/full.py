@@ -42,9 +42,9 @@ class FullSoftmax(Head):
         if tape is None or not tape.record:
             return float(self.nats(x, targets).sum()) if kind == "cross_entropy" else super().loss(x, targets, 1, kind)
         x = variable(x)
-        dx = x.assign()
+        dx = x.overwritable_grad()
         return self.softmax.descend(_KERNELS[kind], x.value, targets, scale,
-                                    (x.added(), False) if dx is None else (dx, True),
+                                    (x.grad_buffer(), False) if dx is None else (dx, True),
                                     open_gradients((self.weight, self.bias)))
 
     def nats(self, x: Any, targets: Array) -> Array:

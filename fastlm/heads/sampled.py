@@ -43,8 +43,8 @@ class SampledSoftmax(FullSoftmax):
             return super().loss(x, targets, scale, kind)
         self.check_loss(kind)
         x = variable(x)
-        dx = x.assign()
-        return self._descend(x.value, targets, scale, (x.added(), False) if dx is None else (dx, True),
+        dx = x.overwritable_grad()
+        return self._descend(x.value, targets, scale, (x.grad_buffer(), False) if dx is None else (dx, True),
                              self.draw(tape))
 
     def draw(self, tape: Tape) -> Array:
@@ -90,5 +90,5 @@ class SampledSoftmax(FullSoftmax):
     def _add(self, rows: Array, gradients: Array, biases: Array) -> None:
         """Adds to the gradients of some rows of the weight and of the bias."""
         leaf: Variable = variable(self.weight)
-        _core.scatter_add(leaf.added_at(rows) if isinstance(leaf, Leaf) else leaf.added(), gradients, rows)
-        np.add.at(variable(self.bias).added(), rows, biases)
+        _core.scatter_add(leaf.grad_buffer_at(rows) if isinstance(leaf, Leaf) else leaf.grad_buffer(), gradients, rows)
+        np.add.at(variable(self.bias).grad_buffer(), rows, biases)

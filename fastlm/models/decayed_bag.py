@@ -11,14 +11,14 @@ from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, check_sizes, named, uniform
-from fastlm.models.hashed_ngrams import NGrams
+from fastlm.models.hashed_ngrams import HashedNGrams
 
 
 class DecayedBag(PrefixModel):
     """s_k = rate_k * s_k + E[x]; h = tanh(s A + b); logits = h B + c. FOFE at K rates, Zhang et al. 2015.
 
     A prefix of any length costs the same: the one-hot matrix times a vector of powers of each rate, kept up to date.
-    `rates` in [0, 1); 0 is the last token alone. `ngrams`: hashed n-grams beside the bags, see `inputs.NGrams`.
+    `rates` in [0, 1); 0 is the last token alone. `ngrams`: hashed n-grams beside the bags, see `HashedNGrams`.
 
     >>> DecayedBag(vocab_size=5, width=8, hidden=16).log_probabilities([4, 0]).shape
     (2, 5)
@@ -37,7 +37,7 @@ class DecayedBag(PrefixModel):
         self.width, self.dropout = width, dropout
         self.rates = np.array(rates, np.float32)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
-        self.ngrams = NGrams(ngrams, self.parameter)
+        self.ngrams = HashedNGrams(ngrams, self.parameter)
         drawn = uniform(rng, (width * len(rates) + self.ngrams.width, hidden), 1.7)
         # a bag at rate r holds about 1/(1-r) tokens; scaled so that every rate speaks equally loud at first
         scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)
@@ -56,6 +56,6 @@ class DecayedBag(PrefixModel):
         x = autodiff.gather(self.embedding, batch.ids)
         after: dict[str, np.ndarray] = {}
         bags, after["bags"] = sequence.decayed_sum(x, self.rates, batch, state["bags"])
-        bags = self.ngrams.beside(bags, batch, state, after)
+        bags = self.ngrams.joined_to(bags, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(bags, self.projection, self.projection_bias))
         return autodiff.dropout(hidden, self.dropout), State(batch.sequences, **after)

@@ -17,7 +17,7 @@ Array = np.ndarray
 LONGEST = 1024   # tokens of a hashed n-gram, of which every state carries the ids
 
 
-class NGrams:
+class HashedNGrams:
     """The rows that the last n ids have in a table of ``buckets`` rows for each order n, side by side.
 
     An n-gram's row is the hash of its ids, so that no dictionary is kept, and n-grams may share a row; a document
@@ -47,7 +47,7 @@ class NGrams:
 
     def project(self, parameter: Callable[[str, Array], Parameter], draw: Callable[[tuple[int, int]], Array],
                 width: int) -> None:
-        """Adds a matrix, drawn by its shape, that brings the rows to a width, for `added`."""
+        """Adds a matrix, drawn by its shape, that brings the rows to a width, for `added_to`."""
         if self.width:
             self.projection = parameter("ngram_projection", draw((self.width, width)))
 
@@ -55,26 +55,26 @@ class NGrams:
         """What the state of empty prefixes holds for it."""
         return {"ngram_ids": np.full((batch, int(self.orders[-1]) - 1), -1, np.int64)} if self.width else {}
 
-    def read(self, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
+    def rows(self, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
         """The rows of every prefix (N, width); puts what is to be carried on into `after`."""
         rows, after["ngram_ids"] = sequence.hashed_rows(batch, self.orders, self.buckets, state["ngram_ids"])
         return autodiff.reshape(autodiff.gather(self.table, rows), (len(batch), self.width))
 
-    def beside(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
+    def joined_to(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
         """x (N, D) with the rows at its right, or x itself where there are none."""
-        return autodiff.concatenate([x, self.read(batch, state, after)]) if self.width else x
+        return autodiff.concatenate([x, self.rows(batch, state, after)]) if self.width else x
 
-    def added(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
+    def added_to(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
         """x (N, D) plus the projected rows, or x itself where there are none."""
         if not self.width:
             return x
-        return autodiff.add(x, autodiff.matmul(self.read(batch, state, after), self.projection))
+        return autodiff.add(x, autodiff.matmul(self.rows(batch, state, after), self.projection))
 
 
-def embed(embedding: Parameter, ngrams: NGrams, batch: Batch, state: State,
+def embed(embedding: Parameter, ngrams: HashedNGrams, batch: Batch, state: State,
           after: dict[str, Array]) -> tuple[Variable, Array | None]:
     """What a recurrent layer reads: x (N, D) and None, or where there are fewer words than tokens and no n-grams the
     dictionary itself and the row of each token, so that each word is projected once."""
     if not ngrams.width and embedding.shape[0] < len(batch):
         return variable(embedding), batch.ids.astype(np.int64)
-    return ngrams.beside(autodiff.gather(embedding, batch.ids), batch, state, after), None
+    return ngrams.joined_to(autodiff.gather(embedding, batch.ids), batch, state, after), None

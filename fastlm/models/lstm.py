@@ -23,7 +23,7 @@ class LSTM(Recurrent):
 
     `width` is the embedding's (None: that of `hidden`); `tied` uses the embedding as the output weights too (Press &
     Wolf 2017), which needs width == hidden. `ngrams`: hashed n-grams read beside the embedding, see
-    `inputs.NGrams`. Gates lie in PyTorch's order i, f, g, o; weights are its transposed.
+    `hashed_ngrams.HashedNGrams`. Gates lie in PyTorch's order i, f, g, o; weights are its transposed.
 
     >>> LSTM(vocab_size=5, hidden=16).log_probabilities([4, 0]).shape
     (2, 5)

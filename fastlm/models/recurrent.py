@@ -10,7 +10,7 @@ from fastlm import autodiff, heads
 from fastlm.autodiff import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, Stepper, check_sizes, named, uniform
-from fastlm.models.hashed_ngrams import NGrams, embed
+from fastlm.models.hashed_ngrams import HashedNGrams, embed
 from fastlm.models.lookback import Lookback
 
 Array = np.ndarray
@@ -41,7 +41,7 @@ class Recurrent(PrefixModel, abstract=True):
         self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
         scale = 1 / np.sqrt(hidden)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), scale if tied else 1.0))
-        self.ngrams = NGrams(ngrams, self.parameter)
+        self.ngrams = HashedNGrams(ngrams, self.parameter)
         for layer in range(layers):
             inputs = width + self.ngrams.width if layer == 0 else hidden
             self.parameter(f"input{layer}", uniform(rng, (inputs, self.GATES * hidden), 1 / np.sqrt(inputs)))

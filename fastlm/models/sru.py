@@ -10,7 +10,7 @@ from fastlm import autodiff, heads
 from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, check_sizes, named, uniform
-from fastlm.models.hashed_ngrams import NGrams
+from fastlm.models.hashed_ngrams import HashedNGrams
 
 Array = np.ndarray
 
@@ -39,7 +39,7 @@ class SRU(PrefixModel):
         self.hidden, self.layers, self.tied, self.dropout = hidden, layers, tied, dropout
         scale = 1 / np.sqrt(hidden)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, hidden), scale if tied else 1.0))
-        self.ngrams = NGrams(ngrams, self.parameter)
+        self.ngrams = HashedNGrams(ngrams, self.parameter)
         self.ngrams.project(self.parameter, lambda shape: uniform(rng, shape, 1 / np.sqrt(shape[0])), hidden)
         for layer in range(layers):
             gates = np.zeros(3 * hidden, np.float32)
@@ -60,7 +60,7 @@ class SRU(PrefixModel):
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         state = state or self.start(batch.sequences)
         p, after = self.parameters, dict[str, Array]()
-        x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)
+        x = self.ngrams.added_to(autodiff.gather(self.embedding, batch.ids), batch, state, after)
         x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
             h, after[f"cell{layer}"] = sequence.sru(autodiff.rms_norm(x), p[f"gates{layer}"], p[f"gates{layer}_bias"],

@@ -11,7 +11,7 @@ from fastlm.autodiff import Variable, attention
 from fastlm.batch import Batch, State
 from fastlm.heads import build as build_head
 from fastlm.models.base import PrefixModel, named
-from fastlm.models.hashed_ngrams import NGrams
+from fastlm.models.hashed_ngrams import HashedNGrams
 from fastlm.models.initial import normal as normal_draws
 
 Array = np.ndarray
@@ -26,7 +26,7 @@ class Transformer(PrefixModel):
     too. A token sees the last `window` tokens, itself among them, in every layer, or all of its document where that is
     None. Positions are told by distance alone: head h of H lowers the score of a key by 2^(-8(h+1)/H) a token between
     (ALiBi, Press et al. 2022). So any length will do, and the state is the keys and values that may still be seen.
-    `ngrams`: hashed n-grams, brought to the width of x and added to it, see `inputs.NGrams`.
+    `ngrams`: hashed n-grams, brought to the width of x and added to it, see `hashed_ngrams.HashedNGrams`.
 
     >>> Transformer(vocab_size=5, width=16, heads=2).log_probabilities([4, 0]).shape
     (2, 5)
@@ -51,7 +51,7 @@ class Transformer(PrefixModel):
         self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
         self.embedding = self.parameter("embedding", normal((vocab_size, width)))
         self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
-        self.ngrams = NGrams(ngrams, self.parameter)
+        self.ngrams = HashedNGrams(ngrams, self.parameter)
         self.ngrams.project(self.parameter, normal, width)
         inner, last = expansion * width, 0.02 / np.sqrt(2 * layers)   # what adds to the residual starts small: GPT-2
         for layer in range(layers):
@@ -81,7 +81,7 @@ class Transformer(PrefixModel):
         state = state or self.start(batch.sequences)
         spans = attention.Spans(batch, state["length"], self.window)
         after: dict[str, Array] = {}
-        x = self.ngrams.added(autodiff.gather(self.embedding, batch.ids), batch, state, after)
+        x = self.ngrams.added_to(autodiff.gather(self.embedding, batch.ids), batch, state, after)
         x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
             qkv = autodiff.linear(self._normed(x, f"attention_norm{layer}"), *self._pair(f"qkv{layer}"))

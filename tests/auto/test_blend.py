@@ -1,13 +1,18 @@
 """How a blend spends its time, on a clock that a test turns."""
 
+from dataclasses import replace
+from math import inf
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import fastlm
 from fastlm import Corpus
 from fastlm.auto import blend
+from fastlm.auto import count as counter
+from fastlm.auto.cross_fit import Folds
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Request, Text
 from fastlm.auto.timetable import Timetable
@@ -35,8 +40,9 @@ class Counted:
     def __init__(self, clock: Turned, seconds: float) -> None:
         self.clock, self.takes, self.tokens = clock, seconds, []
         self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
+        self.parameters: dict = {}
 
-    def fit(self, corpus, threads, memory):
+    def fit(self, corpus, threads, budget_bytes):
         self.clock.at += self.takes
         self.tokens.append(len(corpus.ids))
         return self
@@ -59,30 +65,69 @@ def cut(train: int = 90, held_out: int | None = 10, whole: bool = True) -> Text:
 
 
 def count(budget: float | None, seconds: tuple[float, ...] = (2.0, 4.0, 1.0), recorded: bool = False,
-          policy: Policy | None = None, text: Text | None = None) -> tuple[int, float]:
-    """Return how many of three models are counted, and how long counting them again will take."""
+          policy: Policy | None = None, text: Text | None = None) -> list[int]:
+    """Return which of three models are counted, on a clock of which nothing else takes any."""
     clock = Turned()
     candidates = [Counted(clock, each) for each in seconds]
-    request = asked(policy, budget=budget)
-    counts, again = blend.count(candidates, text or cut(), request, Timetable(budget, clock), recorded)
-    assert counts == candidates[:len(counts)] and all(model.tokens == [90] for model in counts)
-    return len(counts), again
+    request = asked(policy or POLICY, budget=budget)
+    counts = counter.count(candidates, text or cut(), request, Timetable(budget, clock), recorded)
+    assert all(model.tokens == [90] for model in counts)
+    return [candidates.index(model) for model in counts]
 
 
-def test_all_n_grams_are_counted_where_there_is_time() -> None:
-    """Two seconds for the first, and three times as many for the others, end after eight: 0.85 of 9.41."""
-    assert count(9.42) == (3, pytest.approx(1.1 * 7)) and count(9.41) == (1, pytest.approx(1.1 * 2))
-    assert count(9.41, recorded=True)[0] == 3          # a run that is repeated has what it had
-    assert count(None) == (3, pytest.approx(1.1 * 7))
-    assert count(9.41, policy=Policy(factored_seconds=2.9))[0] == 3
-    assert count(9.41, policy=Policy(counting_share=0.86))[0] == 3
-    assert count(99.0, text=cut(held_out=None))[0] == 1 and count(None, text=cut(held_out=None))[0] == 3
-    assert count(None, policy=Policy(large_text=89))[0] == 1 and count(None, policy=Policy(large_text=90))[0] == 3
+# Characters: factored n-grams are expected to take twice as long as plain ones, and half as long; saving and weighing
+# take no time.
+POLICY = replace(Policy(saving_seconds=0.0, saving_speed=inf, gate_seconds=0.0), characters=replace(
+    Policy().characters, factored_seconds=(2.0, 0.5)))
+
+
+def test_n_grams_are_counted_while_there_is_time() -> None:
+    """Two seconds for the first; the second is expected to take four, the third one."""
+    assert count(7.0) == count(None) == count(9.9, recorded=True) == count(1.0, recorded=True) == [0, 1, 2]
+    assert count(6.5) == [0, 1] and count(5.9) == [0, 2] and count(2.9) == [0]
+    assert count(99.0, text=cut(held_out=None)) == [0] and count(None, text=cut(held_out=None)) == [0, 1, 2]
+    assert count(None, policy=Policy(large_text=89)) == [0] and count(None, policy=Policy(large_text=90)) == [0, 1, 2]
+
+
+def test_what_took_longer_than_expected_makes_the_next_seem_longer() -> None:
+    """The second took eight seconds, twice what was expected; so the third will take two, not one."""
+    assert count(12.0, (2.0, 8.0, 1.0)) == [0, 1, 2] and count(11.9, (2.0, 8.0, 1.0)) == [0, 1]
+    assert count(7.0, (2.0, 0.1, 1.0)) == [0, 1, 2]      # never shorter
+
+
+def test_what_must_follow_counting_has_its_time() -> None:
+    """Weighing 2,000 tokens takes two seconds, saving half a second and 760 bytes of each model at 1,520 a second."""
+    policy = replace(POLICY, gate_seconds=1e-3, weighed_tokens=2000, saving_seconds=0.5, saving_speed=1520.0)
+    assert count(10.5, policy=policy) == [0, 1, 2] and count(8.99, policy=policy) == [0, 2]
+    assert count(9.0, policy=policy) == [0, 1]
+
+
+def test_without_networks_the_rest_of_the_time_counts_the_held_out_text() -> None:
+    """Of two models with as many n-grams each takes half of six seconds; with five left there is time for one."""
+    def again(left: float, whole: bool = True, budget: float | None = 10.0) -> list[list[int]]:
+        clock = Turned(10.0 - left)
+        counts = [Counted(clock, 3.0), Counted(clock, 3.0)]
+        mixture = SimpleNamespace(parts=counts)
+        counter.count_again_in_time(mixture, cut(whole=whole), 6.0, asked(budget=budget), Timetable(budget, clock))
+        return [model.tokens for model in counts]
+    assert again(6.0) == [[100], [100]] and again(5.0) == [[100], []] and again(2.9) == [[], []]
+    assert again(9.0, whole=False) == again(9.0, budget=None) == [[], []]
+
+
+def test_folds_are_made_for_a_network_that_will_have_time() -> None:
+    """One fold of 0.7 times ten seconds leaves 2 of 9, in which the narrowest network reads 100,000 tokens or not."""
+    vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(80_000)
+
+    def leaves(speed: float, budget: float | None = 9.0, model: str = "auto") -> bool:
+        return blend.leaves_time(Folds(8, 1), 10.0, speed, vocabulary, text, asked(budget=budget, model=model),
+                                 Timetable(budget, Turned()))
+    assert leaves(1e11) and not leaves(1e9) and not leaves(1e11, budget=6.9)
+    assert leaves(0.0, budget=None) and leaves(0.0, model="mixture")    # which has a network in any case
 
 
 def test_the_whole_text_is_counted_where_a_tenth_of_the_time_is_enough() -> None:
     def again(counting: float, text: Text | None = None, budget: float | None = 100.0, **options) -> bool:
-        return blend.is_counted_again(text or cut(), counting, asked(**options), Timetable(budget, Turned(), 0.985))
+        return counter.is_counted_again(text or cut(), counting, asked(**options), Timetable(budget, Turned(), 0.985))
     assert again(9.85) and not again(9.86) and again(1e9, budget=None)
     assert not again(1.0, cut(held_out=None)) and not again(1.0, cut(whole=False))
 
@@ -96,12 +141,12 @@ def test_writing_takes_time_by_the_size_of_the_tables() -> None:
     """Of each model 40 + 720 bytes."""
     counts = [Counted(Turned(), 0.0), Counted(Turned(), 0.0)]
     request = asked(Policy(saving_seconds=0.5, saving_speed=1000.0))
-    assert blend.saving_seconds(counts, request) == pytest.approx(0.5 + 1.52)
+    assert counter.saving_seconds(counts, request) == pytest.approx(0.5 + 1.52)
 
 
 def test_how_many_tokens_are_weighed() -> None:
     def tokens(budget: float | None) -> int:
-        return blend.weighed_tokens(asked(), Timetable(budget, Turned()))
+        return counter.weighed_tokens(asked(), Timetable(budget, Turned()))
     assert [tokens(0.3), tokens(1.0), tokens(2.5), tokens(60.0), tokens(None)] == [2000, 2000, 5000, 16384, 16384]
 
 
@@ -121,7 +166,7 @@ def test_n_grams_alone_and_why() -> None:
     def chosen(model: str = "auto", held_out: int | None = 10, budget: float | None = 30.0, at: float = 40.0,
                epochs: float | None = None) -> tuple[object, str]:
         return blend.choose_networks(vocabulary, 90, cut(held_out=held_out), asked(model=model, epochs=epochs),
-                                     Timetable(budget, Turned(at)))
+                                     Timetable(budget, Turned(at)), 1e9)
     assert chosen() == (None, "n-grams alone: what is left of 30 s is too short for a network")
     assert chosen(held_out=None) == (
         None, "n-grams alone: 90 tokens are too few to hold some out and weigh a network by them")
@@ -138,9 +183,9 @@ def test_n_grams_alone_and_why() -> None:
 def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, budget, reserved, wanted, passes) -> None:
     told = {}
 
-    def fit_network(network, text, request, timetable, lanes, length, reserve, passes, loss):
+    def fit_network(network, text, request, timetable, batch_size, length, reserve, passes, loss):
         assert loss == "cross_entropy"
-        told.update(lanes=lanes, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
+        told.update(batch_size=batch_size, length=length, reserve=reserve, passes=passes, tokens=len(text.train.ids))
         return "history", "plan"
     monkeypatch.setattr(blend, "fit_network", fit_network)
     timetable = Timetable(budget, Turned())
@@ -150,8 +195,8 @@ def test_training_leaves_time_to_what_follows_but_has_half_of_it(monkeypatch, bu
     request = asked(budget=budget, epochs=3.0 if budget is None else None)
     design = blend.Design(mixture, text.train, "")
     assert blend.train_networks(design, vocabulary, text, request, timetable) == ("history", "plan")
-    lanes = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
-    assert told == {"lanes": lanes, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
+    batch_size = 32 if budget == 100.0 else 5   # long runs have wide batches, others a lane for every 128 tokens
+    assert told == {"batch_size": batch_size, "length": 32, "reserve": wanted, "passes": passes, "tokens": 700}
 
 
 def test_without_networks_there_is_nothing_to_train() -> None:
@@ -159,3 +204,20 @@ def test_without_networks_there_is_nothing_to_train() -> None:
     vocabulary, timetable = SimpleNamespace(unit="char"), Timetable(None, Turned())
     history, plan = blend.train_networks(design, vocabulary, cut(), asked(), timetable)
     assert plan is None and str(history) == "counted 10 n-grams"
+
+
+def test_weights_are_the_same_whatever_the_blas_may_use() -> None:
+    """Two threads of it would add the same products up in another order."""
+    rng = np.random.default_rng(2)
+    ids = (np.cumsum(rng.integers(1, 3, 9000)) * 7 % 11).astype(np.int32)
+    held_out = Corpus.from_ids([ids[6000:]])
+    found = []
+    for threads in (1, 4):
+        model = Mixture(11, [KneserNey(11, order=order).fit([ids[:6000]]) for order in (3, 1, 2)])
+        text = Text(held_out, held_out, None, 9000, 9000, 0.5)
+        with threadpool_limits(threads, user_api="blas"):
+            blend.weigh(model, fastlm.Vocabulary(list("abcdefghijk"), "char"), text,
+                        asked(Policy(negligible_weight=0.0)), Timetable(None, Turned()))
+        found.append((model.weights.tobytes(), model.gate.tobytes()))
+        assert model.gate.any()
+    assert found[0] == found[1]

@@ -11,7 +11,7 @@ from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
 from fastlm.auto.policy import Policy
 from fastlm.auto.timetable import Timetable
 from fastlm.models import Factored, KneserNey
-from fastlm.training.batches import DocumentBatches, LaneBatches, read_and_predict
+from fastlm.training.batches import DocumentBatches, StreamBatches, read_and_predict
 from fastlm.training.budget import Clock
 
 V = 5
@@ -106,7 +106,7 @@ def test_how_many_folds() -> None:
 def test_batches_say_where_their_rows_lie(boundary) -> None:
     corpus = replace(Corpus.from_ids([np.arange(7) % V, [1, 3], np.arange(11) % 4]), boundary=boundary)
     inputs, targets, _ = read_and_predict(corpus)
-    for batches in (LaneBatches(corpus, 3, 4, 2, 0), DocumentBatches(corpus, 9, 2, 0)):
+    for batches in (StreamBatches(corpus, 3, 4, 2, 0), DocumentBatches(corpus, 9, 2, 0)):
         seen = []
         for index in range(batches.per_epoch):
             for shard in batches[index]:
@@ -159,5 +159,5 @@ def test_characters_of_large_alphabets_are_cross_fitted_where_memory_leaves_enou
 
 def test_what_is_not_cross_fitted() -> None:
     assert folds(unit="word") is None and folds(tokens=1999) is None and folds(tokens=2000) == Folds(8, 8)
-    in_part = KneserNey(50).fit([np.zeros(900, np.int32)], memory=48 * 300)
+    in_part = KneserNey(50).fit([np.zeros(900, np.int32)], budget_bytes=48 * 300)
     assert not in_part.counted_whole and folds([in_part]) is None

@@ -26,7 +26,7 @@ def order_of_longer(corpus: Corpus, counting: float = 1.0, budget: float | None 
     text = Text(corpus, corpus if held_out else None, None, len(corpus), len(corpus), 0.1)
     request = asked(Policy(**{"cross_fitted_bytes": 1e3} | policy), budget=budget, order=order, unit=unit)
     model = KneserNey(30, order or 8).fit(corpus)
-    found = longer_ngrams(model, models, counting, text, request, Timetable(budget, Turned()))
+    found = longer_ngrams([model] * models, counting, text, request, Timetable(budget, Turned()))
     return found and found.order
 
 
@@ -46,9 +46,9 @@ def test_longer_n_grams_need_a_text_that_repeats_itself_and_time() -> None:
     assert order_of_longer(repeated(period=400)) is None          # 393 n-grams of 400 tokens
     assert order_of_longer(repeated(), uncorrected_repeats=9.9) == 12
     assert order_of_longer(repeated(), uncorrected_repeats=10.1) is None
-    # 2.7 and 3 times the second that the usual ones took: 5.7 of 0.85 of 6.71
-    assert order_of_longer(repeated(), budget=6.71) == 12 and order_of_longer(repeated(), budget=6.70) is None
-    assert order_of_longer(repeated(), budget=6.70, uncorrected_seconds=2.6) == 12
+    # 2.7 times the two seconds that the usual ones took
+    assert order_of_longer(repeated(), 2.0, budget=5.5) == 12 and order_of_longer(repeated(), 2.0, budget=5.3) is None
+    assert order_of_longer(repeated(), 2.0, budget=5.3, uncorrected_seconds=2.6) == 12
 
 
 def test_of_longer_and_usual_n_grams_the_better_are_kept() -> None:

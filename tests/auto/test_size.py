@@ -7,7 +7,7 @@ from fastlm.auto.policy import Policy
 from fastlm.auto.size import (
     NetworkSize,
     along,
-    batch_size,
+    batch_size_of,
     lookback,
     measure_speed,
     narrowest,
@@ -132,12 +132,12 @@ def test_wide_networks_beside_ngrams_look_back_by_hand() -> None:
 
 
 def test_lanes_by_unit_time_and_text() -> None:
-    assert batch_size("char", 10**6, 32, POLICY) == 32 and batch_size("word", 10**6, 32, POLICY) == 16
-    assert batch_size("char", 2048, 64, POLICY) == 8 and batch_size("word", 3, 32, POLICY) == 1
-    assert batch_size("word", 10**6, 32, POLICY, budget=44.9) == 16
-    assert batch_size("word", 10**6, 32, POLICY, budget=45.0) == 32
-    assert batch_size("word", 9, 32, POLICY, budget=45.0) == 4    # a lane needs two tokens
-    assert batch_size("word", 1, 32, POLICY, budget=45.0) == 1
+    assert batch_size_of("char", 10**6, 32, POLICY) == 32 and batch_size_of("word", 10**6, 32, POLICY) == 16
+    assert batch_size_of("char", 2048, 64, POLICY) == 8 and batch_size_of("word", 3, 32, POLICY) == 1
+    assert batch_size_of("word", 10**6, 32, POLICY, budget=44.9) == 16
+    assert batch_size_of("word", 10**6, 32, POLICY, budget=45.0) == 32
+    assert batch_size_of("word", 9, 32, POLICY, budget=45.0) == 4    # a lane needs two tokens
+    assert batch_size_of("word", 1, 32, POLICY, budget=45.0) == 1
 
 
 def test_the_machine_has_a_speed() -> None:

@@ -2,8 +2,11 @@
 
 from math import inf
 
+import pytest
+
 from fastlm.auto.timetable import Timetable
 from fastlm.training.budget import Clock
+from fastlm.workers import Workers, stop_if_asked
 
 
 class Turned(Clock):
@@ -44,3 +47,37 @@ def test_without_a_budget_everything_fits() -> None:
     timetable.reserve("saving", 1e12)
     assert not timetable.limited and timetable.left() == timetable.deadline == inf
     assert timetable.fits(1e300) and timetable.fits(1.0, share=0.01)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stage_is_given_up_when_nothing_is_left(threads: int) -> None:
+    """Ten tasks of a second each: after the third there is nothing left of 5.5 seconds, two of which are reserved."""
+    clock, done = Turned(1.0), []
+    timetable = Timetable(5.5, clock)
+    timetable.reserve("saving", 2.0)
+
+    def task(number: int) -> int:
+        stop_if_asked()
+        clock.at += 1.0
+        done.append(number)
+        return number
+
+    def stage() -> list[int]:
+        with Workers(threads) as workers:
+            return workers.run([lambda number=number: task(number) for number in range(10)])
+    assert timetable.attempt(stage) is None and done[:3] == [0, 1, 2] and len(done) <= 2 + threads
+    stop_if_asked()                                   # outside of the stage nothing is over
+    timetable.release("saving")
+    clock.at = 0.0
+    assert timetable.attempt(lambda: [task(0), task(1)]) == [0, 1]
+
+
+def test_without_a_budget_nothing_is_given_up() -> None:
+    assert Timetable(None, Turned(1e9)).attempt(lambda: [stop_if_asked(), 5]) == [None, 5]
+
+
+def test_an_error_of_a_stage_is_no_lack_of_time() -> None:
+    def stage() -> None:
+        raise ValueError("a fault")
+    with pytest.raises(ValueError, match="^a fault$"):
+        Timetable(9.0, Turned()).attempt(stage)

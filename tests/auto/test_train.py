@@ -146,7 +146,8 @@ def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path):
     def again(**options):
         return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", budget=1.0,
                             **options)
-    first = again(policy=Policy(factored_seconds=1e9))   # no time for n-grams of factors
+    words = replace(Policy().words, factored_seconds=(1e9, 1e9))
+    first = again(policy=Policy(words=words))            # no time for n-grams of factors
     second = again()                                     # there would be, by now
     assert len(first.model.parts) == len(second.model.parts) == 2 and second.digest() == first.digest()
     assert second.card["chosen"] == "as in the checkpoint: KneserNey, LSTM"
@@ -347,4 +348,4 @@ def test_a_plan_holds_out_as_much_as_the_run_it_repeats():
 def test_few_tokens_and_much_time():
     """A lane has two tokens or more, however many lanes a long run would like."""
     lm = fastlm.train(["a b a b\n"], model="mixture", budget=60, threads=1, policy=Policy(most_passes=2.0))
-    assert lm.plan.lanes == 2 and lm.card["trained_on"] == 5
+    assert lm.plan.batch_size == 2 and lm.card["trained_on"] == 5

@@ -71,11 +71,11 @@ def add_coded(shift: Variable, scale: Variable, table: Array, positions: Array) 
     """
     positions = np.ascontiguousarray(positions, np.int64)
     _core.add_bytes(shift.value, scale.value, table, positions, -1 / _STEPS_PER_NAT)
-    out = Variable(shift.value, disposable=True)
+    out = Variable(shift.value, may_overwrite=True)
 
     def back(gradient: Array) -> None:
-        _core.add_bytes_back(scale.added(), gradient, table, positions, -1 / _STEPS_PER_NAT)
-        shift.take(gradient)
+        _core.add_bytes_back(scale.grad_buffer(), gradient, table, positions, -1 / _STEPS_PER_NAT)
+        shift.accept_grad(gradient)
     return autodiff.record(out, back)
 
 

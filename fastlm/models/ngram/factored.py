@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from fastlm.autodiff.tape import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import reserve
-from fastlm.models.ngram.kneser_ney import MEMORY, CountedOutput, at_most, estimate_discounts, stream
+from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, estimate_discounts, stream
 from fastlm.text.corpus import Corpus
-from fastlm.workers import Workers
+from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff", "key")
@@ -64,10 +64,11 @@ class Factored(PrefixModel):
         self.ngrams = _core.FactoredNGrams(self._factors, *(tables[name] for name in TABLES))
         self.tables = tables
 
-    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None, memory: float = MEMORY) -> Factored:
+    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
+            budget_bytes: float = BUDGET_BYTES) -> Factored:
         """Counts a text, or as much of it as memory allows, as `KneserNey.fit` does, and returns the model itself."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.from_ids(corpus)
-        ids, starts = stream(at_most(corpus, int(memory / (70 + 30 * len(self.factors)))))
+        ids, starts = stream(at_most(corpus, int(budget_bytes / (70 + 30 * len(self.factors)))))
         position = np.flatnonzero(starts == 0).astype(np.int32)
         words = np.arange(self.vocab_size, dtype=np.int32)
         if not len(position):
@@ -76,6 +77,7 @@ class Factored(PrefixModel):
         levels: list[dict[str, Array]] = []
         above, contexts = None, 0
         for level in range(len(self.factors), 0, -1):
+            stop_if_asked()
             word, count, before, context_of, shorter, key, child, link = self._factors.level(
                 ids, starts, position, above, contexts, level)
             if levels:
@@ -109,10 +111,9 @@ class Factored(PrefixModel):
             for k in range(1, len(levels)):
                 discounts, above, p = discounts_of(levels[k]["count"]), p, np.empty(len(levels[k]["word"]))
                 cuts = np.linspace(context_ends[k - 1], context_ends[k], _TASKS + 1).astype(np.int64).tolist()
-                workers.run([lambda first=first, last=last, p=p, above=above, discounts=discounts, k=k:  # type: ignore[misc]
-                             _core.estimate_ngrams(logp, backoff, p, above, child, shorter, count, discounts, first,
-                                                   last, int(ends[k]), int(ends[k - 1]))
-                             for first, last in pairwise(cuts)])
+                estimate = partial(_core.estimate_ngrams, logp, backoff, p, above, child, shorter, count, discounts,
+                                   origin=int(ends[k]), origin_shorter=int(ends[k - 1]))
+                workers.map(estimate, cuts[:-1], cuts[1:])
         self._use({"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key})
 
     # predicting ---------------------------------------------------------------------------------------------------
@@ -124,9 +125,10 @@ class Factored(PrefixModel):
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         """The number of every row's context (N,) int32, and the states the sequences end in."""
         state = state or self.start(batch.sequences)
-        rows, ids, spelt = np.empty(len(batch), np.int32), batch.to_lanes(state["ids"]), batch.to_lanes(state["spelt"])
+        rows, ids = np.empty(len(batch), np.int32), batch.to_packed(state["ids"])
+        spelt = batch.to_packed(state["spelt"])
         self.ngrams.read_factors(rows, ids, spelt, batch.ids, batch.starts, batch.size)
-        return Variable(rows), State(batch.sequences, ids=batch.from_lanes(ids), spelt=batch.from_lanes(spelt))
+        return Variable(rows), State(batch.sequences, ids=batch.from_packed(ids), spelt=batch.from_packed(spelt))
 
     def score(self, inputs: Array, targets: Array) -> Array | None:
         return self.head.nats(self.forward(Batch.of([inputs]))[0], targets)

@@ -20,7 +20,7 @@ from fastlm.workers import Workers
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff")
 FALLBACK = (0.0, 0.5, 1.0, 1.5)
-MEMORY = 1.3e9   # bytes, so that a text of 100 MB is counted in 2 GB, all told
+BUDGET_BYTES = 1.3e9   # bytes, so that a text of 100 MB is counted in 2 GB, all told
 _TASKS = 16      # shares of the work, whatever the number of threads
 _PIECES = 16     # of a text too long to be counted whole
 _ROWS = 1 << 16
@@ -66,11 +66,12 @@ class KneserNey(PrefixModel):
                                    self.vocab_size, self.order)
         self.tables = tables
 
-    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None, memory: float = MEMORY) -> KneserNey:
+    def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
+            budget_bytes: float = BUDGET_BYTES) -> KneserNey:
         """Counts a text, a Corpus or id sequences, one a document, and returns the model itself.
 
-        memory: bytes that counting may take beside the text, about; a text too long for it is counted in part, then
-        `order` is lowered as far as it must be: ``counted_whole`` is false then, and ``note`` says so to people.
+        budget_bytes: memory that counting may take beside the text, about; a text too long for it is counted in part,
+        then `order` is lowered as far as it must be: ``counted_whole`` is false then, and ``note`` says so to people.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Any text will do. Any number of threads gives the same bytes. Raises IndexError for ids
@@ -79,7 +80,7 @@ class KneserNey(PrefixModel):
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_ids(corpus)
         whole, wanted = len(corpus.ids), self.order
-        corpus = at_most(corpus, int(memory / 48))
+        corpus = at_most(corpus, int(budget_bytes / 48))
         counted = len(corpus.ids)
         ids, starts = stream(corpus)
         del corpus
@@ -88,9 +89,9 @@ class KneserNey(PrefixModel):
         del ids, starts                 # the builder lets go of them before it needs the most memory
         with Workers(threads) as workers:
             def share(step: Callable[..., None], *arguments: Any) -> None:
-                workers.run([lambda task=task: step(task, *arguments) for task in range(_TASKS)])  # type: ignore[misc]
+                workers.map(lambda task: step(task, *arguments), range(_TASKS))
             share(builder.sort)
-            builder.lower(memory)
+            builder.lower(budget_bytes)
             self.order = builder.order
             self.options = self.options | {"order": builder.order}
             builder.allocate()
@@ -108,7 +109,8 @@ class KneserNey(PrefixModel):
         self.counts = Counts(count, discounts, self.tables["child"], ends)
         self.counted_whole = (counted, self.order) == (whole, wanted)
         self.note = "" if self.counted_whole else (
-            f"; {counted:,} of {whole:,} tokens and order {self.order} of {wanted}, to stay within {memory / 1e9:g} GB")
+            f"; {counted:,} of {whole:,} tokens and order {self.order} of {wanted}, to stay within "
+            f"{budget_bytes / 1e9:g} GB")
         return self
 
     def left_out(self, rows: Any, targets: Array, logits: bool = False) -> tuple[Array, Array | None]:
@@ -135,9 +137,9 @@ class KneserNey(PrefixModel):
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
         """The number of every row's context (N,) int32, and the states the sequences end in."""
         state = state or self.start(batch.sequences)
-        rows, lanes = np.empty(len(batch), np.int32), batch.to_lanes(state["context"])
+        rows, lanes = np.empty(len(batch), np.int32), batch.to_packed(state["context"])
         self.ngrams.read(rows, lanes, batch.ids, batch.starts, batch.size)
-        return Variable(rows), State(batch.sequences, context=batch.from_lanes(lanes))
+        return Variable(rows), State(batch.sequences, context=batch.from_packed(lanes))
 
     def score(self, inputs: Array, targets: Array) -> Array | None:
         if len(inputs) and (targets[-1] < 0 or not np.array_equal(inputs[1:], targets[:-1])):

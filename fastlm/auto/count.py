@@ -1,0 +1,134 @@
+"""The n-grams of a text: which are counted in the time there is, and what is counted again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from fastlm.auto.longer import better, longer_ngrams
+from fastlm.auto.request import Request, Text
+from fastlm.auto.timetable import Timetable
+from fastlm.models import Mixture
+
+CountModel = Any   # a KneserNey or a Factored
+
+
+def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
+          recorded: bool) -> list[CountModel]:
+    """Count the first of the candidates, and the others where there is time, or a recorded run has them; then longer
+    n-grams in place of the first, where they may be better.
+
+    Return the models that were counted. What must follow is reserved: "weighing", "saving", and "counting" is what
+    counting them all took.
+    """
+    begun, policy = timetable.now(), request.policy
+    counts = list(candidates[:1])
+    counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
+    if not recorded:
+        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
+    plain, slower = timetable.now() - begun, 1.0
+    timetable.reserve("saving", saving_seconds(counts, request))
+    timetable.reserve("weighing", policy.gate_seconds * weighed_tokens(request, timetable))
+    expected = policy.of(request.unit).factored_seconds
+    for model, seconds in zip(candidates[1:], expected, strict=False):
+        begun = timetable.now()
+        if not recorded and not has_time_to_count(seconds * plain * slower, text, request, timetable):
+            continue
+        if count_further(model, text, request, timetable, recorded):
+            counts.append(model)
+            slower = max(1.0, (timetable.now() - begun) / max(seconds * plain, 1e-9))
+            timetable.reserve("saving", saving_seconds(counts, request))
+    if not recorded and len(counts) == len(candidates):
+        counts[0] = longer_where_better(counts, plain * slower, text, request, timetable)
+        timetable.reserve("saving", saving_seconds(counts, request))
+    return counts
+
+
+def longer_where_better(counts: Sequence[CountModel], counting: float, text: Text, request: Request,
+                        timetable: Timetable) -> CountModel:
+    """Return the first of the n-gram models, which takes so many seconds to count now, or a longer one in its place."""
+    longer = longer_ngrams(counts, counting, text, request, timetable)
+    if longer is None:
+        return counts[0]
+
+    def stage() -> CountModel:
+        return better(counts[0], longer, text, request, weighed_tokens(request, timetable))
+    return request.interrupt.attempt(partial(timetable.attempt, stage)) or counts[0]
+
+
+def has_time_to_count(seconds: float, text: Text, request: Request, timetable: Timetable) -> bool:
+    """Return whether factored n-grams are counted, which will take so many seconds."""
+    if len(text.train.ids) > request.policy.large_text:
+        return False
+    return not timetable.limited or (text.held_out is not None and seconds <= timetable.left())
+
+
+def count_further(model: CountModel, text: Text, request: Request, timetable: Timetable, recorded: bool) -> bool:
+    """Count a model; return whether it was, which an interrupt, or less speed than expected, can prevent."""
+    def stage() -> bool:
+        model.fit(text.train, request.threads, budget_bytes=request.policy.counting_bytes)
+        return True
+    return request.interrupt.attempt(stage if recorded else lambda: timetable.attempt(stage)) is True
+
+
+def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
+    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
+    if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
+        return False
+    return counting <= request.policy.recount_share * timetable.deadline
+
+
+def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
+    """Return how long writing the model takes, most of which is the n-grams' tables."""
+    size = sum(table.nbytes for model in counts for table in model.tables.values())
+    return request.policy.saving_seconds + size / request.policy.saving_speed
+
+
+def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: Request, timetable: Timetable) -> None:
+    """Let those n-grams count the whole text for which the rest of the time is enough; nothing else would use it.
+
+    counting: seconds that all of them will take; each takes its share by the number of its n-grams.
+    """
+    if not timetable.limited or text.whole is None or text.held_out is None:
+        return
+    total, whole = entries(mixture.parts), text.whole
+    for model in mixture.parts:
+        part: CountModel = model
+        seconds = counting * entries([part]) / max(1, total)
+        if seconds > timetable.left():
+            continue
+        before: dict[str, Any] = dict(vars(part))
+
+        def stage(part: CountModel = part) -> bool:
+            part.fit(whole, request.threads, budget_bytes=request.policy.counting_bytes)
+            return True
+        if request.interrupt.attempt(partial(timetable.attempt, stage)) is not True:
+            part.__dict__.update(before)
+
+
+def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
+    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
+    counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
+    before, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
+
+    def count_whole() -> bool:
+        for model in counts:
+            model.fit(whole, request.threads, budget_bytes=limit)
+        return True
+    if whole is not None and request.interrupt.attempt(count_whole):
+        return True
+    for model, was in zip(counts, before, strict=True):
+        vars(model).update(was)
+    return False
+
+
+def entries(counts: Sequence[CountModel]) -> int:
+    """Return how many n-grams have been counted."""
+    return sum(len(model.tables["word"]) for model in counts)
+
+
+def weighed_tokens(request: Request, timetable: Timetable) -> int:
+    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
+    policy = request.policy
+    return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))
