@@ -158,8 +158,8 @@ class Vocabulary:
         return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
 
     def letters(self) -> list[int] | None:
-        """For every id of characters or bytes a number above 0 where it is part of a word, one for both cases, else 0;
-        None for words. Letters and the apostrophe are, and bytes of more than ASCII.
+        """Return for every id of characters or bytes a number above 0 where it is part of a word, the same for both
+        cases, and else 0; None for words. Parts of words are letters, the apostrophe, and bytes of more than ASCII.
 
             >>> Vocabulary(["a", " ", "A", "b"], unit="char").letters()
             [1, 0, 1, 2]
