@@ -1,10 +1,10 @@
 """N-gram models as ARPA text, the format that SRILM, KenLM and others share: base-10 logarithms, one n-gram a line.
 
-``</s>`` is the token that ends a line, and ``<s>`` the same token where contexts begin: a document, and with
-`KneserNey.boundary` every line. Where contexts run on, ``</s>`` stands inside n-grams as any other word does, and the
-n-grams that begin with it are written once more with ``<s>``, so that tools which score line by line find them.
-``<unk>`` is itself. In a token, whitespace, a backslash and what cannot be printed are written as a backslash, the code
-point in hexadecimal and a semicolon: a space as ``\\20;``.
+``</s>`` is the token that ends a line, and ``<s>`` is the same token where a context begins: at the beginning of a
+document, and with `KneserNey.boundary` of every line. Where contexts are continued across lines, ``</s>`` stands inside
+n-grams like any other word, and the n-grams that begin with it are written a second time with ``<s>``, so that tools
+which score line by line find them. ``<unk>`` is written as it is. In a token, whitespace, backslashes and characters
+that cannot be printed are written as a backslash, the code point in hexadecimal and a semicolon: a space is ``\\20;``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = ["load", "save"]
 
 Array = np.ndarray
 _BEGIN, _END = "<s>", "</s>"
-_NEVER = "-99"                      # what stands for the logarithm of zero
+_NEVER = "-99"                      # the usual entry for the logarithm of zero
 _LN10 = float(np.log(10))
 
 
 def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
-    """Writes an n-gram language model as ARPA text; an older file stays until the new one is whole.
+    """Write an n-gram language model as ARPA text. An older file stays until the new one is whole.
 
-    Raises ValueError for another model, for a vocabulary without the end of a line, and for contexts that end at
-    another token.
+    Raises ValueError for a model that is not a `KneserNey`, for a vocabulary without an end-of-line token, and for
+    contexts that end at another token; OSError where the file cannot be written.
 
     >>> arpa.save(fastlm.train("my.txt", model="kneser-ney", order=3), "my.arpa")    # doctest: +SKIP
     """
@@ -56,7 +56,7 @@ def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
 
 
 def _levels(model: KneserNey, names: list[str], line_end: int) -> Iterator[list[str]]:
-    """The lines of every order."""
+    """Yield the lines of each order, single words first."""
     child, word = model.tables["child"], model.tables["word"].tolist()
     logp = (model.tables["logp"].astype(np.float64) / _LN10).tolist()
     backoff = (model.tables["backoff"].astype(np.float64) / _LN10).tolist()
@@ -101,10 +101,11 @@ def _unescape(name: str) -> str:
 
 
 def load(path: str | os.PathLike[str], unit: str = "word") -> LanguageModel:
-    """The n-gram language model of an ARPA file; `unit` is what its tokens are.
+    """Return the n-gram language model in an ARPA file. unit: "word", "char" or "byte", what its tokens are.
 
-    Every n-gram has to be there with its suffix and its context, as estimating tools write them, and probabilities
-    have to sum to one. Raises OSError where the file cannot be read and ValueError, one sentence, for anything else.
+    For every n-gram the file has to hold its suffix and its context too, as tools that estimate n-grams write them, and
+    probabilities are expected to sum to one. Raises OSError where the file cannot be read, and ValueError, in one
+    sentence, where it is not sound.
 
     >>> lm = arpa.load("my.arpa")                                                    # doctest: +SKIP
     """
@@ -116,7 +117,7 @@ def load(path: str | os.PathLike[str], unit: str = "word") -> LanguageModel:
 
 
 def _sections(file: Iterator[str]) -> Iterator[list[list[str]]]:
-    """The n-grams of every order, as lists of the fields of their lines."""
+    """Yield the n-grams of each order, as lists of the fields of their lines."""
     counts: list[int] = []
     for line in file:
         if line.startswith("ngram "):
@@ -163,7 +164,11 @@ def _language_model(sections: list[list[list[str]]], unit: str) -> LanguageModel
 
 def _without_begin(words: list[Array], values: list[Array], line_end: int, size: int,
                    runs_on: bool) -> tuple[list[Array], list[Array]]:
-    """The n-grams with <s> as the end of a line before them; where contexts run on it is there already."""
+    """Return words and values with the end of a line in place of <s>.
+
+    Where contexts are continued across lines (`runs_on`), the n-grams with <s> are dropped, since the file holds each
+    of them with </s> too.
+    """
     begin = words[0][:, 0] == size
     if begin.any() and not runs_on:
         values[0][words[0][:, 0] == line_end, 1] = values[0][begin, 1]
@@ -182,12 +187,15 @@ def _without_begin(words: list[Array], values: list[Array], line_end: int, size:
 
 
 def _tables(words: Sequence[Array], values: Sequence[Array], size: int) -> dict[str, Array]:
-    """The tables of KneserNey from the n-grams of each order, in any order, and their base-10 (logp, backoff)."""
+    """Return the tables of KneserNey, from the n-grams of each order and their (log10 p, log10 backoff).
+
+    words[k - 1] (n, k) and values[k - 1] (n, 2): the n-grams of order k, sorted in any way.
+    """
     keys: list[Array] = [np.arange(size)]                # of every order: number of the context times size, plus word
     starts = np.cumsum([0, *map(len, words)])
 
     def find(grams: Array, what: str) -> Array:
-        """The numbers of the n-grams (n, k); ValueError where one is not there."""
+        """Return the numbers of the n-grams (n, k). Raises ValueError where one is not there."""
         nodes = grams[:, 0]
         for k in range(1, grams.shape[1]):
             wanted = nodes * size + grams[:, k]

@@ -1,4 +1,4 @@
-"""Sequences scored together, packed time step after time step, and the prefix states carried between batches."""
+"""Batches of sequences, packed time step after time step, and the prefix states that are carried between them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Array = np.ndarray
 class Batch:
     """The tokens of S sequences, packed: step t holds the t-th token of every sequence that is longer than t.
 
-    ``ids`` (N,) int32: the tokens; ``size`` (T,) uintp: how many sequences each step holds, never growing;
-    ``starts`` (N,) uint8 or None: 1 at rows before which a new document begins; ``order`` (S,) or None: which of the
-    caller's sequences each lane holds, longest first; ``sequences``: S.
+    ``ids`` (N,) int32: the tokens; ``size`` (T,) uintp: how many sequences each step holds, in falling order;
+    ``starts`` (N,) uint8 or None: 1 at rows before which a new document begins; ``order`` (S,) or None: lane s, the
+    s-th token of every step, is the caller's sequence ``order[s]``, longest first; ``sequences``: S.
 
     >>> batch = Batch.of([[5, 6], [7, 8, 9]])
     >>> batch.ids.tolist(), batch.size.tolist()
@@ -37,12 +37,15 @@ class Batch:
 
     @classmethod
     def of(cls, sequences: Sequence[Array | Sequence[int]]) -> Batch:
-        """Packs sequences of ids of any lengths, 0 included; ``unpack`` gives rows back in the caller's order."""
-        arrays = [_whole(sequence).reshape(-1) for sequence in sequences]
+        """Pack sequences of ids of any lengths, 0 included. ``unpack`` gives rows back in the caller's order.
+
+        Raises TypeError for ids that are not whole numbers.
+        """
+        arrays = [_as_ids(sequence).reshape(-1) for sequence in sequences]
         lengths = np.array([len(array) for array in arrays], np.int64)
         order = np.argsort(-lengths, kind="stable")
         steps = int(lengths.max(initial=0))
-        # lengths descend along the lanes, so the lanes active at step t are the first size[t]
+        # lengths fall from lane to lane, so the lanes that have a token at step t are the first size[t]
         size = _falling(lengths[order], steps).astype(np.uintp)
         batch = cls(np.empty(int(lengths.sum()), np.int32), size, len(arrays), None, order)
         for lane, index in enumerate(order):
@@ -51,7 +54,7 @@ class Batch:
 
     @classmethod
     def rectangle(cls, ids: Array, starts: Array | None = None) -> Batch:
-        """A rectangle of ids (T, S): S lanes of T tokens; starts (T, S) uint8 or None."""
+        """Make a batch of S sequences of T tokens each, from ids (T, S) and starts (T, S) uint8 or None."""
         steps, sequences = ids.shape
         flags = None if starts is None or not starts.any() else np.ascontiguousarray(starts, np.uint8).reshape(-1)
         rows, size = np.ascontiguousarray(ids, np.int32).reshape(-1), np.full(steps, sequences, np.uintp)
@@ -59,7 +62,7 @@ class Batch:
 
     @classmethod
     def one(cls, ids: Array) -> Batch:
-        """Make a batch of one sequence of ids (N,) int32, which are not copied: row n is its n-th token."""
+        """Make a batch of one sequence of ids (N,) int32, which are not copied. Row n is its n-th token."""
         return cls(ids, np.ones(len(ids), np.uintp), 1)
 
     def __len__(self) -> int:
@@ -70,15 +73,15 @@ class Batch:
         return _falling(self.size.astype(np.int64), self.sequences)
 
     def steps(self) -> Iterator[tuple[int, int]]:
-        """The first and one past the last row of every time step."""
+        """Yield the first row of every time step and one past its last row."""
         return itertools.pairwise(self.offset.tolist())
 
     def to_packed(self, values: Array) -> Array:
-        """A copy of per-sequence values (S, ...), reordered from the caller's order to the lanes'."""
+        """Return a copy of per-sequence values (S, ...), reordered from the caller's order to that of the lanes."""
         return values.copy() if self.order is None else np.ascontiguousarray(values[self.order])
 
     def from_packed(self, values: Array) -> Array:
-        """Per-lane values (S, ...) in the caller's order."""
+        """Return per-lane values (S, ...) in the caller's order."""
         if self.order is None:
             return values
         out = np.empty_like(values)
@@ -86,7 +89,7 @@ class Batch:
         return out
 
     def last_rows(self) -> Array:
-        """The row of each lane's last token (S,) int64, -1 for an empty lane."""
+        """Return the row of each lane's last token (S,) int64, -1 for an empty lane."""
         lengths = self.lengths()
         rows = np.full(self.sequences, -1, np.int64)
         live = lengths > 0
@@ -94,7 +97,7 @@ class Batch:
         return rows
 
     def unpack(self, rows: Array) -> list[Array]:
-        """Splits per-row values (N, ...) into one array per sequence, in the caller's order."""
+        """Split per-row values (N, ...) into one array for each sequence, in the caller's order."""
         lengths = self.lengths()
         parts: list[Array] = [rows[:0]] * self.sequences
         for lane in range(self.sequences):
@@ -104,11 +107,11 @@ class Batch:
 
 
 def _falling(values: Array, count: int) -> Array:
-    """Count the values (n,), which never grow, that are above 0, above 1, ... above count - 1: (count,) int64."""
+    """Return how many of the values (n,), in falling order, are above 0, 1, ... count - 1: (count,) int64."""
     return np.searchsorted(-values, -np.arange(count), side="left")
 
 
-def _whole(sequence: Array | Sequence[int]) -> Array:
+def _as_ids(sequence: Array | Sequence[int]) -> Array:
     array = np.asarray(sequence)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"ids of dtype {array.dtype} were given; whole numbers were expected")
@@ -116,10 +119,10 @@ def _whole(sequence: Array | Sequence[int]) -> Array:
 
 
 class Rows:
-    """Rows of several arrays together: row n of each belongs to prefix n. A mixture's rows are those of its parts.
+    """Rows of several arrays together: row n of each belongs to prefix n, as the rows of a mixture's parts.
 
-    ``parts``: arrays or Variables of N rows each, Rows of them, or None where a part was not needed. What heads need of
-    a NumPy array of rows works here too: the length, a slice, a copy.
+    ``parts``: arrays or Variables of N rows each, Rows of them, or None for a part that is not needed. The length, a
+    slice and a copy work as those of a NumPy array, since heads need them.
 
     >>> rows = Rows(np.arange(3), np.ones((3, 2)))
     >>> len(rows), rows[-1:].parts[0].tolist()
@@ -133,7 +136,7 @@ class Rows:
 
     @property
     def value(self) -> Rows:
-        """The same of plain arrays, as ``value`` of a Variable is."""
+        """The same rows as plain arrays, as ``value`` of a Variable is a plain array."""
         return Rows(*(part if part is None or isinstance(part, np.ndarray) else part.value for part in self.parts))
 
     def __len__(self) -> int:
@@ -149,7 +152,7 @@ class Rows:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rows) and len(self.parts) == len(other.parts) and all(
-            equal_rows(own, theirs) for own, theirs in zip(self.parts, other.parts, strict=True))
+            equal_rows(*pair) for pair in zip(self.parts, other.parts, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -160,11 +163,12 @@ def equal_rows(left: Any, right: Any) -> bool:
 
 
 class State:
-    """What the prefixes read so far have left behind: named arrays with one row a sequence.
+    """The state of a model after the prefixes read so far: named arrays with one row for each of S sequences.
 
-    Copying, comparing, pickling and picking rows treat it as plain data; a model never changes a state it is given.
-    An array named ``past...`` grows with its sequences: its second axis is as long as the longest of them, which the
-    array ``length`` (S,) beside it says, and holds zeros beyond the end of the others. Picking and stacking keep it so.
+    A state is plain data that can be copied, compared and pickled. A model never changes a state that it is given. An
+    array whose name begins with ``past`` grows with its sequences: its second axis is as long as the longest of them,
+    and it holds zeros beyond the end of the others. The array ``length`` (S,) beside it holds their lengths. `select`
+    and `stack` keep this so.
     """
 
     __slots__ = ("arrays", "sequences")
@@ -187,22 +191,23 @@ class State:
     __hash__ = None  # type: ignore[assignment]
 
     def copy(self) -> State:
-        """An independent twin."""
+        """Return a state that shares no memory with this one."""
         return State(self.sequences, **{name: array.copy() for name, array in self.arrays.items()})
 
     def select(self, indices: Array | Sequence[int]) -> State:
-        """The states of some sequences, in the order given; an index may repeat."""
+        """Return the states of some sequences, in the order of `indices`, which may repeat."""
         index = np.asarray(indices, np.int64)
         return State(len(index), **{name: array[:, :self._longest(name, index)][index] if _grows(name) else array[index]
                                     for name, array in self.arrays.items()})
 
     def _longest(self, name: str, index: Array) -> int:
-        """How long a growing array is of some sequences; the parts of a mixture have names and lengths of their own."""
+        """Return the longest of some sequences in a growing array. The name of an array of a mixture's part, and of the
+        lengths that belong to it, begins with the name of the part."""
         return int(self.arrays[name[:name.rindex("past")] + "length"][index].max(initial=0))
 
     @staticmethod
     def stack(states: Sequence[State]) -> State:
-        """Several states as one, sequence after sequence."""
+        """Return one state with the sequences of several states, one after another."""
         out = State(sum(map(len, states)))
         for name, first in states[0].arrays.items():
             arrays = [state.arrays[name] for state in states]

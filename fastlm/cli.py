@@ -1,4 +1,5 @@
-"""The command line: one sub-command a verb. Texts come from files or standard input, figures go to standard output."""
+"""The command line, with one sub-command for each verb. Figures and texts go to standard output, messages to standard
+error."""
 
 from __future__ import annotations
 
@@ -18,85 +19,143 @@ from fastlm.training.budget import Clock, process_seconds
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.progress import ProgressLine, flush_errors, open_missing_streams, tell
 
-_STOPPING = ("The first Ctrl-C, SIGTERM or SIGHUP ends the training after its step, and the best model so far is "
-             "saved: exit code 130, 143 or 129. A second one is not waited for. Where the model cannot be saved under "
-             "its name, it is saved beside it, in the current folder or in that for temporary files under another "
-             "name, one sentence says where, and the exit code is 2.")
+_EXIT_CODES = ("0: success. 2: the input cannot be used, or the model could not be saved under its name; one sentence "
+               "on standard error says why. 130: Ctrl-C.")
+_SIGNALS = ("The first Ctrl-C, SIGTERM or SIGHUP ends the training after its step, and the best model so far is saved. "
+            "The exit code is then 130, 143 or 129, whether there was a model to save or not. A second Ctrl-C or "
+            "SIGTERM ends the program at once, and a model that is not saved yet is lost; a second SIGHUP is ignored.")
+_REFUSED = ("-o and --checkpoint refuse, before the text is read, a file that is to be read as text, and any existing "
+            "file that is not empty and not an older model or checkpoint. A model in a folder that is read as text is "
+            "left out of the text where -o names it. If the model cannot be saved under its name in the end, for "
+            "example because the disk is full, it is saved as NAME.rescued-NUMBER in the same folder, the current "
+            "folder or the folder for temporary files; one sentence says where, and the exit code is 2.")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of every sub-command."""
+    """Return the parser of the arguments of every sub-command."""
     top = argparse.ArgumentParser(prog="fastlm", description="Train a language model of your own text on a CPU.")
     top.add_argument("--version", action="version", version=f"fastlm {fastlm.__version__}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
-
-    train = verbs.add_parser("train", help="train a model of text files", description="Train a model of text files.",
-                             epilog=_STOPPING)
-    train.add_argument("files", nargs="+", metavar="FILE", help="text files or folders; - is standard input")
-    train.add_argument("-o", "--output", required=True, metavar="MODEL", help="where to write the model: a new name or "
-                       "that of an older model, which is replaced; any other file is refused")
-    train.add_argument("--valid", metavar="FILE", help="held-out text (default: a twentieth or less, from ten places)")
-    train.add_argument("--unit", choices=("word", "char", "byte"), default="word")
-    train.add_argument("--model", choices=MODELS, default="auto")
-    train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts many words")
-    train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
-                       "kneser-ney (default 5 of words, 8 of characters and bytes)")
-    length = train.add_mutually_exclusive_group()
-    length.add_argument("--budget", default="60s", help="time for everything: 90s, 10m, 1h (default 60s)")
-    length.add_argument("--epochs", type=float, help="passes over the text, instead of a budget")
-    length.add_argument("--plan", metavar="MODEL", help="repeat the recorded plan of another model exactly")
-    train.add_argument("--documents", choices=("file", "line", "blank-line"), default="file", help="what a document is")
-    train.add_argument("--vocab-size", type=int, metavar="N", help="largest vocabulary")
-    train.add_argument("--min-count", type=int, metavar="N", help="rarer words are read as <unk>")
-    train.add_argument("--threads", type=int, metavar="N", help="default: all this process may use")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--checkpoint", metavar="FILE", help="write one now and then; go on from it where it exists")
-    train.add_argument("--quiet", action="store_true", help="print nothing")
-
-    evaluate = verbs.add_parser("eval", help="perplexity of a text")
-    evaluate.add_argument("model", metavar="MODEL")
-    evaluate.add_argument("file", metavar="FILE", help="- is standard input")
-    evaluate.add_argument("--documents", choices=("file", "line", "blank-line"), default="file")
-    evaluate.add_argument("--threads", type=int, metavar="N")
-    evaluate.add_argument("--adapt", action="store_true", help="let the model learn from each document as it reads it")
-    evaluate.add_argument("--json", action="store_true", help="one JSON object")
-
-    generate = verbs.add_parser("generate", help="continue a prompt")
-    generate.add_argument("model", metavar="MODEL")
-    generate.add_argument("prompt", nargs="?", default="", metavar="PROMPT")
-    generate.add_argument("--max-tokens", type=int, default=200, metavar="N")
-    generate.add_argument("--temperature", type=float, default=0.8)
-    generate.add_argument("--top-k", type=int, default=40, metavar="K", help="0 is no limit")
-    generate.add_argument("--top-p", type=float, default=1.0, metavar="P")
-    generate.add_argument("--seed", type=int)
-    generate.add_argument("--adapt", action="store_true", help="let the model learn from what it reads and writes")
-
-    following = verbs.add_parser("next", help="the likeliest next tokens after a context")
-    following.add_argument("model", metavar="MODEL")
-    following.add_argument("context", metavar="CONTEXT")
-    following.add_argument("-k", type=int, default=5)
-
-    score = verbs.add_parser("score", help="nats of every line: a line in, a figure out")
-    score.add_argument("model", metavar="MODEL")
-    score.add_argument("file", nargs="?", default="-", metavar="FILE", help="default: standard input")
-
-    quantize = verbs.add_parser("quantize", help="a model for prediction in a quarter of the memory, and faster")
-    quantize.add_argument("model", metavar="MODEL")
-    quantize.add_argument("-o", "--output", required=True, metavar="MODEL", help="where to write it")
-
-    info = verbs.add_parser("info", help="what a model is and how it was trained")
-    info.add_argument("model", metavar="MODEL")
-    verbs.add_parser("demo", help="train on English that Python carries and show what comes out, in half a minute")
+    _add_train(verbs)
+    _add_reading_verbs(verbs)
+    _add_file_verbs(verbs)
     return top
 
 
+def _add_verb(verbs: Any, name: str, sentence: str, more: str = "", **sections: str) -> argparse.ArgumentParser:
+    """Add a sub-command and return its parser.
+
+    sentence: what it does, for the list of all sub-commands; in its own help `more` follows. sections: {title: text} of
+    that help, after the options and before the exit codes.
+    """
+    added: argparse.ArgumentParser = verbs.add_parser(name, help=sentence[0].lower() + sentence[1:],
+                                                      description=f"{sentence}. {more}")
+    for title, text in {**sections, "exit codes": _EXIT_CODES}.items():
+        added.add_argument_group(title, text)
+    return added
+
+
+def _add_train(verbs: Any) -> None:
+    train = _add_verb(verbs, "train", "Train a model of text files", signals=_SIGNALS, files=_REFUSED)
+    train.add_argument("files", nargs="+", metavar="FILE", help="text files or folders; - is standard input")
+    train.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write the model to: a new name, "
+                       "or an older model, which is replaced")
+    train.add_argument("--valid", metavar="FILE", help="held-out text, by which the best weights are chosen (default: "
+                       "a twentieth of the text or less, from several places; none for kneser-ney)")
+    train.add_argument("--unit", choices=("word", "char", "byte"), default="word", help="what a token is: a word "
+                       "between whitespace, a character, or a byte (default: word)")
+    train.add_argument("--model", choices=MODELS, default="auto", help="what is trained; auto is n-grams and LSTMs as "
+                       "large as the time allows, mixed (default: auto)")
+    train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts words; auto is "
+                       "sampled for vocabularies of more than 2,000 words, full for others (default: auto)")
+    train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
+                       "kneser-ney (default: 5 for words, 8 for characters and bytes)")
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--budget", default="60s", metavar="TIME", help="wall-clock time of the whole command, from "
+                        "its start to the saved model: 90s, 10m, 1h; short runs may be late on a busy machine, and "
+                        "kneser-ney takes the time that counting needs (default: 60s)")
+    length.add_argument("--epochs", type=float, metavar="N", help="passes over the text, in place of a budget; every "
+                        "run with the same seed gives the same bytes")
+    length.add_argument("--plan", metavar="MODEL", help="repeat the training that this model file records, on "
+                        "the same text, in place of a budget; gives the same bytes")
+    train.add_argument("--documents", choices=("file", "line", "blank-line"), default="file", help="what a document "
+                       "is: a file, a line, or the text between blank lines (default: file)")
+    train.add_argument("--vocab-size", type=int, metavar="N", help="keep only the N most frequent tokens and read the "
+                       "others as <unk> (default: no limit)")
+    train.add_argument("--min-count", type=int, metavar="N", help="read tokens that occur fewer than N times as <unk> "
+                       "(default: words that occur once, where they are at most a tenth of the text)")
+    train.add_argument("--threads", type=int, metavar="N", help="number of threads; changes the speed alone (default: "
+                       "as many as the process may use)")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="decides the first weights and everything else "
+                       "that is drawn (default: 0)")
+    train.add_argument("--checkpoint", metavar="FILE", help="write the state of the training to this file every minute "
+                       "and at the end; where the file exists, training goes on from it")
+    train.add_argument("--quiet", action="store_true", help="print nothing but errors and warnings")
+
+
+def _add_reading_verbs(verbs: Any) -> None:
+    evaluate = _add_verb(verbs, "eval", "Print how well a model predicts a text", "Perplexity is exp of the mean loss "
+                         "of a token, ends of lines included; unknown words are scored as <unk>. Bits per byte compare "
+                         "character and byte models with each other, but not word models of different vocabularies, "
+                         "because the spelling of unknown words is not paid for.")
+    evaluate.add_argument("model", metavar="MODEL", help="model file")
+    evaluate.add_argument("file", metavar="FILE", help="text file or folder; - is standard input")
+    evaluate.add_argument("--documents", choices=("file", "line", "blank-line"), default="file", help="what a document "
+                          "is; each is read from an empty prefix (default: file)")
+    evaluate.add_argument("--threads", type=int, metavar="N", help="number of threads; changes the speed alone "
+                          "(default: as many as the process may use)")
+    evaluate.add_argument("--adapt", action="store_true", help="let the model learn from each document as it reads it")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object in place of a table")
+
+    generate = _add_verb(verbs, "generate", "Continue a prompt")
+    generate.add_argument("model", metavar="MODEL", help="model file")
+    generate.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="beginning of the text (default: "
+                          "none)")
+    generate.add_argument("--max-tokens", type=int, default=200, metavar="N", help="number of tokens to draw (default: "
+                          "200)")
+    generate.add_argument("--temperature", type=float, default=0.8, metavar="T", help="above 1 the text is more "
+                          "varied, below 1 less; 0 always takes the most likely token (default: 0.8)")
+    generate.add_argument("--top-k", type=int, default=40, metavar="K", help="draw only from the K most likely tokens; "
+                          "0 is no limit (default: 40)")
+    generate.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw only from the most likely tokens "
+                          "that together have this probability (default: 1.0, no limit)")
+    generate.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: another "
+                          "text each time)")
+    generate.add_argument("--adapt", action="store_true", help="let the model learn from what it reads and writes")
+
+    following = _add_verb(verbs, "next", "Print the most likely next tokens after a context")
+    following.add_argument("model", metavar="MODEL", help="model file")
+    following.add_argument("context", metavar="CONTEXT", help="beginning of a text, in whole words for a word model")
+    following.add_argument("-k", type=int, default=5, metavar="K", help="number of tokens (default: 5)")
+
+    score = _add_verb(verbs, "score", "Print the negative log-likelihood of every line, in nats", "Each line is a "
+                      "document of its own: for a line in, one figure out. An empty line gives nan.")
+    score.add_argument("model", metavar="MODEL", help="model file")
+    score.add_argument("file", nargs="?", default="-", metavar="FILE", help="text file (default: standard input)")
+
+
+def _add_file_verbs(verbs: Any) -> None:
+    quantize = _add_verb(verbs, "quantize", "Make a smaller and faster model for prediction", "The weights of networks "
+                         "are rounded to int8, which takes a quarter of the memory. Such a model cannot be trained.")
+    quantize.add_argument("model", metavar="MODEL", help="model file to read")
+    quantize.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write: a new name, or an "
+                          "older model, which is replaced; any other file is refused")
+    info = _add_verb(verbs, "info", "Print what a model is and how it was trained")
+    info.add_argument("model", metavar="MODEL", help="model file")
+    _add_verb(verbs, "demo", "Train on English text that Python carries, and show what comes out, in half a minute")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return the exit code: 0; 2 for bad input, or a model that could not be saved where it
-    was to be; 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, whether there was a model to save or not."""
+    """Run one sub-command and return its exit code.
+
+    arguments: None for those of the process. The code is 0 for success; 2 for input that cannot be used, or a model
+    that could not be saved under its name; 130 after Ctrl-C; and after `train` was stopped by SIGTERM or SIGHUP 143 or
+    129, whether there was a model to save or not.
+    """
     if arguments is None:
         open_missing_streams()
     options = parser().parse_args(arguments)
-    # of a command of its own, what it took to start is a part of the time
+    # A process of its own has already spent time on starting Python and importing fastlm.
     options.clock = Clock(process_seconds() if arguments is None else 0.0)
     try:
         return VERBS[options.verb](options)
@@ -105,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
         if isinstance(error, BrokenPipeError) and options.verb not in ("train", "quantize"):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # the reader has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # as `head` does when it has enough lines
             return 0
         tell(f"fastlm: {error}")
         return 2
@@ -118,7 +177,7 @@ def _train(options: argparse.Namespace) -> int:
     with Interrupt() as interrupt:
         trained = False
         try:
-            lm = _trained(options, interrupt)
+            lm = _train_model(options, interrupt)
             trained = True
             code = _save(lm, options)
         except (KeyboardInterrupt, SystemExit):
@@ -130,14 +189,14 @@ def _train(options: argparse.Namespace) -> int:
     return code or (128 + interrupt.number if interrupt.number is not None else 0)
 
 
-def _trained(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.LanguageModel:
+def _train_model(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.LanguageModel:
     outputs = {"output": options.output, "checkpoint": options.checkpoint}
-    names, left = without_outputs(options.files, outputs.values())
+    names, left_out = without_outputs(options.files, outputs.values())
     source: Any = sys.stdin.buffer if names == ["-"] else [Path(name) for name in names]
     check_outputs(outputs, source, options.valid)
     atomic.check_writable(options.output)
-    if left and not options.quiet:
-        tell(f"{', '.join(left)} will be written and is left out of the text")
+    if left_out and not options.quiet:
+        tell(f"{', '.join(left_out)} will be written and is left out of the text")
     line = None if options.quiet else ProgressLine(sys.stderr)
     plan = fastlm.load(options.plan).plan if options.plan else None
     if options.plan and plan is None:
@@ -153,7 +212,7 @@ def _trained(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.Langua
 
 
 def _save(lm: fastlm.LanguageModel, options: argparse.Namespace) -> int:
-    """Save the model, if it must be in another place; return the exit code."""
+    """Save the model, under another name where that fails; return the exit code."""
     try:
         lm.save(options.output)
     except OSError as error:
@@ -172,8 +231,8 @@ def _eval(options: argparse.Namespace) -> int:
                    "bits_per_byte": score.bits_per_byte, "tokens": score.tokens, "unknown": score.unknown}
         print(json.dumps(figures))
     else:
-        print(f"perplexity      {score.perplexity:.3f}\nnats a token    {score.nats_per_token:.4f}\n"
-              f"bits a byte     {score.bits_per_byte:.4f}\ntokens          {score.tokens}\n"
+        print(f"perplexity      {score.perplexity:.3f}\nnats per token  {score.nats_per_token:.4f}\n"
+              f"bits per byte   {score.bits_per_byte:.4f}\ntokens          {score.tokens}\n"
               f"unknown         {score.unknown}")
     return 0
 
@@ -246,7 +305,7 @@ def _source(name: str) -> Any:
 
 
 def write(text: str) -> None:
-    """Text to standard output at once; bytes that were not UTF-8 come out as they went in."""
+    """Write text to standard output at once. Bytes of the input that were not UTF-8 come out as they went in."""
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A model of the English that every Python carries, trained and shown in half a minute."""
+"""The demonstration: a model of the English text that every Python carries, trained and shown in half a minute."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import fastlm
 from fastlm.batch import Batch
 from fastlm.language_model import LanguageModel
 
-_BUDGET = 17.0
+_BUDGET = 17.0   # seconds of training, so that the whole demonstration ends within half a minute
+_HELD_OUT = 12   # every twelfth document is held out
 _CONTEXTS = ("the value of the", "If the", "This method is")
 _MODULES = ("argparse", "ast", "asyncio", "collections", "ctypes", "datetime", "decimal", "difflib", "email.message",
             "fractions", "functools", "heapq", "inspect", "itertools", "logging", "multiprocessing", "optparse", "os",
@@ -26,12 +27,12 @@ _MODULES = ("argparse", "ast", "asyncio", "collections", "ctypes", "datetime", "
 
 
 def english() -> list[str]:
-    """The language reference in ``pydoc_data.topics`` and the standard library's docstrings, one document each."""
+    """Return the topics of ``pydoc_data.topics``, and the docstrings of each standard module, as documents."""
     texts = []
     try:
         topics = importlib.import_module("pydoc_data.topics").topics
         texts += [topics[name] for name in sorted(topics)]
-    except ImportError:   # some distributions leave it out; the docstrings remain
+    except ImportError:   # some distributions of Python leave this module out; the docstrings are enough
         pass
     for name in _MODULES:
         try:
@@ -47,7 +48,7 @@ def english() -> list[str]:
 
 
 def tokenise(text: str) -> str:
-    """Words and punctuation apart, separated by spaces, lines kept.
+    """Return a text with a space between words and punctuation. Lines stay, except empty ones.
 
     >>> tokenise("It's here: f(x).")
     "It's here : f ( x ) ."
@@ -57,10 +58,13 @@ def tokenise(text: str) -> str:
 
 
 def demo(out: TextIO, progress: Any, budget: float = _BUDGET) -> LanguageModel:
-    """Trains, then prints what a newcomer wants to see; returns the model."""
+    """Train a model and print its perplexity, next words, a generated passage and a timing; return the model.
+
+    progress: a `ProgressLine`; budget: seconds of training.
+    """
     begin = time.perf_counter()
     texts = english()
-    held_out, train = texts[::12], [text for index, text in enumerate(texts) if index % 12]
+    held_out, train = texts[::_HELD_OUT], [text for index, text in enumerate(texts) if index % _HELD_OUT]
     words = sum(len(text.split()) for text in train)
     print(f"Training a word model on {words:,} words of English from Python's own documentation, "
           f"{budget:.0f} seconds ...", file=out, flush=True)
@@ -70,7 +74,7 @@ def demo(out: TextIO, progress: Any, budget: float = _BUDGET) -> LanguageModel:
     unigram = unigram_perplexity(lm, held_out)
     print(f"\nHeld-out perplexity, {score.tokens:,} tokens ({score.unknown:,} unknown):\n"
           f"  this model     {score.perplexity:9.1f}\n  word counts    {unigram:9.1f}\n"
-          f"  a uniform guess{len(lm.vocabulary):9.1f}\n\nThe likeliest next words:", file=out)
+          f"  a uniform guess{len(lm.vocabulary):9.1f}\n\nThe most likely next words:", file=out)
     for context in _CONTEXTS:
         best = "   ".join(f"{token if token.strip() else 'end of line'} {p:.3f}"
                           for token, p in lm.next_tokens(context, k=5))
@@ -78,22 +82,24 @@ def demo(out: TextIO, progress: Any, budget: float = _BUDGET) -> LanguageModel:
     passage = "".join(lm.generate("The", max_tokens=60, temperature=0.7, seed=1))
     print("\nA generated passage:", file=out)
     print(textwrap.indent(textwrap.fill("The" + passage, 76), "  "), file=out)
-    print("\n" + saved(lm, " ".join(held_out)), file=out)
+    print("\n" + compare_times(lm, " ".join(held_out)), file=out)
     print("\nThe same in Python:\n\n  import fastlm\n  lm = fastlm.train(\"my.txt\", budget=\"60s\")\n"
           f"  lm.next_tokens(\"{_CONTEXTS[0]}\", k=5)\n\n{time.perf_counter() - begin:.0f} seconds in all.", file=out)
     return lm
 
 
 def unigram_perplexity(lm: LanguageModel, texts: list[str]) -> float:
-    """Held-out perplexity of the training text's relative frequencies, one added to every count."""
+    """Return the held-out perplexity of the words' relative frequencies in the training text, with one added to every
+    count."""
     counts = lm.vocabulary.counts + 1.0
-    nats = -np.log(counts / counts.sum())
+    nll = -np.log(counts / counts.sum())
     ids = np.concatenate([lm.vocabulary.encode(text + "\n") for text in texts])
-    return float(np.exp(nats[ids].mean()))
+    return float(np.exp(nll[ids].mean()))
 
 
-def saved(lm: LanguageModel, text: str, length: int = 192) -> str:
-    """One sentence: the time for all prefixes of a text by prefix state, and by reading every prefix anew."""
+def compare_times(lm: LanguageModel, text: str, length: int = 192) -> str:
+    """Return a sentence with two times for all prefixes of the first `length` tokens of a text: by one prefix state
+    that is updated, and by reading every prefix from its beginning."""
     ids = lm.vocabulary.encode(text)[:length]
 
     def by_state() -> None:
@@ -106,7 +112,7 @@ def saved(lm: LanguageModel, text: str, length: int = 192) -> str:
             lm.model.forward(Batch.one(ids[:end]))
     once, again = _seconds(by_state), _seconds(anew)
     return (f"All {len(ids)} prefixes of a text: {1000 * once:.0f} ms by prefix state, {1000 * again:.0f} ms by "
-            f"reading every prefix anew: {again / once:.0f} times as long, and growing with the length.")
+            f"reading every prefix anew: {again / once:.0f} times as long, and more for longer texts.")
 
 
 def _seconds(work: Callable[[], None]) -> float:

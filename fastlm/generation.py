@@ -1,4 +1,4 @@
-"""Drawing continuations from a prefix model, one step a token."""
+"""Sampling from a prefix model: one step of the model for each token drawn."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ Array = np.ndarray
 
 def sample_ids(model: PrefixModel, state: State, logits: Array, temperature: float = 1.0, top_k: int = 0,
                top_p: float = 1.0, seed: int | None = None, banned: Array | None = None) -> Iterator[int]:
-    """Yields ids drawn from softmax(logits / temperature), stepping the model between draws, without end.
+    """Return an endless iterator of ids drawn from softmax(logits / temperature), each read before the next is drawn.
 
-    state: one sequence, not changed; logits (V,): what it predicts. top_k 0 is all; then the smallest set that holds
-    top_p of the probability; temperature 0 takes the likeliest. banned (n,) ids are never drawn. One seed gives one
-    sequence. Raises ValueError for values outside their range.
+    state: that of one sequence, which is not changed; logits (V,): what the model predicts there. temperature 0 always
+    takes the most likely id. top_k: only the top_k most likely ids are drawn, 0 for all; top_p: of these only the
+    smallest set of most likely ids with this probability. banned (n,): ids that are never drawn. The same seed gives
+    the same ids; None for others each time. Raises ValueError, at once, for a number outside its range.
     """
     if not temperature >= 0:
         raise ValueError(f"temperature = {temperature}; a number of at least 0 was expected")

@@ -1,4 +1,4 @@
-"""A vocabulary and a prefix model together: what a user trains, asks, saves and loads."""
+"""LanguageModel, a vocabulary and a prefix model together, which a user trains, queries, saves and loads."""
 
 from __future__ import annotations
 
@@ -31,12 +31,31 @@ Array = np.ndarray
 
 
 class LanguageModel:
-    """Next-token prediction for text. Made by ``fastlm.train`` and ``fastlm.load``.
+    """A vocabulary and a prefix model that predicts its tokens. ``fastlm.train`` and ``fastlm.load`` make one.
 
-    ``vocabulary``, ``model``: its two parts; ``history``, ``plan``: how it was trained; ``card``: facts about the text.
     Every document is read after one boundary token (the end of a line, where the vocabulary has it), so that its
-    first token is predicted too. Figures are natural logarithms; perplexity is exp of the mean over all targets.
-    With ``adapt=True`` the model goes on learning from each document as it reads it: see `models.CacheModel`.
+    first token is predicted too. Logarithms are natural: losses are in nats. A text is a string, or bytes where the
+    unit is "byte". Tokens that are not in the vocabulary are read as ``<unk>``; where the vocabulary has no ``<unk>``,
+    they raise ValueError. With ``adapt=True`` the model goes on learning from each document as it reads it, see
+    `models.CacheModel`; the model itself never changes.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The tokens and their ids.
+    model : PrefixModel
+        A model of as many ids.
+    history : History, default None
+        The figures of the training; None for an empty one.
+    plan : Plan, default None
+        What repeats the training exactly, where that is known.
+    card : dict, default None
+        Facts about the text and the choices of `fastlm.train`, {name: value}, that the model file keeps as JSON.
+
+    Raises
+    ------
+    ValueError
+        Where the vocabulary and the model have different numbers of ids.
     """
 
     def __init__(self, vocabulary: Vocabulary, model: PrefixModel, history: History | None = None,
@@ -46,24 +65,59 @@ class LanguageModel:
                              "numbers were expected")
         self.vocabulary, self.model = vocabulary, model
         self.history, self.plan, self.card = History() if history is None else history, plan, card or {}
-        self.adaptive: CacheModel | None = None     # where `fit_adapt` has chosen its weights
+        self.adaptive: CacheModel | None = None     # the cache model whose weights `fit_adapt` has fitted
 
     # reading ------------------------------------------------------------------------------------------------------
 
     def start(self, adapt: bool = False) -> PrefixState:
-        """The state at the beginning of a document."""
+        """Return the prefix state at the beginning of a document, from which tokens are read one by one.
+
+        Parameters
+        ----------
+        adapt : bool, default False
+            Whether the state also learns from the tokens that it reads.
+
+        Returns
+        -------
+        PrefixState
+
+        Example
+        -------
+        >>> state = lm.start()                                   # doctest: +SKIP
+        >>> log_probabilities = state.step("the")                # doctest: +SKIP
+        """
         if adapt:
             return self.adapting().start()
         return PrefixState(self.model, self.vocabulary)
 
     @property
     def boundary(self) -> int:
-        """The id read before the first token of every document."""
+        """The id that is read before the first token of every document."""
         return self.vocabulary.boundary
 
     def next_tokens(self, context: str, k: int = 5) -> list[tuple[str, float]]:
-        """The k likeliest tokens after `context`, the beginning of a document, with their probabilities.
+        """Return the most likely next tokens after a context.
 
+        Parameters
+        ----------
+        context : str
+            The beginning of a document; an empty string for none. A word is expected to be whole: "I am a" is followed
+            by the next word.
+        k : int, default 5
+            How many tokens; at least 1.
+
+        Returns
+        -------
+        list of (str, float)
+            Tokens with their probabilities, the most likely first; fewer than k where the vocabulary is smaller.
+
+        Raises
+        ------
+        ValueError
+            For k below 1, or a context that cannot be encoded.
+
+        Example
+        -------
         >>> lm.next_tokens("I am a", k=2)                        # doctest: +SKIP
         [('machine', 0.61), ('man', 0.07)]
         """
@@ -72,9 +126,30 @@ class LanguageModel:
         return state.next_tokens(k)
 
     def predict_all(self, text: str, k: int | None = 5) -> Any:
-        """What follows every prefix of a text, in one pass: prefix j is its first j tokens.
+        """Predict the next token after every prefix of a text, in one pass.
 
-        Returns a list of n lists as in `next_tokens`, or with k=None the probabilities (n, V) float32.
+        Parameters
+        ----------
+        text : str
+            The beginning of a document, of n tokens.
+        k : int, default 5
+            How many tokens after each prefix; at least 1. None for the probabilities of all tokens.
+
+        Returns
+        -------
+        list of n lists of (str, float), or array (n, V) float32
+            Item j is what follows the first j + 1 tokens: the k most likely tokens, as `next_tokens` returns them, or
+            with k=None the probabilities of all V tokens of the vocabulary.
+
+        Raises
+        ------
+        ValueError
+            For k below 1, or a text that cannot be encoded.
+
+        Example
+        -------
+        >>> lm.predict_all("I am a machine", k=1)[1]             # doctest: +SKIP
+        [('a', 0.34)]
         """
         if k is not None and k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
@@ -87,31 +162,79 @@ class LanguageModel:
             part = ids[first: first + together]
             x, state = self.model.forward(Batch.one(part), state)
             if k:
-                likeliest += [self._named(*row) for row in zip(*head.top(x.value, k), strict=True)]
+                likeliest += [name_tokens(self.vocabulary, *row) for row in zip(*head.top(x.value, k), strict=True)]
             else:
                 _core.log_softmax(p[first: first + together], head.logits(x).value)
         return likeliest if k else np.exp(p, out=p)
 
     def top(self, log_probabilities: Array, k: int) -> list[tuple[str, float]]:
-        """The k likeliest of log-probabilities (V,) as (token, probability), likeliest first."""
+        """Name the most likely of the log-probabilities that a `PrefixState` returns.
+
+        Parameters
+        ----------
+        log_probabilities : array (V,) float32
+            Of every token of the vocabulary, in nats.
+        k : int
+            How many tokens; at least 1.
+
+        Returns
+        -------
+        list of (str, float)
+            Tokens with their probabilities, the most likely first.
+
+        Raises
+        ------
+        ValueError
+            For k below 1.
+
+        Example
+        -------
+        >>> lm.top(lm.start().step("the"), k=3)                  # doctest: +SKIP
+        """
         if k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
         best = _core.top_k(np.ascontiguousarray(log_probabilities, np.float32), min(k, len(log_probabilities)))
-        return self._named(best, log_probabilities[best])
-
-    def _named(self, ids: Array, log_probabilities: Array) -> list[tuple[str, float]]:
-        return name_tokens(self.vocabulary, ids, log_probabilities)
+        return name_tokens(self.vocabulary, best, log_probabilities[best])
 
     # adapting -----------------------------------------------------------------------------------------------------
 
     def adapting(self) -> LanguageModel:
-        """The same, learning from each document as it reads: what ``adapt=True`` asks. This one stays as it is."""
+        """Return a language model that learns from each document as it reads it: the one that ``adapt=True`` uses.
+
+        Returns
+        -------
+        LanguageModel
+            A new one around the same vocabulary and weights, with a cache of the document. This one stays as it is.
+        """
         model = self.model if isinstance(self.model, CacheModel) else self.adaptive or self._cache()
         return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card))
 
     def fit_adapt(self, source: Any, documents: str = "file") -> LanguageModel:
-        """Chooses how much ``adapt=True`` trusts what was just read, on a text that the model has not seen: a Corpus or
-        a source as in `evaluate`. The model file keeps it; nothing else changes. Returns itself."""
+        """Fit how much ``adapt=True`` trusts the document that is being read, on a text that the model has not seen.
+
+        The model file keeps these weights. Without ``adapt=True`` nothing changes.
+
+        Parameters
+        ----------
+        source : Corpus, or a source as in `evaluate`
+            Held-out text. The training text will not do: the model knows it too well to need its cache.
+        documents : "file", "line" or "blank-line", default "file"
+            What a document is.
+
+        Returns
+        -------
+        LanguageModel
+            This one.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            For a text that cannot be read, as in `evaluate`.
+
+        Example
+        -------
+        >>> lm.fit_adapt("held_out.txt").perplexity("test.txt", adapt=True)     # doctest: +SKIP
+        """
         corpus = source if isinstance(source, Corpus) else Corpus.read(source, self.vocabulary, documents=documents)
         inputs, targets, starts = read_and_predict(replace(corpus, boundary=self.boundary))
         with one_thread_products():
@@ -124,9 +247,32 @@ class LanguageModel:
     # scoring ------------------------------------------------------------------------------------------------------
 
     def score(self, text: str, threads: int | None = None, adapt: bool = False) -> Score:
-        """How likely one document is: see `Score`. Word models count the end of its last line too.
+        """Return how well the model predicts one text.
 
-        >>> lm.score("I am a machine").bits_per_byte            # doctest: +SKIP
+        Parameters
+        ----------
+        text : str, or bytes where the unit is "byte"
+            One document. A word model reads an end of line after it, unless it ends in one, and that token counts too.
+        threads : int, default None
+            How many threads work; None for as many as this process may use. The figures are the same with any number.
+        adapt : bool, default False
+            Whether the model learns from the text as it reads it.
+
+        Returns
+        -------
+        Score
+            The negative log-likelihood in nats, perplexity and more, with the loss of every token.
+
+        Raises
+        ------
+        TypeError
+            For something other than a text. `evaluate` takes files and other sources.
+        ValueError
+            For an empty text, or one that cannot be encoded.
+
+        Example
+        -------
+        >>> lm.score("I am a machine").nats                      # doctest: +SKIP
         """
         if not isinstance(text, str | bytes):
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
@@ -135,12 +281,63 @@ class LanguageModel:
         return self._score(Corpus.read(iter([text]), self.vocabulary), threads, adapt)
 
     def evaluate(self, source: Any, documents: str = "file", threads: int | None = None, adapt: bool = False) -> Score:
-        """How likely a corpus is: a path, paths, a folder, an open file or an iterable of documents."""
+        """Return how well the model predicts a corpus. Each document is read from an empty prefix.
+
+        Parameters
+        ----------
+        source : path, list of paths, folder, open file, or iterable of documents
+            The text, as in `fastlm.train`. A string by itself is a path; `score` takes a text.
+        documents : "file", "line" or "blank-line", default "file"
+            What a document is: a file, a line, or the text between blank lines.
+        threads : int, default None
+            How many threads work; None for as many as this process may use. The figures are the same with any number.
+        adapt : bool, default False
+            Whether the model learns from each document as it reads it, beginning anew with the next.
+
+        Returns
+        -------
+        Score
+            The negative log-likelihood in nats, perplexity and more, with the loss of every token.
+
+        Raises
+        ------
+        OSError
+            For a file that cannot be read.
+        TypeError
+            For something that is not a source of text.
+        ValueError
+            For an empty source, and for text that is not UTF-8 or contains a NUL character.
+
+        Example
+        -------
+        >>> print(lm.evaluate("test.txt").perplexity)            # doctest: +SKIP
+        """
         return self._score(Corpus.read(source, self.vocabulary, documents=documents), threads, adapt)
 
     def perplexity(self, source: Any, documents: str = "file", threads: int | None = None,
                    adapt: bool = False) -> float:
-        """exp of the mean -log p over all target tokens of a corpus; sources as in `evaluate`."""
+        """Return the perplexity of a corpus: exp of the mean -log p over all of its tokens, ends of lines included.
+
+        Unknown words are scored as ``<unk>``. Perplexities of models with different vocabularies do not compare.
+
+        Parameters
+        ----------
+        source, documents, threads, adapt
+            As in `evaluate`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        OSError, TypeError, ValueError
+            As in `evaluate`.
+
+        Example
+        -------
+        >>> lm.perplexity("test.txt")                            # doctest: +SKIP
+        """
         return self.evaluate(source, documents, threads, adapt).perplexity
 
     def _score(self, corpus: Corpus, threads: int | None, adapt: bool) -> Score:
@@ -157,10 +354,42 @@ class LanguageModel:
 
     def generate(self, prompt: str = "", max_tokens: int = 100, temperature: float = 0.8, top_k: int = 40,
                  top_p: float = 1.0, seed: int | None = None, adapt: bool = False) -> Iterator[str]:
-        """Yields the continuation of `prompt` piece by piece as it is drawn; joined they are the text.
+        """Draw a continuation of a prompt token by token.
 
-        temperature 0 takes the likeliest token; top_k 0 is no limit. ``<unk>`` is never drawn. One seed gives one text.
-        A byte model's bytes come out as whole characters; one that max_tokens cuts in two is left out.
+        ``<unk>`` is never drawn. The bytes of a byte model are joined to whole characters; a character that
+        `max_tokens` would cut in two is left out.
+
+        Parameters
+        ----------
+        prompt : str, default ""
+            The beginning of a document.
+        max_tokens : int, default 100
+            How many tokens are drawn; generation does not end before.
+        temperature : float, default 0.8
+            Logits are divided by it: below 1 likely tokens are drawn more often, above 1 less often. 0 always takes the
+            most likely token.
+        top_k : int, default 40
+            Only the `top_k` most likely tokens are drawn; 0 for no limit.
+        top_p : float, default 1.0
+            Of these, only the most likely ones are drawn that together have this probability, in (0, 1].
+        seed : int, default None
+            The same seed gives the same text; None for another text each time.
+        adapt : bool, default False
+            Whether the model learns from what it reads and writes.
+
+        Returns
+        -------
+        iterator of str
+            Pieces of the text as they are drawn; joined, they follow the prompt.
+
+        Raises
+        ------
+        ValueError
+            At once, for a number outside its range or a prompt that cannot be encoded.
+
+        Example
+        -------
+        >>> print("".join(lm.generate("I am", max_tokens=50, seed=1)))          # doctest: +SKIP
         """
         if max_tokens < 0:
             raise ValueError(f"max_tokens = {max_tokens}; at least 0 was expected")
@@ -175,6 +404,7 @@ class LanguageModel:
         return self._pieces(ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
 
     def _pieces(self, ids: Iterator[int], count: int, apart: bool) -> Iterator[str]:
+        """Yield the text of the first `count` ids; apart: whether a space stands before a first word."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for _, i in zip(range(count), ids, strict=False):
             if self.vocabulary.unit == "byte":
@@ -191,7 +421,14 @@ class LanguageModel:
     # keeping ------------------------------------------------------------------------------------------------------
 
     def digest(self) -> str:
-        """SHA-256 of vocabulary, architecture and weights: equal for models that are the same byte for byte."""
+        """Return the SHA-256 of the vocabulary, the architecture and the weights, in hexadecimal digits.
+
+        Models that are the same byte for byte have the same digest. How they were trained is not a part of it.
+
+        Returns
+        -------
+        str
+        """
         import hashlib  # here, since it costs `import fastlm` 4 ms
 
         digest = hashlib.sha256(json.dumps(self.model.config(), sort_keys=True).encode())
@@ -205,17 +442,47 @@ class LanguageModel:
         return tensors | {f"model/{name}": array for name, array in self.model.tensors().items()}
 
     def quantized(self) -> LanguageModel:
-        """The same for prediction alone, its weight matrices in int8: a quarter of the memory, and faster.
+        """Return a smaller and faster copy for prediction, with weight matrices in int8: a quarter of the memory.
 
-        `Trainer` refuses it. ValueError where the model has no such matrices.
+        N-grams in it stay as they are. `Trainer` refuses it.
+
+        Returns
+        -------
+        LanguageModel
+
+        Raises
+        ------
+        ValueError
+            Where a network has no weight matrices, or they are in int8 already.
+
+        Example
+        -------
+        >>> lm.quantized().save("small.fastlm")                  # doctest: +SKIP
         """
         out = LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card))
         out.adaptive = self.adaptive and self.adaptive.around(out.model)
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to one file in the safetensors layout; an older file stays until the new one is whole.
-        ValueError for a model that could not be loaded again: its options do not build it, or its class has no name.
+        """Write vocabulary, model, history, plan and card to one file in the safetensors layout.
+
+        An older file is replaced, and stays until the new one is whole.
+
+        Parameters
+        ----------
+        path : path
+            The name of the file.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written; an older file is then as it was.
+        ValueError
+            For a model that could not be loaded again, because its options do not build it or its class has no name.
+
+        Example
+        -------
+        >>> lm.save("my.fastlm")                                 # doctest: +SKIP
         """
         tensors, config = self._tensors(), json.dumps(self.model.config())
         check_rebuilt(config, self.model.tensors(), len(self.vocabulary))
@@ -234,11 +501,28 @@ class LanguageModel:
 
 
 def load(path: str | os.PathLike[str]) -> LanguageModel:
-    """The language model in a file written by `save`.
+    """Return the language model in a file that `LanguageModel.save` wrote.
 
-    Nothing in the file is run. Raises OSError where it cannot be read and ModelFileError, one sentence, where it is
-    damaged, foreign or of a newer version.
+    The file is data: nothing in it is run. A model of your own class can be loaded after the class is imported.
 
+    Parameters
+    ----------
+    path : path
+        The name of the file.
+
+    Returns
+    -------
+    LanguageModel
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be read.
+    ModelFileError
+        A ValueError, in one sentence, where the file is damaged, of another program, or of a newer version.
+
+    Example
+    -------
     >>> lm = fastlm.load("my.fastlm")                            # doctest: +SKIP
     """
     tensors, metadata = modelfile.load(path)

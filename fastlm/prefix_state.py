@@ -1,4 +1,4 @@
-"""A document being read: the state of one prefix under a language model."""
+"""PrefixState: the state of a language model in the middle of a document, read token by token."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from fastlm.models.base import PrefixModel
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
-_ADVANCED_TOGETHER = 256   # tokens read in one pass: enough for matrix products, little memory
+_ADVANCED_TOGETHER = 256   # tokens read in one pass: enough for fast matrix products, and little memory
 
 
 class PrefixState:
-    """What the model knows after the tokens read so far, and the next-token distribution they lead to.
+    """The state of a model after the tokens read so far, from which it predicts the next token.
 
-    Made by ``lm.start()``. Reading one more token costs one update, whatever the length of the prefix. ``copy()``
-    forks; states compare, pickle and never share memory; the model itself is only read.
+    ``lm.start()`` makes one. Reading one more token costs one update, however long the prefix is. ``copy()`` makes an
+    independent state; states can be compared and pickled. The model itself is never changed. ``tokens``: how many
+    tokens were read.
 
     >>> state = lm.start()                                   # doctest: +SKIP
     >>> logp = state.step("I"); logp = state.step("am")      # doctest: +SKIP
@@ -31,23 +32,24 @@ class PrefixState:
 
     def __init__(self, model: PrefixModel, vocabulary: Vocabulary, state: State | None = None,
                  row: Any = None, tokens: int = 0) -> None:
-        """Begin a document, or go on from a `state` of the model and the `row` (1, D) its head reads there."""
+        """Begin a document, or go on from a `state` of the model and the `row` (1, D) that its `forward` gave there."""
         self._model, self._vocabulary, self.tokens = model, vocabulary, tokens
         self._stepper = model.stepper(model.start(1) if state is None else state)
-        # A step leaves the row in a buffer of the stepper, which the next step writes over.
+        # The row is in a buffer of the stepper, which the next step overwrites.
         self._row = self._stepper.advance(vocabulary.boundary) if row is None else row
 
     def step(self, token: str | int, out: Array | None = None) -> Array:
-        """Reads one token, by its text or its id; returns `log_probabilities(out)` of what follows it.
+        """Read one token and return the log-probabilities of the next one.
 
-        A text that is no token of the vocabulary is read as ``<unk>``. Raises ValueError for a text of more or less
-        than one token, IndexError for an id outside the vocabulary.
+        token: its text or its id; a text that is not in the vocabulary is read as ``<unk>``. out (V,) float32: where
+        the result is written to; None for a new array. Returns ln p of every token (V,) float32. Raises ValueError for
+        a text that is not exactly one token, and IndexError for an id outside the vocabulary.
         """
         self.advance(token)
         return self.log_probabilities(out)
 
     def advance(self, token: str | int) -> None:
-        """`step` without the distribution, of which `next_tokens` then works out no more than it needs."""
+        """Read one token, as `step` does, without computing the log-probabilities of all tokens."""
         self._row = self._stepper.advance(self._id(token) if isinstance(token, str) else operator.index(token))
         self.tokens += 1
 
@@ -61,16 +63,16 @@ class PrefixState:
         return int(ids[0])
 
     def read(self, text: str) -> Array:
-        """Reads a text of any number of tokens; returns `log_probabilities()` of what follows it."""
+        """Read a text of any number of tokens and return the log-probabilities (V,) of the next token."""
         return self.read_ids(self._vocabulary.encode(text))
 
     def read_ids(self, ids: Array) -> Array:
-        """Reads ids (n,) in one pass; returns `log_probabilities()` of what follows them."""
+        """Read ids (n,) in one pass and return the log-probabilities (V,) of the next token."""
         self.advance_ids(ids)
         return self.log_probabilities()
 
     def advance_ids(self, ids: Array) -> None:
-        """`read_ids` without the distribution."""
+        """Read ids (n,), as `read_ids` does, without computing the log-probabilities."""
         model = self._model
         ids = model.check(ids)
         state = self._stepper.state
@@ -82,7 +84,7 @@ class PrefixState:
         self.tokens += len(ids)
 
     def log_probabilities(self, out: Array | None = None) -> Array:
-        """log p of every next token (V,) float32, in nats; written to `out` where one is given."""
+        """Return ln p of every possible next token (V,) float32, in `out` where an array is given."""
         model = self._model
         if out is None:
             out = np.empty(model.vocab_size, np.float32)
@@ -92,14 +94,14 @@ class PrefixState:
         return out
 
     def next_tokens(self, k: int = 5) -> list[tuple[str, float]]:
-        """The k likeliest next tokens with their probabilities, likeliest first."""
+        """Return the k most likely next tokens with their probabilities, the most likely first."""
         if k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
         ids, log_probabilities = self._model.head.top(self._row, k)
         return name_tokens(self._vocabulary, ids[0], log_probabilities[0])
 
     def copy(self) -> PrefixState:
-        """An independent twin."""
+        """Return an independent state of the same prefix."""
         return PrefixState(self._model, self._vocabulary, self.state.copy(), self._row.copy(), self.tokens)
 
     def __eq__(self, other: object) -> bool:
@@ -113,20 +115,22 @@ class PrefixState:
 
     @property
     def state(self) -> State:
-        """The model's state: plain data."""
+        """The state of the model, which is plain data."""
         return self._stepper.state
 
     @property
     def logits(self) -> Array:
-        """The model's logits (V,) for the next token."""
+        """The logits (V,) float32 of the next token."""
         out = np.empty((1, self._model.vocab_size), np.float32)
         self._model.head.write(out, self._row)
         return out[0]
 
 
 def name_tokens(vocabulary: Vocabulary, ids: Array, log_probabilities: Array) -> list[tuple[str, float]]:
-    """Return (token, probability) of ids (k,) with their log-probabilities (k,) in nats; ids without a token are left
-    out."""
+    """Return [(token, probability), ...] for ids (k,) and their log-probabilities (k,) in nats.
+
+    Ids that have no token, as where a vocabulary has gaps, are left out.
+    """
     tokens = [vocabulary.tokens[i] for i in ids.tolist()]
     named = zip(tokens, np.exp(log_probabilities).tolist(), strict=True)
     return [(token, p) for token, p in named if token is not None]

@@ -1,4 +1,4 @@
-"""Log-likelihood of documents under any prefix model."""
+"""The log-likelihood of documents under any prefix model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fastlm.models.base import PrefixModel
 from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
-_TOGETHER = 32       # documents read side by side
+_TOGETHER = 32       # documents that are read side by side
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text. Every target token counts once, end-of-line tokens included.
+    """How well a model predicts a text. Every token counts once, end-of-line tokens included.
 
-    ``nats``: -log likelihood in all; ``tokens``: targets scored; ``unknown``: how many of them are outside the
-    vocabulary and were scored as ``<unk>``; ``bytes``: UTF-8 bytes of the text; ``per_token`` (tokens,) float64: nats
-    of each target in turn.
+    ``nats``: the negative log-likelihood of the whole text; ``tokens``: how many tokens were scored; ``unknown``: how
+    many of them are not in the vocabulary and were scored as ``<unk>``; ``bytes``: UTF-8 bytes of the text;
+    ``per_token`` (tokens,) float64: the loss of each token in turn, in nats.
 
     >>> Score(nats=4 * np.log(2), tokens=2, unknown=0, bytes=4, per_token=np.full(2, 2 * np.log(2))).perplexity
     4.0
@@ -36,58 +36,63 @@ class Score:
 
     @property
     def nats_per_token(self) -> float:
-        """Mean nats a target token; nan where there is none."""
+        """Mean loss of a token in nats; nan where there are no tokens."""
         return self.nats / self.tokens if self.tokens else float("nan")
 
     @property
     def perplexity(self) -> float:
-        """exp(nats_per_token)."""
+        """exp(nats_per_token). It does not compare models of different vocabularies."""
         return float(np.exp(self.nats_per_token))
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits of -log2 likelihood a byte of the text, comparable between vocabularies."""
+        """-log2 of the likelihood, divided by the bytes of the text; nan where there are none.
+
+        This compares models that predict every byte of the text: character and byte models of any alphabet where
+        ``unknown`` is 0. It does **not** compare word models of different vocabularies: an unknown word pays only for
+        ``<unk>`` and not for its spelling, and the kind of whitespace between words is not predicted at all, so a
+        smaller vocabulary looks better than it is.
+        """
         return self.nats / np.log(2) / self.bytes if self.bytes else float("nan")
 
 
 def score_sequences(model: PrefixModel, inputs: Sequence[Array], targets: Sequence[Array],
                     workers: Workers) -> list[Array]:
-    """Nats of every target: one float64 array a sequence, as long as its targets.
+    """Return the loss -ln p of every target: a float64 array (n,) for each sequence.
 
-    inputs[i] (n,) int32 is read token by token from a fresh state; targets[i] (n,) int32 is what follows each.
-    Sequences are read side by side, sorted by length; the figures do not depend on the number of threads.
+    inputs[i] (n,) int32 is read from an empty prefix; targets[i] (n,) int32 holds the token after each input. Sequences
+    are sorted by length and read side by side; the figures do not depend on the number of threads.
     """
     order = sorted(range(len(inputs)), key=lambda index: -len(inputs[index]))
     groups = [order[first: first + _TOGETHER] for first in range(0, len(order), _TOGETHER)]
     out: list[Array] = [np.zeros(0)] * len(inputs)
 
-    def read(group: list[int]) -> None:
-        read_from, wanted = [inputs[index] for index in group], [targets[index] for index in group]
-        found = [model.score(ids, following) for ids, following in zip(read_from, wanted, strict=True)]
-        whole = [nats for nats in found if nats is not None]
-        if len(whole) < len(group):
-            whole = _read_together(model, read_from, wanted)
-        for index, nats in zip(group, whole, strict=True):
-            out[index] = nats
-    workers.run([lambda group=group: read(group) for group in groups])  # type: ignore[misc]
+    def score_group(group: list[int]) -> None:
+        ids, wanted = [inputs[index] for index in group], [targets[index] for index in group]
+        found = [model.score(*pair) for pair in zip(ids, wanted, strict=True)]
+        nll = [array for array in found if array is not None]
+        if len(nll) < len(group):   # the model has no faster way than `forward`
+            nll = score_together(model, ids, wanted)
+        for index, array in zip(group, nll, strict=True):
+            out[index] = array
+    workers.map(score_group, groups)
     return out
 
 
-def _read_together(model: PrefixModel, inputs: list[Array], targets: list[Array]) -> list[Array]:
+def score_together(model: PrefixModel, inputs: Sequence[Array], targets: Sequence[Array]) -> list[Array]:
+    """Return what `score_sequences` returns, by `model.forward` over all sequences side by side."""
     tape = Tape(record=False)
     state: State | None = None
     out = [np.empty(len(sequence)) for sequence in targets]
     head = model.head
     steps = max(1, model.rows_together() // len(inputs))
     for first in range(0, max(map(len, inputs)), steps):
-        stop_if_asked()   # documents may be long
+        stop_if_asked()   # here too, since documents may be long
         part = slice(first, first + steps)
         batch = Batch.of([sequence[part] for sequence in inputs])
-        wanted = np.empty(len(batch), np.int32)
-        packed = Batch.of([sequence[part] for sequence in targets])
-        wanted[:] = packed.ids
+        wanted = Batch.of([sequence[part] for sequence in targets]).ids
         with tape:
-            x, state = model.forward(batch, state)
-            for index, piece in enumerate(batch.unpack(head.nats(x, wanted))):
-                out[index][part] = piece
+            rows, state = model.forward(batch, state)
+            for index, nll in enumerate(batch.unpack(head.nats(rows, wanted))):
+                out[index][part] = nll
     return out

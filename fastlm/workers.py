@@ -1,4 +1,4 @@
-"""Threads that share out tasks, and a matrix product held to one thread in each of them."""
+"""Threads that share out tasks, while NumPy's matrix products use one thread in each of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -17,12 +18,15 @@ T = TypeVar("T")
 
 
 def available_threads() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_threads(threads: int | None) -> int:
-    """`threads`, or the cores this process may use when it is None; ValueError unless it is at least 1."""
+    """Return `threads`, or for None the number of cores that this process may use.
+
+    Raises ValueError for a number below 1.
+    """
     if threads is None:
         return available_threads()
     if threads < 1:
@@ -32,10 +36,11 @@ def check_threads(threads: int | None) -> int:
 
 @contextmanager
 def one_thread_products() -> Iterator[None]:
-    """Hold the BLAS behind NumPy to one thread: shards run side by side, and results do not depend on its pool.
+    """Limit NumPy's matrix library (BLAS) to one thread while inside.
 
-    The limit is that of the whole process. Threads may enter and leave in any order: the first one in sets it, the last
-    one out restores what was there before.
+    Tasks that run side by side do not compete with its threads then, and results do not depend on their number. The
+    limit holds for the whole process. Threads may enter and leave in any order: the first one that enters sets the
+    limit, and the last one that leaves restores the earlier setting. Warns where threadpoolctl is not installed.
     """
     if not _limit.enter():
         warnings.warn("threadpoolctl is not installed, so matrix products use NumPy's own threads: slower, and the "
@@ -49,22 +54,23 @@ def one_thread_products() -> Iterator[None]:
 
 
 class _Limit:
-    """One limit of the BLAS's threads for all who want it, counted by thread.
+    """The limit on the threads of BLAS libraries, shared by all threads that have entered `one_thread_products`.
 
-    The libraries are looked for once: NumPy's is there by then, and looking takes longer than to score a line.
+    The libraries are looked for only once, since that takes longer than scoring a line of text; NumPy has loaded its
+    library by then.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entered: dict[int, int] = {}                       # how often each thread is inside
-        self._shared: list[tuple[Any, int]] = []                 # libraries of one setting, and what it was before
-        self._own: dict[int, list[tuple[Any, int]]] = {}         # those with a setting for each thread
+        self._entered: dict[int, int] = {}                       # how many times each thread has entered
+        self._shared: list[tuple[Any, int]] = []                 # libraries with one setting for the process, and it
+        self._by_thread: dict[int, list[tuple[Any, int]]] = {}   # libraries with a setting for each thread, and it
         self._libraries: list[Any] | None = None
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+            os.register_at_fork(after_in_child=self._after_fork)
 
     def enter(self) -> bool:
-        """Set the limit unless it is set; False where threadpoolctl is not installed."""
+        """Set the limit unless it is set. Return False where threadpoolctl is not installed."""
         try:
             import threadpoolctl
         except ImportError:
@@ -75,20 +81,21 @@ class _Limit:
                 found = threadpoolctl.ThreadpoolController().lib_controllers
                 self._libraries = [library for library in found if library.user_api == "blas"]
             if not self._entered:
-                self._shared = _limited(library for library in self._libraries if not _by_thread(library))
+                self._shared = _limit_to_one(library for library in self._libraries if not _sets_by_thread(library))
             if thread not in self._entered:
-                self._own[thread] = _limited(library for library in self._libraries if _by_thread(library))
+                self._by_thread[thread] = _limit_to_one(
+                    library for library in self._libraries if _sets_by_thread(library))
             self._entered[thread] = self._entered.get(thread, 0) + 1
         return True
 
     def leave(self) -> None:
-        """Restore what was before this thread's first `enter`, and where it is the last one inside, for all."""
+        """Restore the setting from before this thread's first `enter`, and after the last thread that of all."""
         thread = threading.get_ident()
         with self._lock:
             self._entered[thread] -= 1
             if self._entered[thread]:
                 return
-            _restore(self._own.pop(thread))
+            _restore(self._by_thread.pop(thread))
             del self._entered[thread]
             self._restore_if_last()
 
@@ -100,21 +107,21 @@ class _Limit:
             # Since version 3.8 only one thread may change OpenBLAS until it lets go or ends: it may not be the last.
             getattr(library, "clear_controlling_thread", lambda: None)()
 
-    def _forked(self) -> None:
-        """In a child process there are no other threads: none of them holds the lock, none will leave."""
+    def _after_fork(self) -> None:
+        """Forget the other threads in a child process, where they do not exist and can never leave."""
         self._lock, thread = threading.Lock(), threading.get_ident()
         if self._entered:
             self._entered = {thread: self._entered[thread]} if thread in self._entered else {}
             self._restore_if_last()
 
 
-def _by_thread(library: Any) -> bool:
-    """Whether a library takes the number of threads for the calling thread alone."""
+def _sets_by_thread(library: Any) -> bool:
+    """Return whether a library sets the number of threads for the calling thread alone."""
     return library.internal_api == "mkl" or getattr(library, "threading_layer", "") == "openmp"
 
 
-def _limited(libraries: Iterable[Any]) -> list[tuple[Any, int]]:
-    """Hold libraries to one thread; return what each had."""
+def _limit_to_one(libraries: Iterable[Any]) -> list[tuple[Any, int]]:
+    """Limit libraries to one thread; return each with the number that it had before."""
     before = [(library, library.get_num_threads()) for library in libraries]
     for library, _ in before:
         library.set_num_threads(1)
@@ -131,11 +138,13 @@ _limit = _Limit()
 
 
 class Workers:
-    """A pool in which the calling thread works too. Results come in the order of the tasks, whoever ran them.
+    """A pool of threads, of which the calling thread is one. Results come in the order of the tasks.
+
+    threads: how many work, the calling one included; None for as many as this process may use.
 
     >>> with Workers(2) as workers:
-    ...     workers.run([lambda: 1, lambda: 2])
-    [1, 2]
+    ...     workers.run([lambda: 1, lambda: 2]), workers.map(pow, [2, 3], [3, 2])
+    ([1, 2], [8, 9])
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -152,12 +161,20 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def map(self, function: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+        """Call a function once for each item of `arguments`, side by side, and return the results in their order.
+
+        arguments: one or more iterables of equal length, one for each parameter of the function, as of the built-in
+        `map`. Raises ValueError where the lengths differ, and otherwise what `run` raises.
+        """
+        return self.run([partial(function, *items) for items in zip(*arguments, strict=True)])
+
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Run every task and return their results in the order of the tasks.
 
-        Where a task raises, the tasks that wait are dropped, those that run come to their end, and the first error in
-        the order of the tasks is raised. Where a signal interrupts the calling thread, those that run are asked to end
-        as well, see `stop_if_asked`, and the interrupt is raised once they have.
+        Where a task raises an error, tasks that have not begun are dropped, tasks that run are finished, and the first
+        error in the order of the tasks is raised. Where a signal interrupts the calling thread, the tasks that run are
+        asked to end, see `stop_if_asked`, and the interrupt is raised when they have ended.
         """
         if self._pool is None or len(tasks) < 2:
             return [_run_one(task) for task in tasks]
@@ -179,38 +196,41 @@ class Workers:
 
 
 def wait_for(helpers: Sequence[Future[None]]) -> None:
-    """Return when the helpers have ended, whatever they raise."""
+    """Wait until the helpers have ended, whatever they raise."""
     for helper in helpers:
         helper.exception()
 
 
 class _Run(Generic[T]):
-    """What the threads of one `Workers.run` share."""
+    """The tasks of one `Workers.run` and their results, which its threads share."""
 
     def __init__(self, tasks: Sequence[Callable[[], T]]) -> None:
         self.results: list[T] = [None] * len(tasks)   # type: ignore[list-item]
         self.errors: dict[int, BaseException] = {}
         self.stopping = False
-        self.above: _Run[Any] | None = getattr(_local, "run", None)   # that of the thread that called
+        self.above: _Run[Any] | None = getattr(_local, "run", None)   # where a task of another run has called this one
         self.is_over: Callable[[], bool] | None = getattr(_local, "is_over", None)
         self._waiting = deque(enumerate(tasks))
 
     def stop(self) -> None:
-        """Drop what waits and ask what runs to end."""
+        """Drop the tasks that wait, and ask those that run to end."""
         self.stopping = True
         self._waiting.clear()
 
     def failed(self, index: int, error: BaseException) -> None:
-        """Note an error and drop what waits. All tasks before this one have begun: which error comes first is fixed."""
+        """Keep an error and drop the tasks that wait.
+
+        All earlier tasks have begun by then, so that the first error in the order of the tasks is always the same.
+        """
         self.errors[index] = error
         self._waiting.clear()
 
     def asked(self) -> bool:
-        """Whether this run, or one that it is a part of, is to end."""
+        """Return whether this run, or one that has a task which called it, was asked to end."""
         return self.stopping or (self.above is not None and self.above.asked())
 
     def work(self, calling: bool) -> None:
-        """Run tasks until none waits. calling: in the thread that called, where an interrupt passes at once."""
+        """Run tasks until none waits. calling: whether this is the calling thread, which raises interrupts at once."""
         before, _local.run = getattr(_local, "run", None), self
         over_before, _local.is_over = getattr(_local, "is_over", None), self.is_over
         try:
@@ -232,16 +252,16 @@ class _Run(Generic[T]):
 
 
 class Stopped(Exception):
-    """Ends a task of a run that has failed or was interrupted; `Workers.run` raises the cause instead."""
+    """Ends a task of a run that has failed or was interrupted. `Workers.run` raises the cause and not this."""
 
 
 _local = threading.local()
 
 
 def stop_if_asked() -> None:
-    """Raise Stopped in a task whose `Workers.run` is to end, and OutOfTime where `until` says that its time is over.
+    """Raise Stopped in a task whose `Workers.run` was asked to end, and OutOfTime where the time of `until` is over.
 
-    To be called now and then by work that takes long.
+    Work that takes long should call it now and then.
     """
     run: _Run[Any] | None = getattr(_local, "run", None)
     if run is not None and run.asked():
@@ -252,12 +272,12 @@ def stop_if_asked() -> None:
 
 
 class OutOfTime(Exception):
-    """Ends work whose time is over."""
+    """Ends work that `until` has given a time, when that time is over."""
 
 
 @contextmanager
 def until(is_over: Callable[[], bool]) -> Iterator[None]:
-    """Let `stop_if_asked` raise OutOfTime in this thread, and in the tasks that it runs, once is_over() is true."""
+    """Let `stop_if_asked` raise OutOfTime in this thread and in its tasks, while inside, once is_over() is true."""
     before, _local.is_over = getattr(_local, "is_over", None), is_over
     try:
         yield

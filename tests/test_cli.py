@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastlm
-from fastlm.cli import main
+from fastlm.cli import main, parser
 from fastlm.files.overwrite import rescue
 from fastlm.training.history import Ended
 from fastlm.training.progress import ProgressLine, describe
@@ -289,6 +289,26 @@ def test_a_progress_line_whose_stream_fails_goes_silent(error):
         line.close()
     assert stream.written == 1
     ProgressLine(None).say("to nobody")
+
+
+def verbs():
+    """The parser of every sub-command by its name."""
+    return next(action.choices for action in parser()._actions if action.dest == "verb")
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_the_help_says_what_every_argument_and_exit_code_means(verb, capsys):
+    for action in verbs()[verb]._actions:
+        assert action.help, action.dest
+        if action.default not in (None, False, "", "-", "==SUPPRESS=="):
+            assert f"default: {action.default}" in action.help
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and "exit codes: 0: success. 2: the input cannot be used" in page
+    for promise in ("130, 143 or 129", "A second Ctrl-C", "-o and --checkpoint refuse", "NAME.rescued-",
+                    "wall-clock time of the whole command"):
+        assert (promise in page) is (verb == "train")
 
 
 # what may be replaced ------------------------------------------------------------------------------------------------

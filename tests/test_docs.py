@@ -1,5 +1,6 @@
 """Every Python block of the documentation runs, in order, beside a small my.txt."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -54,6 +55,32 @@ def test_the_model_of_the_page_is_loaded_from_its_file(tmp_path: Path) -> None:
     lm.save(tmp_path / "mine.fastlm")
     twin = fastlm.load(tmp_path / "mine.fastlm")
     assert twin.digest() == lm.digest() and type(twin.model) is names["GatedMemory"]
+
+
+METHODS = [method for name, method in vars(fastlm.LanguageModel).items()
+           if inspect.isfunction(method) and not name.startswith("_")]
+
+
+@pytest.mark.parametrize("documented", [fastlm.train, fastlm.load, fastlm.Trainer, fastlm.Trainer.fit,
+                                        fastlm.LanguageModel, *METHODS], ids=lambda it: it.__qualname__)
+def test_every_parameter_has_a_line_of_its_own(documented: Any) -> None:
+    signature = inspect.signature(documented)
+    text = inspect.getdoc(documented) or ""
+    titles = re.split(r"^(\w+)\n-+$", text, flags=re.MULTILINE)
+    sections = dict(zip(titles[1::2], titles[2::2], strict=True))
+    lines = re.findall(r"^(\w[\w, ]*?)(?: : (.+))?$", sections.get("Parameters", ""), flags=re.MULTILINE)
+    names = [name for line, _ in lines for name in line.split(", ")]
+    assert names == [name for name in signature.parameters if name != "self"]
+    for name, kind in lines:
+        given = signature.parameters.get(name)
+        if kind and given is not None:
+            default = re.search(r", default (.+)$", kind)
+            if given.default is inspect.Parameter.empty:
+                assert default is None
+            else:
+                assert default is not None and eval(default[1]) == given.default, name
+    if not inspect.isclass(documented):
+        assert ("Returns" in sections) is (signature.return_annotation not in (None, "None"))
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -35,7 +35,7 @@ NO_VERB = (r"After|All|And?|Any|As|At|Before|Between|Both|By|Causal|Code|Each|Ei
            r"Whose|Why|With|Within|Without|Yes|An?|The")
 ENDING_LIKE_OTHERS = {"Address", "Bring", "Compress", "Discuss", "Embed", "Express", "Feed", "Need", "Pass", "Process",
                       "Seed"}
-REWRITTEN = r"fastlm/(auto/|text/|autodiff/(int8|matmul|ops|tape)\.py|_checkout\.py|_lazy\.py)"
+REWRITTEN = r"fastlm/(?!models/|heads/|autodiff/(attention|sequence)\.py)"
 
 # Words that kernels may not hold: they would allocate, print, end the process or keep state.
 FORBIDDEN = (r"Python\.h|arrayobject\.h|stdio\.h|\b(?:malloc|calloc|realloc|free|alloca|printf|fprintf|"
@@ -136,9 +136,10 @@ def test_no_path_of_one_machine():
     ("csrc/**/*.c", 275), ("csrc/**/*.h", 275), ("csrc/**/*.inc", 275),
     ("fastlm/**/*.py", 360), ("benchmarks/**/*.py", 275),
     ("csrc/fastlm.h", 360), ("fastlm/files/modelfile.py", 290), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
+    ("fastlm/language_model.py", 550),   # more than half of it says what each method takes, returns and raises
 ])
 def test_files_stay_short(pattern, budget):
-    exceptions = {"csrc/fastlm.h", "fastlm/files/modelfile.py"} - {pattern}
+    exceptions = {"csrc/fastlm.h", "fastlm/files/modelfile.py", "fastlm/language_model.py"} - {pattern}
     paths = [path for path in ROOT.glob(pattern) if path.relative_to(ROOT).as_posix() not in exceptions]
     assert paths
     lengths = {path.name: text_of(path).count("\n") for path in paths}

@@ -47,6 +47,17 @@ def test_the_first_task_to_fail_in_their_order_is_raised(threads: int) -> None:
         assert workers.run([lambda: 1, lambda: 2]) == [1, 2]   # and it works on
 
 
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_map_calls_a_function_with_one_item_of_each_argument(threads: int) -> None:
+    with Workers(threads) as workers:
+        assert workers.map(lambda a, b: 10 * a + b, [3, 1, 4], range(3)) == [30, 11, 42]
+        assert workers.map(len, []) == [] and workers.map(len, ["abc"]) == [3]
+        with pytest.raises(ValueError, match="shorter than argument 1"):
+            workers.map(pow, [1, 2], [3])
+        with pytest.raises(ZeroDivisionError):
+            workers.map(lambda a: 1 // a, [1, 0, 2])
+
+
 def test_no_thread_is_left_behind() -> None:
     before = threading.active_count()
     with Workers(4) as workers:

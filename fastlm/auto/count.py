@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastlm.auto.request import Request, Text
@@ -84,7 +85,7 @@ def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: 
         def stage(part: CountModel = part) -> bool:
             part.fit(whole, request.threads, budget_bytes=request.policy.counting_bytes)
             return True
-        if request.interrupt.attempt(lambda stage=stage: timetable.attempt(stage)) is not True:   # type: ignore[misc]
+        if request.interrupt.attempt(partial(timetable.attempt, stage)) is not True:
             part.__dict__.update(before)
 
 

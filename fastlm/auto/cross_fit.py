@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -100,6 +101,6 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: in
                 model.head.write(rows, x.value[begin: begin + policy.rows_predicted])
                 of_piece[begin: begin + len(rows)] = to_bytes(rows)
     with Workers(threads if together else 1) as workers:
-        workers.run([lambda table=table, part=part, fold=fold: predict_fold(table, part, fold)   # type: ignore[misc]
+        workers.run([partial(predict_fold, table, part, fold)
                      for fold in chosen for table, part in zip(out, parts, strict=True)])
     return out, corpus if used == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])

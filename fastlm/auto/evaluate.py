@@ -74,7 +74,7 @@ def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int
     with one_thread_products(), Workers(threads) as workers:
         together = policy.stretches_at_once
         groups = [stretches[first: first + together] for first in range(0, len(stretches), together)]
-        found = workers.run([lambda group=group: evaluate(group) for group in groups])  # type: ignore[misc]
+        found = workers.map(evaluate, groups)
     features = [one.features for one in found if one.features is not None]
     return Weighed(np.concatenate([one.nll for one in found], axis=1), np.concatenate(features) if features else None,
                    np.concatenate([one.positions for one in found]))

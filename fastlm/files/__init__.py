@@ -1,1 +1,1 @@
-"""Files on disk: the model file, and files that are replaced whole or left as they were."""
+"""Files on disk: the format of model files, safe replacement of files, and which files may be replaced."""

@@ -1,4 +1,4 @@
-"""Files replaced whole or left as they were: temporary file, flush, fsync, rename, fsync of the folder."""
+"""Files that are replaced whole or not at all: temporary file, flush, fsync, rename, fsync of the folder."""
 
 import contextlib
 import errno
@@ -15,15 +15,15 @@ _TEMPORARY = re.compile(r"\.fastlm-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{16}\.tmp
 
 
 def replace(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> None:
-    """Calls `write(file)` on a temporary file in the folder of `path`, then renames it over `path`.
+    """Call `write(file)` with a temporary file in the folder of `path`, then rename that file to `path`.
 
     path: a file, new or existing; a link stays a link and its target is replaced; permissions are kept.
-    write: gets a binary file open for reading and writing, positioned at 0.
+    write: is called with a binary file that is open for reading and writing, at position 0.
 
-    After a power cut `path` is the old file or the new one, never a mixture. Raises OSError in one sentence;
-    whatever is raised, by `write` too, no temporary file is left, and the old file is intact unless it is the
-    last step that fails, the fsync of the folder: then the new file stands whole. Temporary files of processes
-    that were killed in here are removed first, as `sweep` does.
+    After a power cut `path` is the old file or the new one, never a mixture. Raises OSError in one sentence. After any
+    error, one that `write` raises too, no temporary file is left and the old file is as it was; only where the last
+    step fails, the fsync of the folder, is the new file there. Temporary files of processes that were killed while they
+    wrote are removed first, see `sweep`.
 
     Example: replace("notes.txt", lambda file: file.write(b"all of it"))
     """
@@ -51,10 +51,10 @@ def replace(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> 
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raises OSError, in one sentence, unless `replace(path, ...)` can create its file.
+    """Raise OSError, in one sentence, unless `replace(path, ...)` can create its file.
 
-    To be called before long work. A file is created in the folder and removed again, because permission bits
-    do not tell of a read-only disk.
+    Call this before long work. A file is created in the folder and removed again, because permission bits do not show
+    that a disk is read-only.
 
     Example: check_writable("my.fastlm")
     """
@@ -81,24 +81,24 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def sweep(folder: str) -> None:
-    """Remove temporary files in a folder whose writers are dead: killed, so that they could not do it themselves.
+    """Remove temporary files in a folder that killed processes have left there.
 
-    A file goes where its name says that it was made on this machine, by a process that is no more, and nothing was
-    written to it for a minute. Those of other machines and containers, whose processes cannot be seen from here, stay,
-    and so does whatever cannot be removed.
+    A file is removed where its name says that it was made on this machine, by a process that has ended, and nothing was
+    written to it for a minute. Files of other machines and containers, whose processes cannot be seen from here, stay.
+    A file that cannot be removed stays as well.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            made = _TEMPORARY.fullmatch(entry.name)
-            if made is None or made[1] != _machine() or _alive(int(made[2])):
+            name = _TEMPORARY.fullmatch(entry.name)
+            if name is None or name[1] != _machine() or _is_alive(int(name[2])):
                 continue
             with contextlib.suppress(OSError):
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DEAD_AFTER:
                     os.unlink(entry.path)
 
 
-def _alive(process: int) -> bool:
-    """Whether there may be such a process here."""
+def _is_alive(process: int) -> bool:
+    """Return whether a process of this number may be running here."""
     try:
         os.kill(process, 0)   # sends nothing
     except ProcessLookupError:
@@ -109,7 +109,7 @@ def _alive(process: int) -> bool:
 
 
 def _machine() -> str:
-    """Eight digits that differ where process numbers mean other processes: on other machines and in containers."""
+    """Return eight digits that name the space of process numbers: they differ between machines and containers."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -118,7 +118,7 @@ def _machine() -> str:
 
 
 def _create(folder: str) -> tuple[str, int]:
-    """A new file with the permissions of any other new file, which tempfile's would not have."""
+    """Create a file with the usual permissions, which `tempfile` does not give; return its name and descriptor."""
     temporary = os.path.join(folder, f".fastlm-{_machine()}-{os.getpid()}-{os.urandom(8).hex()}.tmp")
     return temporary, os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
@@ -135,7 +135,7 @@ def _sync_folder(folder: str) -> None:
 
 
 def _sentence(error: OSError, sentence: str) -> OSError:
-    """The same kind of error, errno kept, whose str is the sentence."""
-    told = type(error)(sentence)
-    told.errno = error.errno
-    return told
+    """Return an error of the same class and errno whose text is the sentence."""
+    renamed = type(error)(sentence)
+    renamed.errno = error.errno
+    return renamed

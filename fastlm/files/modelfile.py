@@ -1,4 +1,4 @@
-"""One file on disk: named arrays and strings, checked to the last bit on the way in, written all or nothing.
+"""The format of model files: named arrays and strings in one file, checked to the last bit when they are loaded.
 
 The layout is that of safetensors, so that other tools can open the file:
 
@@ -8,8 +8,8 @@ The layout is that of safetensors, so that other tools can open the file:
     data      the tensors' little-endian bytes in C order, in the header's order, without holes or overlaps
 
 The metadata hold `format` ("fastlm"), `version` ("1") and `sha256`: the SHA-256 of the whole file with the
-digest's own 64 characters read as zeros. The digest finds accidents; whoever makes a hostile file computes it
-afresh, so everything else is checked as well.
+digest's own 64 characters read as zeros. The digest finds accidents. Whoever makes a hostile file can compute its
+digest, so everything else is checked as well.
 """
 
 import json
@@ -34,9 +34,9 @@ RESERVED = ("format", "version", "sha256")
 DTYPES = {name: np.dtype(code) for name, code in
           (("F64", "<f8"), ("I64", "<i8"), ("F32", "<f4"), ("I32", "<i4"), ("I8", "|i1"), ("U8", "|u1"))}
 MAX_HEADER = 64 << 20
-MAX_STRUCTURE = 256 << 10      # header bytes outside strings: bounds what parsing a hostile header can cost
+MAX_STRUCTURE = 256 << 10      # header bytes outside strings: limits what parsing a hostile header can cost
 MAX_AXES = 32
-_DIGEST_KEY = b'"sha256":"'    # inside a JSON string its quotes would be escaped: the place is unique
+_DIGEST_KEY = b'"sha256":"'    # occurs once: inside a JSON string its quotes would be escaped
 _NO_DIGEST = b"0" * 64
 _FOREIGN = ((rb"PK\x03\x04", "a zip archive"), (rb"\x80[\x02-\x05]", "a Python pickle"),
             (rb"\x1f\x8b", "a gzip file"), (rb"\x93NUMPY", "a NumPy array file"), (rb"GGUF", "a GGUF file"),
@@ -44,23 +44,23 @@ _FOREIGN = ((rb"PK\x03\x04", "a zip archive"), (rb"\x80[\x02-\x05]", "a Python p
 
 
 class ModelFileError(ValueError):
-    """A file is not a sound model file: one sentence names the file, the value and what was expected."""
+    """Is raised for a file that is not a sound model file; names the file, the value and what was expected."""
 
 
 def save(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray],
          metadata: Mapping[str, str]) -> None:
-    """Writes arrays and strings to one file: it is replaced whole, or left as it was.
+    """Write arrays and strings to one file, which is replaced whole or stays as it was.
 
     path: the file to write, replaced if it exists (a link stays a link; its target is replaced).
-    tensors: name -> array of any shape; float32, float64, int32, int64, int8 or uint8; floats finite.
-    metadata: name -> string; `format`, `version` and `sha256` are added here and may not be given.
+    tensors: {name: array of any shape}; float32, float64, int32, int64, int8 or uint8; floats have to be finite.
+    metadata: {name: string}; `format`, `version` and `sha256` are added here and may not be given.
 
-    The same tensors and metadata give the same bytes, whatever their order. Raises ValueError for what the
-    file cannot hold and OSError when it cannot be written; then the old file is intact, and no litter.
+    The same tensors and metadata give the same bytes, in any order. Raises ValueError for what a file cannot hold, and
+    OSError where it cannot be written; the old file is then as it was and no other file is left.
 
     Example: save("my.fastlm", {"weight": np.zeros((3, 2), np.float32)}, {"unit": "word"})
     """
-    arrays = _checked(tensors)
+    arrays = _check_and_sort(tensors)
     header = _header(arrays, metadata)
 
     import hashlib  # here, since it costs `import fastlm` 4 ms
@@ -80,11 +80,11 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray],
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads what `save` wrote: (tensors, metadata), without the three reserved names in the metadata.
+    """Return the tensors and metadata that `save` wrote, without the three reserved names in the metadata.
 
-    Nothing in the file is trusted or run. Its lengths are checked against its size before memory is taken,
-    which beside the arrays is a few times the header at most; then the digest; then that floats are finite.
-    Raises ModelFileError for a damaged, foreign or newer file and OSError when it cannot be read.
+    Nothing in the file is trusted or run. Lengths are checked against the size of the file before memory is taken,
+    which besides the arrays is a few times the header at most; then the digest is checked, then that floats are finite.
+    Raises ModelFileError for a damaged, foreign or newer file, and OSError where it cannot be read.
 
     Example: tensors, metadata = load("my.fastlm")
     """
@@ -100,8 +100,11 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         raise ModelFileError(f"{path} {fault}") from None
 
 
-def _checked(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors in the order of the file: larger items first, so that each is aligned to its own size."""
+def _check_and_sort(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the tensors in the order of the file: larger items first, so that each is aligned to its item size.
+
+    Raises ValueError for an array that a file cannot hold.
+    """
     for name, array in tensors.items():
         if not isinstance(array, np.ndarray) or array.dtype not in DTYPES.values():
             given = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
@@ -114,13 +117,13 @@ def _checked(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _header(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """The padded header, its digest still zeros; what `load` would refuse is refused here."""
+    """Return the padded header with zeros for its digest. Raises ValueError for a header that `load` would refuse."""
     for name, value in metadata.items():
         if name in RESERVED or not isinstance(name, str) or not isinstance(value, str):
             raise ValueError(f"metadata {name!r}: {reprlib.repr(value)} cannot be kept, expected strings "
                              f"under names other than {', '.join(RESERVED)}")
-    own = {"format": FORMAT, "version": VERSION, "sha256": _NO_DIGEST.decode()}
-    entries: dict[str, Any] = {"__metadata__": own | dict(sorted(metadata.items()))}
+    reserved = {"format": FORMAT, "version": VERSION, "sha256": _NO_DIGEST.decode()}
+    entries: dict[str, Any] = {"__metadata__": reserved | dict(sorted(metadata.items()))}
     end = 0
     for name, array in arrays.items():
         if not isinstance(name, str) or name in entries:
@@ -143,7 +146,7 @@ def _header(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> by
 
 
 class _Fault(Exception):
-    """What is wrong with the file, the sentence without its first word."""
+    """Says what is wrong with a file, in a sentence without the name of the file, with which it begins."""
 
 
 def _read(file: BufferedReader, size: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -187,7 +190,7 @@ def _read(file: BufferedReader, size: int) -> tuple[dict[str, np.ndarray], dict[
 
 
 def _parse(header: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """The tensors' entries and the metadata of a header; the three reserved names are there and right."""
+    """Return the entries of the tensors and the metadata in a header, whose three reserved names are checked."""
     if len(header) > MAX_HEADER:
         raise _Fault(f"has a header of {len(header)} bytes, expected at most {MAX_HEADER}")
     structure = len(re.sub(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?', b"", header.rstrip(b" ")))
@@ -228,7 +231,7 @@ def _no_constant(constant: str) -> NoReturn:
 
 
 def _layout(entries: dict[str, Any], data_size: int) -> Iterator[tuple[str, np.dtype, tuple[int, ...]]]:
-    """Name, dtype and shape of each tensor, in the order of its bytes, which fill the data exactly."""
+    """Yield the name, dtype and shape of each tensor in the order of the data, which they have to fill exactly."""
     end = 0
     for name, entry in entries.items():
         who = f"tensor {reprlib.repr(name)}"
@@ -238,12 +241,12 @@ def _layout(entries: dict[str, Any], data_size: int) -> Iterator[tuple[str, np.d
         if not isinstance(code, str) or code not in DTYPES:
             raise _Fault(f"has dtype {reprlib.repr(code)} for {who}, expected one of {', '.join(DTYPES)}")
         dtype = DTYPES[code]
-        if not _counts(shape) or len(shape) > MAX_AXES:
+        if not _are_counts(shape) or len(shape) > MAX_AXES:
             raise _Fault(f"has shape {reprlib.repr(shape)} for {who}, "
                          f"expected at most {MAX_AXES} whole numbers")
-        if not _counts(offsets) or len(offsets) != 2:
+        if not _are_counts(offsets) or len(offsets) != 2:
             raise _Fault(f"has data_offsets {reprlib.repr(offsets)} for {who}, expected two whole numbers")
-        # NumPy multiplies the extents without the zeros, so an empty array can be too big as well.
+        # NumPy multiplies the extents without the zeros, so an empty array can be too large as well.
         if math.prod(extent or 1 for extent in shape) * dtype.itemsize >= 1 << 63:
             raise _Fault(f"has shape {reprlib.repr(shape)} for {who}, expected fewer than 2^63 bytes")
         expected = [end, end + math.prod(shape) * dtype.itemsize]
@@ -258,20 +261,20 @@ def _layout(entries: dict[str, Any], data_size: int) -> Iterator[tuple[str, np.d
         raise _Fault(f"has {data_size} bytes of data, expected {end}: its tensors take no more")
 
 
-def _counts(value: object) -> bool:
+def _are_counts(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
 def _without_digest(header: bytes, digest: str) -> bytes:
-    """The header with the digest's 64 characters as zeros."""
-    written = _DIGEST_KEY + digest.encode()
-    if header.count(written) != 1:
-        raise _Fault(f"has {header.count(written)} digests in its header, expected 1")
-    return header.replace(written, _DIGEST_KEY + _NO_DIGEST)
+    """Return the header with zeros in place of the digest's 64 characters."""
+    entry = _DIGEST_KEY + digest.encode()
+    if header.count(entry) != 1:
+        raise _Fault(f"has {header.count(entry)} digests in its header, expected 1")
+    return header.replace(entry, _DIGEST_KEY + _NO_DIGEST)
 
 
 def _first_not_finite(array: np.ndarray) -> int | None:
-    """The flat index of the first value that is not finite; in pieces, which spares the memory of a mask."""
+    """Return the flat index of the first value that is not finite, or None. Works in pieces, to save memory."""
     if array.dtype.kind != "f":
         return None
     flat = array.reshape(-1)

@@ -1,4 +1,4 @@
-"""What may be written over: a new name or an older file of the same kind, but never a text."""
+"""Which files may be overwritten: an older file of the same kind, but never a text."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from fastlm.files.modelfile import FORMAT, MAX_HEADER
 
 _NAMES = {"model": "no model file", "checkpoint": "no checkpoint"}
-_CLAIMS = {"output": "the model", "checkpoint": "the checkpoint"}
+_WRITTEN = {"output": "the model", "checkpoint": "the checkpoint"}
 
 
 def check_outputs(outputs: Mapping[str, Any], *sources: Any) -> None:
-    """Raise ValueError, in one sentence, where a file that is to be written would replace something of value.
+    """Raise ValueError, in one sentence, where a file that is to be written would replace a file of another kind.
 
     outputs: {"output": path of a model, "checkpoint": path of a checkpoint}, None for none. sources: what is to be
-    read, as `Corpus.read` takes it. No output may be the same file as a source or as another output, under whatever
-    name, link or hard link, nor stand in a folder that is to be read; and a file that exists has to be of the kind that
-    is written, or empty. To be called before anything is read.
+    read, as `Corpus.read` takes it. An output may not be the same file as a source or as the other output, under any
+    name or link; it may not be an existing file in a folder that is to be read; and where the file exists, it has to be
+    empty or of the kind that is written. Call this before anything is read.
 
     >>> check_outputs({"output": "poems.txt"}, ["poems.txt"])
     Traceback (most recent call last):
@@ -32,10 +32,10 @@ def check_outputs(outputs: Mapping[str, Any], *sources: Any) -> None:
         for source in sources:
             for name in _files(source):
                 if _same(path, name):
-                    raise ValueError(f"{path} is to be read, and {_CLAIMS[role]} would replace it; another name was "
+                    raise ValueError(f"{path} is to be read, and {_WRITTEN[role]} would replace it; another name was "
                                      "expected")
                 if isinstance(name, str) and os.path.isdir(name) and os.path.exists(path) and _inside(path, name):
-                    raise ValueError(f"{path} is in the folder {name}, which is to be read as text; {_CLAIMS[role]} "
+                    raise ValueError(f"{path} is in the folder {name}, which is to be read as text; {_WRITTEN[role]} "
                                      "outside of it was expected")
     if len(given) == 2 and _same(given["output"], given["checkpoint"]):
         raise ValueError(f"{given['output']} is to be both the model and the checkpoint; two names were expected")
@@ -44,15 +44,18 @@ def check_outputs(outputs: Mapping[str, Any], *sources: Any) -> None:
 
 
 def check_kind(path: str | os.PathLike[str], kind: str) -> None:
-    """Raise ValueError where a file exists that is not of the kind, "model" or "checkpoint", and not empty."""
+    """Raise ValueError where a file exists that is neither empty nor of the kind "model" or "checkpoint" given."""
     name = os.fspath(path)
     if os.path.isfile(name) and os.path.getsize(name) and (found := kind_of(name)) != kind:
-        told = _NAMES[kind] if found is None else f"a {found}, no {kind}"
-        raise ValueError(f"{name} exists and is {told}; a new name was expected, or remove it first")
+        is_a = _NAMES[kind] if found is None else f"a {found}, no {kind}"
+        raise ValueError(f"{name} exists and is {is_a}; a new name was expected, or remove it first")
 
 
 def kind_of(path: str | os.PathLike[str]) -> str | None:
-    """Return what a file of ours says it holds, "model" or "checkpoint"; None for any other. Reads the header alone."""
+    """Return the kind that a file of fastlm records, "model" or "checkpoint"; None for another file.
+
+    Only the header is read.
+    """
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 8 <= length <= MAX_HEADER:
@@ -66,10 +69,10 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def rescue(save: Callable[[str], None], path: str | os.PathLike[str]) -> str:
-    """Save elsewhere what could not be saved to a path, and return what was done, as the end of a sentence.
+    """Save a model under another name, after it could not be saved to `path`; return the end of a sentence about it.
 
-    save: writes to the path that it is given, or raises OSError. Tried are, under a name that is new there, the folder
-    of `path`, the current folder and that for temporary files.
+    save: writes to the path that it is given, or raises OSError. The folder of `path`, the current folder and the
+    folder for temporary files are tried in this order, with a name that is new there.
     """
     name = f"{os.path.basename(path)}.rescued-{os.getpid()}"
     folders = list(dict.fromkeys([os.path.dirname(os.path.abspath(path)), os.getcwd(), tempfile.gettempdir()]))
@@ -84,7 +87,7 @@ def rescue(save: Callable[[str], None], path: str | os.PathLike[str]) -> str:
 
 
 def _files(source: Any) -> Iterator[str | int]:
-    """The names of what a source reads, or descriptors of open files; nothing for documents."""
+    """Yield the names of the files and folders that a source reads, and descriptors of open files."""
     if isinstance(source, str | os.PathLike):
         yield os.fspath(source)
     elif hasattr(source, "fileno"):
@@ -103,7 +106,7 @@ def _may_be_name(text: str) -> bool:
 
 
 def _same(path: str, other: str | int) -> bool:
-    """Whether a name and another one, or an open file, are one file, which need not exist yet."""
+    """Return whether a name and another name, or an open file, are the same file, which need not exist yet."""
     try:
         return os.path.samestat(os.stat(path), os.stat(other))
     except (OSError, ValueError):
@@ -111,25 +114,28 @@ def _same(path: str, other: str | int) -> bool:
 
 
 def _inside(path: str, folder: str) -> bool:
-    """Whether a name stands in a folder or below, where reading the folder would come across it."""
+    """Return whether a file is in a folder or below it, in a place that is read when the folder is read."""
     parts = os.path.relpath(os.path.realpath(path), os.path.realpath(folder)).split(os.sep)
     return not any(part.startswith(".") for part in parts)
 
 
 def without_outputs(names: Iterable[str], outputs: Iterable[Any]) -> tuple[list[str], list[str]]:
-    """Return names to read, folders that hold an output file by file without it, and which files these are."""
-    there = [os.fspath(path) for path in outputs if path is not None and os.path.isfile(path)]
+    """Return the names to read without the outputs, and the names of the outputs that were left out.
+
+    A folder that holds an output is replaced by the names of its other files.
+    """
+    existing = [os.fspath(path) for path in outputs if path is not None and os.path.isfile(path)]
     kept: list[str] = []
-    left: list[str] = []
+    left_out: list[str] = []
     for name in names:
-        own = [path for path in there if os.path.isdir(name) and _inside(path, name)]
-        for file in _walked(name) if own else [name]:
-            (left if any(_same(path, file) for path in own) else kept).append(file)
-    return kept, left
+        inside = [path for path in existing if os.path.isdir(name) and _inside(path, name)]
+        for file in _walk(name) if inside else [name]:
+            (left_out if any(_same(path, file) for path in inside) else kept).append(file)
+    return kept, left_out
 
 
-def _walked(folder: str) -> Iterator[str]:
-    """The files of a folder in the order in which they are read."""
+def _walk(folder: str) -> Iterator[str]:
+    """Yield the files of a folder in the order in which they are read."""
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(path, name) for name in sorted(names) if not name.startswith("."))

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from fastlm.training import optim
     from fastlm.training.history import History, Plan
     from fastlm.training.trainer import Trainer
-else:   # so that loading a model, which needs its history, does not import what trains
+else:   # names are imported when they are used: loading a model needs its history and no trainer
     from fastlm import _lazy
 
     __getattr__, __dir__ = _lazy.names(globals(), {"optim": "fastlm.training.optim"}, {

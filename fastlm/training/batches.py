@@ -10,12 +10,16 @@ from fastlm.batch import Batch
 from fastlm.text.corpus import Corpus
 
 Array = np.ndarray
+_SHORT_DOCUMENT = 4   # sequences long, at most: longer ones would make steps of very different lengths
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What one thread works on: the tokens to read, the token that follows each (N,) int32, -1 where none counts, and
-    which token of the corpus each is: ``positions`` (N,) int64."""
+    """The part of a batch that one thread works on.
+
+    ``batch``: the N tokens to read; ``targets`` (N,) int32: the token that follows each of them, -1 where nothing is to
+    be predicted; ``positions`` (N,) int64: which token of the corpus each of them is.
+    """
 
     batch: Batch
     targets: Array
@@ -23,10 +27,11 @@ class Shard:
 
 
 def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
-    """Inputs, targets and document starts (N,) of the whole corpus, document after document.
+    """Return the inputs (N,) int32, targets (N,) int32 and document starts (N,) uint8 of a whole corpus.
 
-    With a boundary token every document is read after it, and its first token is predicted too: the targets are
-    the corpus itself. Without one the pairs are the mission's: x[1:j] predicts token j+1, a last token nothing (-1).
+    With a boundary token every document is read after that token, and its first token is predicted too: the targets are
+    the corpus itself. Without one the first j tokens of a document predict its token j + 1, and after its last token
+    nothing is predicted: the target is -1.
     """
     ids = corpus.ids
     firsts = corpus.first_tokens()
@@ -44,8 +49,11 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
 
 
 class StreamBatches:
-    """A long text read side by side in `batch_size` stretches, `sequence_length` tokens of each a batch, the state
-    carried over from batch to batch."""
+    """Batches of a long text, which is read in `batch_size` stretches side by side.
+
+    A batch is the next `sequence_length` tokens of every stretch, and the state is carried from batch to batch.
+    ``per_epoch``: how many batches the text makes. ``batches[step]`` gives the shards of one step.
+    """
 
     carries = True
 
@@ -62,7 +70,7 @@ class StreamBatches:
         out = []
         for stretches in np.array_split(np.arange(self.batch_size), self.shards):
             at = steps[:, None] + (stretches * self.length)[None, :]
-            beyond = at >= len(self.inputs)   # the last stretch may be shorter: its padding is read and never counts
+            beyond = at >= len(self.inputs)   # the last stretch may be shorter: padding is read and never predicted
             at[beyond] = 0
             targets = self.targets[at]
             targets[beyond] = -1
@@ -71,7 +79,11 @@ class StreamBatches:
 
 
 class DocumentBatches:
-    """Short documents whole: every batch is a draw of documents, so that no gradient is cut off."""
+    """Batches of whole short documents, drawn in a new order in every epoch, so that no gradient is cut off.
+
+    tokens: about how many a batch holds. ``per_epoch``: how many batches the corpus makes. ``batches[step]`` gives the
+    shards of one step.
+    """
 
     carries = False
 
@@ -100,6 +112,7 @@ class DocumentBatches:
         return out
 
 
-def longest_document(corpus: Corpus) -> int:
-    """Tokens of the longest document."""
-    return int(np.diff(corpus.offsets).max(initial=0))
+def has_short_documents(corpus: Corpus, sequence_length: int) -> bool:
+    """Return whether all documents are short enough to be read whole, by `DocumentBatches`, when a step of a longer
+    text goes back through `sequence_length` tokens."""
+    return int(np.diff(corpus.offsets).max(initial=0)) <= _SHORT_DOCUMENT * sequence_length

@@ -1,4 +1,4 @@
-"""How long a run may take."""
+"""Time budgets and the clock that they are counted by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_budget(budget: float | str) -> float:
-    """Seconds from a number of seconds or "90s", "10m", "1h"; ValueError for anything else.
+    """Return the seconds of a budget: a number of seconds, or a string like "90s", "10m" or "1h".
+
+    Raises ValueError for anything else, for zero and for infinity.
 
     >>> parse_budget("1.5m"), parse_budget(20)
     (90.0, 20.0)
@@ -25,33 +27,34 @@ def parse_budget(budget: float | str) -> float:
     return seconds
 
 
-_LONGEST_START = 1.0   # seconds beside processor time: a process that took over an older one is not that old
+_LONGEST_START = 1.0   # seconds besides processor time: more belong to an older program that this process replaced
 
 
 def process_seconds() -> float:
-    """Return how many seconds ago this process began; where the system does not tell, its processor time.
+    """Return how many seconds ago this process began; its processor time where the system does not say.
 
-    A command waits for its files and for other processes while it starts, which processor time alone does not show.
+    A command that starts waits for its files and for other processes, which its processor time does not include.
     """
-    taken = time.process_time()
+    processor = time.process_time()
     try:
         with open("/proc/self/stat", "rb") as file:
-            begun = int(file.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-        return min(max(taken, time.clock_gettime(time.CLOCK_BOOTTIME) - begun), taken + _LONGEST_START)
+            began_at = int(file.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        since = time.clock_gettime(time.CLOCK_BOOTTIME) - began_at
+        return min(max(processor, since), processor + _LONGEST_START)
     except (OSError, ValueError, IndexError, AttributeError):
-        return taken
+        return processor
 
 
 class Clock:
-    """Seconds since it was made, and `spent` ones before it."""
+    """A stopwatch that runs from its creation on. spent: seconds that count as over by then."""
 
     def __init__(self, spent: float = 0.0) -> None:
         self._start = time.perf_counter() - spent
 
     def seconds(self) -> float:
-        """Seconds spent so far."""
+        """Return the seconds spent so far."""
         return time.perf_counter() - self._start
 
     def resume_at(self, seconds: float) -> None:
-        """Counts from here on as if so many seconds had been spent by now."""
+        """Count from here on as if `seconds` had been spent by now."""
         self._start = time.perf_counter() - seconds

@@ -1,4 +1,4 @@
-"""The file of a run that can go on: a plain dict of arrays and values, as `Run.state_dict` gives it."""
+"""Checkpoints: files from which a run of training goes on. They hold what `Run.state_dict` returns."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from fastlm.files import modelfile
 from fastlm.training.history import Plan
 
-# What a checkpoint holds beside its arrays, and how it stands in the file, whose metadata are strings.
+# Entries of the state that are strings, and are kept in the file's metadata under their own names.
 _STRINGS = ("plan", "history", "corpus")
+# Which Python types a counter of each annotation may have when it comes from a file.
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "int | None": (int, type(None)), "float | None": (int, float, type(None)),
     "list[Any]": (list,)}
@@ -21,10 +22,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass
 class Counters:
-    """Where a run stands, beside its arrays; the names are those of the file.
+    """Where a run stands: everything but its arrays. The names are those in the file.
 
-    ``length``: [steps or None, seconds or None] of the whole run; ``seconds``: on its clock; ``states``: how many
-    sequences each shard's carried state is of, None where it carries none; the others: as in `Run`.
+    ``length``: [steps or None, seconds or None] of the whole run. ``seconds``: what its clock shows; ``begun``: what it
+    showed when the run began. ``states``: for each shard, how many sequences its carried state is of, None where none
+    is carried. ``looks``, ``look_batches`` and ``look_seconds`` are of evaluations on held-out text. The others have
+    the same names in `Run`.
     """
 
     step: int
@@ -51,7 +54,10 @@ class Counters:
 
     @classmethod
     def from_dict(cls, found: dict[str, Any], source: str) -> Counters:
-        """Return what `to_dict` gave; ValueError that begins with `source` where one is missing or no such number."""
+        """Return the counters that `to_dict` gave.
+
+        Raises ValueError, in a sentence that begins with `source`, where one is missing or not of its type.
+        """
         for field in fields(cls):
             if field.name not in found:
                 raise ValueError(f"{source} is a checkpoint without {field.name}; a whole one was expected")
@@ -64,17 +70,18 @@ class Counters:
 
 
 def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
-    """Write {"tensors": {name: array}, "counters": {name: value}, "plan", "history", "corpus": strings} to a file.
+    """Write the state of a run to a file: {"tensors": {name: array}, "counters": {name: value}, "plan": string,
+    "history": string, "corpus": string}.
 
-    An older file stays until the new one is whole. Raises OSError where it cannot be written and ValueError for arrays
-    that a file cannot hold.
+    An older file stays until the new one is whole. Raises OSError where the file cannot be written, and ValueError for
+    arrays that a file cannot hold.
     """
     strings = {name: state[name] for name in _STRINGS}
     modelfile.save(path, state["tensors"], strings | {"kind": "checkpoint", "counters": json.dumps(state["counters"])})
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what `save` wrote; ValueError, one sentence, where the file is no checkpoint or lacks a part."""
+    """Return the state that `save` wrote. Raises ValueError where the file is no checkpoint or lacks a part."""
     tensors, metadata = modelfile.load(path)
     kind = metadata.get("kind", "foreign")
     if kind != "checkpoint":
@@ -83,22 +90,22 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         if name not in metadata:
             raise ValueError(f"{os.fspath(path)} is a checkpoint without its {name}; a whole one was expected")
     state: dict[str, Any] = {"tensors": tensors} | {name: metadata[name] for name in _STRINGS}
-    state["counters"] = parsed(metadata["counters"], f"{os.fspath(path)}: its counters")
+    state["counters"] = parse_object(metadata["counters"], f"{os.fspath(path)}: its counters")
     return state
 
 
 def plan_of(path: str | os.PathLike[str]) -> Plan:
-    """Return the plan of the training that a file holds; ValueError where it is no checkpoint."""
+    """Return the plan in a checkpoint file. Raises ValueError where the file is no checkpoint."""
     name = f"{os.fspath(path)}: its plan"
     state = load(path)
-    model = parsed(state["plan"], name).get("model")
+    model = parse_object(state["plan"], name).get("model")
     if not isinstance(model, dict):
         raise ValueError(f"{name} has the model {model!r}; a configuration was expected")
     return Plan.from_json(state["plan"], state["tensors"].get("rates"))
 
 
-def parsed(text: str, name: str) -> dict[str, Any]:
-    """Return the object in a JSON text; ValueError that begins with `name` where it is none."""
+def parse_object(text: str, name: str) -> dict[str, Any]:
+    """Return the object in a JSON text. Raises ValueError, in a sentence that begins with `name`, for other text."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -109,7 +116,10 @@ def parsed(text: str, name: str) -> dict[str, Any]:
 
 
 def array_of(tensors: dict[str, np.ndarray], name: str, like: np.ndarray, source: str) -> np.ndarray:
-    """Return the array of a name; ValueError unless it has the dtype and the shape of `like`, but for extents of 0."""
+    """Return the tensor called `name`, checked to have the dtype and the shape of `like`; extents may be 0 instead.
+
+    Raises ValueError, in a sentence that begins with `source`, where it is missing or different.
+    """
     if name not in tensors:
         raise ValueError(f"{source} is a checkpoint without {name}; a whole one was expected")
     found = tensors[name]

@@ -1,4 +1,4 @@
-"""What happened during a run: the plan it followed and the figures along the way."""
+"""The record of a run of training: the plan that repeats it, and its history."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ import numpy as np
 from fastlm.models.base import current_config
 
 Array = np.ndarray
-# What model files of format 1 call what has another name here.
+# {name here: name in model files of format 1}
 _IN_FILE = {"batch_size": "lanes", "sequence_length": "chunk"}
 
 
 @dataclass(eq=False)
 class Plan:
-    """Everything that decides the bytes of a trained model, besides the text: the same plan gives the same weights.
+    """Everything besides the text that decides the bytes of a trained model: the same plan gives the same weights.
 
-    ``rates`` (steps,) float64: the learning rate of every step, as the clock set them when there was a time budget;
-    ``kept``: after how many steps the weights that were kept were reached. ``held_out``: the share of the text that was
-    held out, where no other text was; ``recounted``: whether a mixture's n-grams have counted it in the end;
-    ``dropped``: which of the model's parts were left out after training, since they had no weight. ``folds``,
-    ``fitted_folds``, ``network_loss_share``: how n-grams that networks correct were cross-fitted, and which share of
-    the loss was the networks' own, see `CrossFittedLoss`; 0 folds where they were not.
+    ``model``, ``optimizer``: their configurations; ``loss``: its name; ``clip``: largest norm of a gradient, 0 for no
+    limit; ``batching``: "stream" or "documents", see `StreamBatches` and `DocumentBatches`; ``batch_size``,
+    ``sequence_length``, ``shards``, ``seed``: as in `Trainer`.
+
+    ``rates`` (steps,) float64: the learning rate of every step, which the clock decided where there was a time budget.
+    ``kept``: the step whose weights were kept. ``held_out``: the share of the text that was held out for evaluation,
+    where no other text was given. ``recounted``: whether the n-grams of a mixture counted that share in the end.
+    ``dropped``: the numbers of the model's parts that were left out after training because they had no weight.
+    ``folds``, ``fitted_folds``, ``network_loss_share``: how n-grams that networks correct were cross-fitted, and the
+    share of the loss that is of the networks alone, see `CrossFittedLoss`; 0 folds where nothing was cross-fitted.
     """
 
     model: dict[str, Any]
@@ -54,26 +58,29 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """How many steps the whole run took."""
         return len(self.rates)
 
     def to_json(self) -> str:
-        """The plan but for its rates, which are kept as an array, and what a mixture alone needs, where it is usual."""
-        usual = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0,
-                 "dropped": []}
+        """Return the plan as JSON text, without ``rates``, which a file keeps as an array.
+
+        What only mixtures need is left out where it has its default value.
+        """
+        defaults = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0,
+                    "dropped": []}
         values = {_IN_FILE.get(name, name): value for name, value in asdict(self).items()
-                  if name != "rates" and not (name in usual and value == usual[name])}
+                  if name != "rates" and not (name in defaults and value == defaults[name])}
         values["batching"] = "lanes" if self.batching == "stream" else self.batching
         return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, rates: Array | None = None) -> Plan:
-        """The plan `to_json` wrote, in this version or an older one."""
-        here = {in_file: name for name, in_file in _IN_FILE.items()}
-        values = {here.get(name, name): value for name, value in json.loads(text).items()}
+        """Return the plan that `to_json` wrote, in this version or an older one. rates (steps,): None for none."""
+        current = {in_file: name for name, in_file in _IN_FILE.items()}
+        values = {current.get(name, name): value for name, value in json.loads(text).items()}
         values["batching"] = "stream" if values["batching"] == "lanes" else values["batching"]
         model = values["model"]
-        if model.get("name") == "Corrected":   # whose configuration held what is the plan's now
+        if model.get("name") == "Corrected":   # older files keep these three in the configuration of the model
             values |= {"folds": model.get("folds", 0), "fitted_folds": model.get("done", 0),
                        "network_loss_share": model.get("own", 0.5)}
         values["model"] = current_config(model)
@@ -81,21 +88,23 @@ class Plan:
 
 
 class Ended(enum.Enum):
-    """Why a run ended, for programs; the sentence for people is `History.ended`."""
+    """The reason why a run ended, for programs to test; `History.ended` is a sentence for people."""
 
-    FINISHED = "finished"         # all steps, or all of the time
-    INTERRUPTED = "interrupted"   # by Ctrl-C, SIGTERM or SIGHUP
-    DIVERGED = "diverged"         # the loss was no longer finite
-    COUNTED = "counted"           # n-grams alone: there is nothing to train
+    FINISHED = "finished"         # after all of its steps, or at the end of its time
+    INTERRUPTED = "interrupted"   # by Ctrl-C, SIGTERM or SIGHUP, or by an error of the progress function
+    DIVERGED = "diverged"         # because the loss was no longer finite
+    COUNTED = "counted"           # the model is n-grams alone, which are counted and not trained
 
 
 @dataclass
 class History:
-    """Records of a run, oldest first, and why it ended.
+    """The figures of a run at each of its evaluations, and why it ended.
 
-    ``ended``: the reason as a sentence; ``reason``: the same for programs, None where a file of an older version does
-    not tell. A record holds step, seconds, tokens (targets seen), loss (mean training loss since the record before),
-    valid (held-out nats a token, or None) and rate (the learning rate). ``str(history)`` is a table of them.
+    ``records``: dicts, oldest first, of "step", "seconds", "tokens" (targets seen so far), "loss" (mean training loss
+    since the record before), "valid" (nats per token of held-out text, or None) and "rate" (the learning rate).
+    ``ended``: why the run ended, as a sentence; ``reason``: the same for programs, an `Ended`, or None where a file of
+    an older version does not say. ``len(history)`` and ``history[index]`` are of the records, and ``str(history)`` is a
+    table of them.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -120,13 +129,13 @@ class History:
         return "\n".join([*(lines if self.records else []), *([self.ended] if self.ended else [])])
 
     def to_json(self) -> str:
-        """Return the history as JSON text; without a reason it is that of older versions."""
+        """Return the history as JSON text. Without a reason it is the text that older versions wrote."""
         reason = {} if self.reason is None else {"reason": self.reason.value}
         return json.dumps({"records": self.records, "ended": self.ended} | reason)
 
     @classmethod
     def from_json(cls, text: str) -> History:
-        """Return the history that `to_json` wrote; ValueError for a reason that this version does not know."""
+        """Return the history that `to_json` wrote. Raises ValueError for a reason that this version does not know."""
         found = json.loads(text)
         reason = found.pop("reason", None)
         return cls(**found, reason=None if reason is None else Ended(reason))

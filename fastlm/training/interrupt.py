@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, answered without losing what there is to keep."""
+"""Signals that ask a program to stop, answered without losing the model that there is."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _ONE_REQUEST = 0.2
 
 
 class Interrupt:
-    """Answers SIGINT (Ctrl-C), SIGTERM and SIGHUP while it is entered in the main thread.
+    """A context manager that answers SIGINT (Ctrl-C), SIGTERM and SIGHUP while the main thread is inside it.
 
-    Until `keep` is called there is nothing to lose: Ctrl-C raises KeyboardInterrupt at once, the other two SystemExit
-    with 128 and the signal's number. From then on the first signal is noted in ``number``, and ``asked`` is true: the
-    run ends after its step, and what is left to do is left out or done quickly. A second signal does what it did
-    before, except that SIGHUP, which a closing terminal sends more than once, is ignored after the first request.
-    Only signals that have their default handler are taken: what a parent ignores (``nohup``, a background job) stays
-    ignored, and a program's own handlers stay in place.
+    Before `keep` is called there is no model to lose: Ctrl-C raises KeyboardInterrupt at once, and the other two raise
+    SystemExit with the code 128 plus the signal's number. After `keep`, the first signal raises nothing: its number is
+    kept in ``number``, ``asked`` becomes true, and the program is expected to end its work soon. A second signal has
+    its usual effect, except that a second SIGHUP is ignored, because a closing terminal sends more than one.
+
+    Only signals that have Python's default handler are answered. A signal that a parent process ignores (``nohup``, a
+    background job) stays ignored, and a handler that a program has set stays in place.
 
     >>> with Interrupt() as interrupt:
     ...     interrupt.keep()
@@ -39,7 +40,7 @@ class Interrupt:
     def __init__(self) -> None:
         self.number: int | None = None
         self._at = 0.0
-        self._kept = self._leavable = False
+        self._kept = self._skippable = False
         self._before: dict[int, Any] = {}
 
     @property
@@ -53,23 +54,23 @@ class Interrupt:
         return self._kept
 
     def keep(self) -> None:
-        """Says that from here on there is a model to keep, so that a signal is noted and raises nothing."""
+        """Declare that there is a model to keep from here on, so that the first signal raises nothing."""
         self._kept = True
 
     def attempt(self, stage: Callable[[], T]) -> T | None:
-        """Return the result of a stage that may be left out; None where a signal has come or comes meanwhile.
+        """Call `stage` and return its result; return None where a signal has come or comes while it runs.
 
-        The signal ends the stage at once, wherever it is: `stage` may change nothing that matters before its end.
+        A signal ends the stage at once, at any of its lines. A stage must therefore change nothing but its result.
         """
         if self.asked:
             return None
         try:
             try:
-                self._leavable = self._kept
+                self._skippable = self._kept
                 return stage()
             finally:
-                self._leavable = False
-        except _Left:   # outside, since a signal may come in the line above
+                self._skippable = False
+        except _Skipped:   # caught out here, since a signal may come in the line above
             return None
 
     def __enter__(self) -> Interrupt:
@@ -82,7 +83,7 @@ class Interrupt:
 
     def __exit__(self, *exception: object) -> None:
         for number, before in self._before.items():
-            if signal.getsignal(number) == self._handle:   # otherwise the caller has set one of its own since
+            if signal.getsignal(number) == self._handle:   # otherwise the program has set another handler meanwhile
                 signal.signal(number, before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -93,18 +94,19 @@ class Interrupt:
             signal.raise_signal(number)
             return
         self._at, self.number = time.monotonic(), number
-        if self._leavable:
-            raise _Left
+        if self._skippable:
+            raise _Skipped
         if not self._kept:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
-class _Left(BaseException):
-    """Ends a stage that is left out."""
+class _Skipped(BaseException):
+    """Ends a stage of `Interrupt.attempt` when a signal comes."""
 
 
 def interruptible(function: Callable[P, T]) -> Callable[P, T]:
-    """Calls a function with an `Interrupt` as its argument `interrupt`, entered meanwhile unless one is given."""
+    """Decorate a function that has an argument `interrupt`: where the caller gives none, an `Interrupt` is entered for
+    the time of the call and passed to the function."""
     @wraps(function)
     def call(*arguments: P.args, **options: P.kwargs) -> T:
         given = options.get("interrupt")

@@ -1,4 +1,4 @@
-"""The numbers by which the training loop goes."""
+"""The tuned numbers of the training loop."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Say how often a run evaluates and reports, and how its learning rate climbs.
+    """How often a run evaluates and reports, and how its learning rate climbs.
 
-    ``evaluations``: times that a run evaluates the held-out text, evenly spread. ``evaluation_share``: share of a time
-    budget that one evaluation may take; a longer text is evaluated in part. ``evaluation_tokens``: tokens of one batch
-    of held-out text. ``report_every``: seconds between two calls of the progress function; below 0 it is called after
-    every step. ``usable_share``: share of a time budget after which the last step has ended; the rest is for what
-    nobody has measured. ``warm_up``, ``warm_up_steps``: the learning rate climbs for this share of the run, and for at
-    least so many steps.
+    ``evaluations``: how often a run evaluates the held-out text, at even distances. ``evaluation_share``: the share of
+    a time budget that one evaluation may take; where the text takes longer, only its beginning is evaluated.
+    ``evaluation_tokens``: tokens of one batch of held-out text. ``report_every``: seconds between two calls of the
+    progress function; below 0, it is called after every step. ``usable_share``: the share of a time budget by which the
+    last step has ended; the rest is a reserve for work that is not measured. ``warm_up``: the share of the run during
+    which the learning rate climbs; ``warm_up_steps``: the least number of steps for that.
     """
 
     evaluations: int = 10

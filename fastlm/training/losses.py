@@ -1,4 +1,4 @@
-"""What a step of training goes down: the losses that a Trainer takes."""
+"""The losses that a Trainer minimises."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from fastlm.training.batches import Shard
 
 
 class Loss(Protocol):
-    """A loss that needs more than rows and targets; ``name``: what `Plan` calls it."""
+    """What `Trainer` expects of a loss. ``name``: what a `Plan` records of it."""
 
     name: str
 
     def check(self, model: PrefixModel) -> None:
-        """Raise ValueError where the model is none that this loss trains."""
+        """Raise ValueError where this loss cannot train the model."""
 
     def __call__(self, model: Any, rows: Any, shard: Shard, scale: float) -> float:
-        """Return the summed loss of a shard; on a tape, add `scale` times its gradients."""
+        """Return the summed loss of a shard; on a tape, add `scale` times its gradients.
+
+        rows: what the model's `forward` returned for the shard's tokens.
+        """
 
     def record(self) -> dict[str, Any]:
-        """Return what `Plan` must hold for the loss to be made again."""
+        """Return the fields of a `Plan`, besides the name, from which the same loss can be made again."""
 
 
 class HeadLoss:
-    """A loss that the model's own head has, by its name. Raises ValueError for another name.
+    """A loss that the model's head computes: "cross_entropy" or "squared". Raises ValueError for another name.
 
     >>> HeadLoss("squared").name
     'squared'
@@ -37,13 +40,13 @@ class HeadLoss:
         self.name = name
 
     def check(self, model: PrefixModel) -> None:
-        """Raise ValueError where the head has no such loss."""
+        """Raise ValueError where the model's head does not compute this loss."""
         model.head.check_loss(self.name)
 
     def __call__(self, model: PrefixModel, rows: Any, shard: Shard, scale: float) -> float:
-        """Return the summed loss of a shard; on a tape, add `scale` times its gradients."""
+        """Return the summed loss of a shard; on a tape, add `scale` times its gradients. See `Loss`."""
         return model.head.loss(rows, shard.targets, scale, self.name)
 
     def record(self) -> dict[str, Any]:
-        """Return nothing: the name is all."""
+        """Return an empty dict: the name is enough to make the loss again."""
         return {}

@@ -1,4 +1,4 @@
-"""Stochastic gradient methods: each a kernel, its hyper-parameters, and the arrays it remembers per parameter."""
+"""Stochastic gradient methods: each has a kernel, hyper-parameters, and arrays of state for every parameter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ Array = np.ndarray
 
 @dataclass
 class Optimizer:
-    """Base of the methods. ``lr``: peak learning rate; ``l2``: adds 1/2 l2 |p|^2 to the loss, per parameter that
-    decays; ``weight_decay``: decoupled from the gradient. Tables of which a batch touches only some rows move in these
-    rows alone, decay and moments included.
+    """The base class of the methods.
+
+    ``lr``: peak learning rate; ``l2``: adds 1/2 l2 |p|^2 to the loss for every parameter p that decays;
+    ``weight_decay``: decay that is decoupled from the gradient (Loshchilov & Hutter 2019), of the same parameters. Of a
+    table of which a batch reads only some rows, only these rows are updated, decay and state included. Raises
+    ValueError for a learning rate that is not above 0 and for a negative ``l2`` or ``weight_decay``.
+
+    ``remembers``: names of the arrays of state, each of the parameter's shape; ``kernel``: the name of the C function.
     """
 
     lr: float = 0.1
@@ -33,11 +38,15 @@ class Optimizer:
                 raise ValueError(f"{name} = {getattr(self, name)}; at least 0 was expected")
 
     def config(self) -> dict[str, Any]:
-        """Name and hyper-parameters, enough to build it again with `from_config`."""
+        """Return the name and the hyper-parameters, from which `from_config` builds the same optimizer again."""
         return {"name": type(self).__name__, **asdict(self)}
 
     def rate(self, lr: float, scale: float, step: int, decays: bool) -> Any:
-        """The kernel's arguments for one step; step counts from 1, scale is the clipping factor."""
+        """Return the kernel's arguments for one step.
+
+        lr: the learning rate; scale: the factor by which clipping multiplies the gradient; step: counted from 1;
+        decays: whether the parameter is one that decays.
+        """
         return _core.Rate(lr=lr, scale=scale, l2=self.l2 if decays else 0.0,
                           decay=self.weight_decay if decays else 0.0, **self._more(step))
 
@@ -45,17 +54,17 @@ class Optimizer:
         return {}
 
     def update(self, parameter: Array, state: list[Array], gradient: Array, rate: Any) -> None:
-        """Moves flat slices (n,) of a parameter and of its state, and zeroes the gradient."""
+        """Update flat slices (n,) of a parameter and of its state in place, and set the gradient (n,) to zero."""
         getattr(_core, self.kernel)(parameter, *state, gradient, rate)
 
     def update_rows(self, parameter: Array, state: list[Array], gradient: Array, rows: Array, rate: Any) -> None:
-        """The same for some rows (R,) int64 of tables (., D)."""
+        """Update some rows (R,) int64 of tables (., D) in place, and set these rows of the gradient to zero."""
         getattr(_core, self.kernel + "_rows")(parameter, *state, gradient, rows, rate)
 
 
 @dataclass
 class SGD(Optimizer):
-    """p -= lr * g. Robbins & Monro 1951.
+    """Stochastic gradient descent (Robbins & Monro 1951): p -= lr * g.
 
     >>> SGD(lr=0.5).lr
     0.5
@@ -64,7 +73,7 @@ class SGD(Optimizer):
 
 @dataclass
 class Momentum(Optimizer):
-    """v = momentum * v + g; p -= lr * v. Polyak 1964.
+    """Gradient descent with momentum (Polyak 1964): v = momentum * v + g; p -= lr * v.
 
     >>> Momentum(lr=0.1, momentum=0.8).momentum
     0.8
@@ -80,7 +89,7 @@ class Momentum(Optimizer):
 
 @dataclass
 class AdaGrad(Optimizer):
-    """a += g^2; p -= lr * g / (sqrt(a) + epsilon). Duchi et al. 2011."""
+    """AdaGrad (Duchi et al. 2011): a += g^2; p -= lr * g / (sqrt(a) + epsilon)."""
 
     epsilon: float = 1e-8
     remembers: ClassVar[tuple[str, ...]] = ("squares",)
@@ -93,6 +102,11 @@ class AdaGrad(Optimizer):
 @dataclass
 class AdamW(Optimizer):
     """Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019).
+
+    ``lr``: peak learning rate, 3e-3 by default; `fastlm.train` uses 1e-2. ``beta1``, ``beta2``: how much of the running
+    means of the gradient and of its square every step keeps. ``beta2`` is 0.99 by default, **not 0.999** as in the
+    paper, PyTorch and other libraries: the mean of the squares covers about 100 steps in place of 1,000. ``epsilon``:
+    is added to the root of that mean; ``weight_decay``: 0.01 by default.
 
     >>> AdamW(lr=3e-3).beta2
     0.99
@@ -112,7 +126,7 @@ class AdamW(Optimizer):
 
 
 def from_config(config: dict[str, Any]) -> Optimizer:
-    """The optimizer that `config()` described; ValueError for a name that is not one."""
+    """Return the optimizer that `config()` described. Raises ValueError for an unknown name."""
     known = {method.__name__: method for method in (SGD, Momentum, AdaGrad, AdamW)}
     options = dict(config)
     name = options.pop("name", None)
@@ -122,5 +136,5 @@ def from_config(config: dict[str, Any]) -> Optimizer:
 
 
 def new_state(optimizer: Optimizer, parameter: Array) -> list[Array]:
-    """Zeros for what the optimizer remembers of one parameter, in the order of `remembers`."""
+    """Return the state of one parameter before the first step: an array of zeros for each name in `remembers`."""
     return [np.zeros_like(parameter) for _ in optimizer.remembers]

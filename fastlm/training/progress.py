@@ -1,4 +1,4 @@
-"""What is said on standard error: a progress line, rewritten in place on a terminal, and sentences."""
+"""Messages on standard error: a progress line, which is rewritten in place on a terminal, and sentences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import os
 import sys
 from typing import Any, TextIO
 
-_EVERY = 10.0   # seconds between plain lines
+_EVERY = 10.0   # seconds between two lines where the stream is no terminal
 
 
 class ProgressLine:
-    """Prints the figures of a run to a stream, as ``Trainer.fit``'s `progress`. ``close()`` ends the line.
+    """A function for the argument `progress` of ``Trainer.fit``, which prints the figures of a run to a stream.
 
-    stream: a text stream, or None for none. One that fails (its reader is gone, its disk is full, it is closed) is not
-    written to again, and nothing is raised: a training is worth more than its progress line.
+    stream: a text stream, or None to print nothing. Where writing fails (the reader is gone, the disk is full, the
+    stream is closed), the stream is not written to again and nothing is raised, so that no training is lost for its
+    progress line. ``close()`` ends the line.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -40,11 +41,11 @@ class ProgressLine:
             self._write(text + "\n")
 
     def say(self, sentence: str) -> None:
-        """Print a line of its own."""
+        """Print a sentence as a line."""
         self._write(sentence + "\n")
 
     def close(self) -> None:
-        """Leave the cursor on a fresh line."""
+        """Move the cursor to a new line, unless it is at the beginning of one."""
         if self.terminal and self._width:
             self._write("\n")
             self._width = 0
@@ -60,7 +61,7 @@ class ProgressLine:
 
 
 def describe(figures: dict[str, Any]) -> str:
-    """One line of figures.
+    """Return the figures of a run as one line.
 
     >>> describe({"progress": 0.5, "tokens_per_second": 51234.0, "loss": 1.9, "valid": None, "seconds_left": 31.2})
     ' 50%  51,234 tokens/s  loss 1.900  held-out perplexity -  31 s left'
@@ -74,13 +75,16 @@ def describe(figures: dict[str, Any]) -> str:
 
 
 def tell(sentence: str) -> None:
-    """Print a line to standard error, if there is one that takes it: what is done does not depend on it."""
+    """Print a sentence to standard error. Where that fails, nothing is raised."""
     ProgressLine(sys.stderr).say(sentence)
 
 
 def open_missing_streams() -> None:
-    """Give the numbers of standard streams that are closed to the null device, so that no file of ours gets them: what
-    is printed to them by any library would end up in it."""
+    """Open the null device in place of every standard stream that is closed.
+
+    The next file to be opened would get the number of the closed stream otherwise, and what any library prints to that
+    stream would be written into the file.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -89,7 +93,10 @@ def open_missing_streams() -> None:
 
 
 def flush_errors() -> None:
-    """Drop what standard error cannot take, which would make the exit code 120 when Python ends."""
+    """Flush standard error; where that fails, send the rest to the null device.
+
+    Python would fail to write that rest when it ends, and would change the exit code to 120.
+    """
     try:
         if sys.stderr is not None:
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Where a run of training stands, and how that is kept in a checkpoint."""
+"""The state of a run of training, and its form in a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastlm.batch import State
 from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
 from fastlm.training import checkpoint as checkpoints
-from fastlm.training.batches import DocumentBatches, StreamBatches, longest_document
+from fastlm.training.batches import DocumentBatches, StreamBatches, has_short_documents
 from fastlm.training.budget import Clock
 from fastlm.training.history import History, Plan
 from fastlm.training.loop_settings import LoopSettings
@@ -21,11 +21,17 @@ from fastlm.training.update import Update
 
 Array = np.ndarray
 Batches = StreamBatches | DocumentBatches
-
+_MOST_STRETCHES = 32     # of a long held-out text that are read side by side, as in training
+_SHORTEST_STRETCH = 256  # tokens: each begins without a context, so that short ones would look hard to predict
 
 class RunState:
-    """Where a run stands. ``total``: steps to take, ``budget``: seconds, ``reserve`` of them for what follows; the
-    first two may be None, one at a time."""
+    """Everything that changes during a run: its step, weights, optimizer, carried states and records.
+
+    ``total``: how many steps the run has, None for no limit; ``budget``: how many seconds, None for no limit, of which
+    ``reserve`` are left to the work that follows. ``objective``: the loss that is minimised; ``loss``: its sum over
+    ``loss_tokens`` targets since the last record; ``valid``: the held-out loss of the last evaluation. ``best``: the
+    weights of step ``kept``, with the held-out loss ``best_loss``.
+    """
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer, loss: Loss, plan: Plan, batches: Batches,
                  held_out: Corpus | None, clock: Clock, total: int | None, budget: float | None,
@@ -37,23 +43,23 @@ class RunState:
         self.held_out = None if held_out is None else _held_out_batches(held_out, plan, self.loop.evaluation_tokens)
         self.states: list[State | None] = [None] * plan.shards
         self.history = History()
-        self.begun, self.step, self.tokens, self.evaluations = clock.seconds(), 0, 0, 0
+        self.began_at, self.step, self.tokens, self.evaluations = clock.seconds(), 0, 0, 0
         self.rates: list[float] = []
         self.best: dict[str, Array] | None = None
         self.best_loss, self.kept = float("inf"), 0
-        self.keep_after_step = True                    # the weights, once the next batch has shown that they are good
+        self.keep_after_step = True                    # whether to keep the weights once the next loss is finite
         self.evaluation_seconds = self.step_seconds = 0.0
         self.loss, self.loss_tokens = 0.0, 0     # since the last record
         self.valid: float | None = None
-        self.readers = [Tape(record=False) for _ in range(plan.shards)]
-        self.evaluation_batches: int | None = None     # how much of the held-out text a look may afford
+        self.tapes = [Tape(record=False) for _ in range(plan.shards)]   # one of each shard, for evaluations
+        self.evaluation_batches: int | None = None     # how many batches an evaluation has time for; None for all
         self.fingerprint = ""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a run needs to end with the bytes of one that was never stopped.
+        """Return everything that a run needs to end with the bytes of a run that was never stopped.
 
-        {"tensors": {name: array}, "counters": {name: value}, "plan": JSON, "history": JSON, "corpus": digest}, with
-        the weights, the optimizer's memory and the states that are carried as they are, not copied.
+        {"tensors": {name: array}, "counters": {name: value}, "plan": JSON, "history": JSON, "corpus": digest}. The
+        arrays of weights, of the optimizer's state and of the carried states are not copied.
         """
         tensors: dict[str, Array] = {"rates": np.array(self.rates, np.float64)}
         for name, parameter in self.model.parameters.items():
@@ -65,7 +71,7 @@ class RunState:
         tensors |= {f"best/{name}": array for name, array in (self.best or {}).items()}
         counters = checkpoints.Counters(
             step=self.step, tokens=self.tokens, looks=self.evaluations, best_loss=self.best_loss, kept=self.kept,
-            loss=self.loss, loss_tokens=self.loss_tokens, valid=self.valid, begun=self.begun,
+            loss=self.loss, loss_tokens=self.loss_tokens, valid=self.valid, begun=self.began_at,
             look_batches=self.evaluation_batches, reserve=self.reserve, step_seconds=self.step_seconds,
             look_seconds=self.evaluation_seconds, seconds=self.clock.seconds(), optimizer_steps=self.update.steps,
             length=[self.total, self.budget],
@@ -74,44 +80,48 @@ class RunState:
                 "history": self.history.to_json(), "corpus": self.fingerprint}
 
     def load_state_dict(self, state: dict[str, Any], source: str = "it") -> None:
-        """Put the run where `state_dict` says that another one stood.
+        """Continue the run whose `state_dict` is given.
 
-        source: what to call it in errors. Raises ValueError where it is of another text, model or setting, or not
-        whole; then nothing has changed.
+        source: the name of the state in error sentences. Raises ValueError where the state is of another text, model or
+        setting, or is not whole; then nothing in this run has changed.
         """
         self._check_same(state, source)
-        tensors, at = state["tensors"], checkpoints.Counters.from_dict(state["counters"], source)
-        parameters, memory = self.model.parameters, self.update.state
+        tensors, counters = state["tensors"], checkpoints.Counters.from_dict(state["counters"], source)
+        parameters, optimizer_state = self.model.parameters, self.update.state
 
         def find(name: str, like: Array) -> Array:
             return checkpoints.array_of(tensors, name, like, source)
-        rates = find("rates", np.zeros(at.step, np.float64))
-        states = self._states(at.states, tensors, source)
-        best = None if at.best_loss == float("inf") else {
+        rates = find("rates", np.zeros(counters.step, np.float64))
+        states = self._find_states(counters.states, tensors, source)
+        best = None if counters.best_loss == float("inf") else {
             name: find(f"best/{name}", parameter.value) for name, parameter in parameters.items()}
-        moves = [(parameter.value, find(f"parameter/{name}", parameter.value))
-                 for name, parameter in parameters.items()]
-        moves += [(array, find(f"memory/{name}/{index}", array)) for name in parameters
-                  for index, array in enumerate(memory[name])]
-        records = _records(state["history"], source)
-        for array, found in moves:
+        copies = [(parameter.value, find(f"parameter/{name}", parameter.value))
+                  for name, parameter in parameters.items()]
+        copies += [(array, find(f"memory/{name}/{index}", array)) for name in parameters
+                   for index, array in enumerate(optimizer_state[name])]
+        records = _parse_records(state["history"], source)
+        for array, found in copies:
             array[:] = found
         self.states, self.best, self.keep_after_step = states, best, best is None
-        self.step, self.tokens, self.kept, self.valid = at.step, at.tokens, at.kept, at.valid
-        self.evaluations = at.looks
-        self.best_loss, self.loss, self.loss_tokens = at.best_loss, at.loss, at.loss_tokens
-        self.begun, self.reserve, self.evaluation_batches = at.begun, at.reserve, at.look_batches
-        self.step_seconds, self.evaluation_seconds = at.step_seconds, at.look_seconds
-        self.update.steps, self.rates = at.optimizer_steps, rates.tolist()
-        self.clock.resume_at(at.seconds)
+        self._set_counters(counters)
+        self.rates = rates.tolist()
         self.history.records[:] = records
         self.plan = Plan.from_json(self.plan.to_json(), rates)
+
+    def _set_counters(self, counters: checkpoints.Counters) -> None:
+        self.step, self.tokens, self.kept = counters.step, counters.tokens, counters.kept
+        self.best_loss, self.loss, self.loss_tokens = counters.best_loss, counters.loss, counters.loss_tokens
+        self.valid, self.evaluations, self.evaluation_batches = counters.valid, counters.looks, counters.look_batches
+        self.began_at, self.reserve = counters.begun, counters.reserve
+        self.step_seconds, self.evaluation_seconds = counters.step_seconds, counters.look_seconds
+        self.update.steps = counters.optimizer_steps
+        self.clock.resume_at(counters.seconds)
 
     def _check_same(self, state: dict[str, Any], source: str) -> None:
         """Raise ValueError where a state is that of another run."""
         if state["corpus"] != self.fingerprint:
             raise ValueError(f"{source} is a checkpoint of a run on another text")
-        checkpoints.parsed(state["plan"], f"{source}: its plan")
+        checkpoints.parse_object(state["plan"], f"{source}: its plan")
         wanted, found = (vars(plan) for plan in (self.plan, Plan.from_json(state["plan"])))
         for name in wanted:
             if name not in ("kept", "rates") and wanted[name] != found[name]:
@@ -121,8 +131,8 @@ class RunState:
             raise ValueError(f"{source} is a checkpoint of a run of (steps, seconds) = "
                              f"{state['counters'].get('length')}; this one has {[self.total, self.budget]}")
 
-    def _states(self, sequences: list[Any], tensors: dict[str, Array], source: str) -> list[State | None]:
-        """Return the state that each shard carries, found among the tensors."""
+    def _find_states(self, sequences: list[Any], tensors: dict[str, Array], source: str) -> list[State | None]:
+        """Return the carried state of each shard, from the tensors of a checkpoint; None where it carries none."""
         if len(sequences) != len(self.states) or not all(count is None or (type(count) is int and count > 0)
                                                          for count in sequences):
             raise ValueError(f"{source} is a checkpoint with states of {sequences} sequences; numbers above 0 or None "
@@ -132,7 +142,7 @@ class RunState:
             for name, array in self.model.start(count).arrays.items()}) for index, count in enumerate(sequences)]
 
 
-def _records(text: str, source: str) -> list[dict[str, Any]]:
+def _parse_records(text: str, source: str) -> list[dict[str, Any]]:
     try:
         return History.from_json(text).records
     except (TypeError, ValueError, KeyError) as error:
@@ -140,8 +150,8 @@ def _records(text: str, source: str) -> list[dict[str, Any]]:
 
 
 def _held_out_batches(corpus: Corpus, plan: Plan, tokens: int) -> Batches:
-    """Return the held-out text in batches of about so many tokens."""
-    if longest_document(corpus) <= 4 * plan.sequence_length:
+    """Return the held-out text in batches of about `tokens` tokens."""
+    if has_short_documents(corpus, plan.sequence_length):
         return DocumentBatches(corpus, tokens, plan.shards, 0)
-    batch_size = max(1, min(32, len(corpus.ids) // 256))
+    batch_size = max(1, min(_MOST_STRETCHES, len(corpus.ids) // _SHORTEST_STRETCH))
     return StreamBatches(corpus, batch_size, max(1, tokens // batch_size), plan.shards, 0)

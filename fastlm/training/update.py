@@ -1,8 +1,9 @@
-"""From the gradients of several shards to one move of the parameters, the same on any number of threads."""
+"""One step of the optimizer from the gradients of several shards, with the same bytes on any number of threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -14,11 +15,15 @@ from fastlm.training.optim import Optimizer, new_state
 from fastlm.workers import Workers
 
 Array = np.ndarray
-_PIECE = 1 << 16   # elements a task: fixed, so that sums are grouped alike whoever computes them
+_PIECE = 1 << 16   # elements of a task: a fixed number, so that sums are grouped alike on any number of threads
 
 
 class Update:
-    """Tapes for the shards, the optimizer's state, and the step that joins them."""
+    """The tapes of the shards, the state of the optimizer, and the step that joins them.
+
+    ``tapes``: one for each shard, on which its gradients are; ``state``: {parameter: arrays of the optimizer};
+    ``steps``: how many were applied.
+    """
 
     def __init__(self, model: PrefixModel, optimizer: Optimizer, shards: int, clip: float | None) -> None:
         self.model, self.optimizer, self.clip = model, optimizer, clip
@@ -27,39 +32,41 @@ class Update:
         self.steps = 0
 
     def apply(self, lr: float, workers: Workers) -> float:
-        """Adds the shards' gradients up, clips them by their global norm and moves the parameters.
+        """Add the gradients of the shards, clip the sum by its global norm, and update the parameters.
 
-        Returns the norm before clipping; where it is not finite nothing has moved.
+        Returns the norm before clipping. Where the norm is not finite, the gradients are dropped and no parameter
+        changes.
         """
         tasks: list[Callable[[], float]] = []
-        moves: list[tuple[str, Array | None]] = []
+        touched: list[tuple[str, Array | None]] = []   # of each parameter the rows with a gradient; None for all
         for name, parameter in self.model.parameters.items():
             leaves = [tape.leaf(parameter) for tape in self.tapes]
             rows = self._join_rows(leaves)
-            moves.append((name, rows))
+            touched.append((name, rows))
             if rows is None:
                 tasks += self._dense_sums(leaves)
             elif len(rows):
-                tasks.append(lambda parameter=parameter, rows=rows: self._row_sums(parameter, rows))  # type: ignore[misc]
+                tasks.append(partial(self._row_sums, parameter, rows))
         norm = float(np.sqrt(sum(workers.run(tasks))))
         if not np.isfinite(norm):
             self.discard()
             return norm
         self.steps += 1
         scale = 1.0 if self.clip is None or norm <= self.clip else self.clip / norm
-        workers.run([move for name, rows in moves for move in self._moves(name, rows, lr, scale)])
+        workers.run([move for name, rows in touched for move in self._moves(name, rows, lr, scale)])
         for tape in self.tapes:
             for leaf in tape.leaves.values():
                 leaf.mark("zero" if tape is self.tapes[0] or leaf.status in ("zero", "rows") else "stale")
         return norm
 
     def discard(self) -> None:
-        """Forgets the gradients on the tapes."""
+        """Drop the gradients on the tapes."""
         for tape in self.tapes:
             for leaf in tape.leaves.values():
                 leaf.mark("stale")
 
     def _join_rows(self, leaves: list[Leaf]) -> Array | None:
+        """Return the rows in which a gradient is not zero in any shard (R,) int64, or None where it is dense in one."""
         touched = [leaf.touched() for leaf in leaves]
         sparse = [rows for rows in touched if rows is not None]
         if len(sparse) == len(touched):
@@ -73,6 +80,7 @@ class Update:
         return None
 
     def _dense_sums(self, leaves: list[Leaf]) -> list[Callable[[], float]]:
+        """Return tasks that each add a piece of the gradients into the first leaf, and return its sum of squares."""
         arrays = [leaf.buffer.reshape(-1) for leaf in leaves
                   if leaf is leaves[0] or leaf.status == "dense"]
 
@@ -81,10 +89,10 @@ class Update:
             for other in arrays[1:-1]:
                 _core.add(total, other[piece])
             return _core.add_sum_squares(total, arrays[-1][piece]) if arrays[1:] else _core.sum_squares(total)
-        return [lambda first=first: join(slice(first, first + _PIECE))  # type: ignore[misc]
-                for first in range(0, len(arrays[0]), _PIECE)]
+        return [partial(join, piece) for piece in _pieces(len(arrays[0]), _PIECE)]
 
     def _row_sums(self, parameter: Parameter, rows: Array) -> float:
+        """Add the rows of the gradients into the first tape's, and return their sum of squares."""
         first = self.tapes[0].leaves[parameter]
         if first.status == "stale":
             first.buffer.fill(0)
@@ -94,22 +102,25 @@ class Update:
         return _core.sum_squares_rows(first.buffer, rows)
 
     def _moves(self, name: str, rows: Array | None, lr: float, scale: float) -> list[Callable[[], None]]:
+        """Return tasks that each update a piece of a parameter, or of some of its rows."""
         parameter, state = self.model.parameters[name], self.state[name]
         rate = self.optimizer.rate(lr, scale, self.steps, parameter.decay)
         gradient = self.tapes[0].leaves[parameter].buffer
         if rows is not None:
             if not len(rows):
-                return []   # a parameter that nothing read, of whatever shape
-
-            def move_rows(part: Array) -> None:
-                self.optimizer.update_rows(parameter.value, state, gradient, part, rate)
+                return []   # no shard read the parameter, which may be of any shape
             count = max(1, _PIECE // parameter.value.shape[1])
-            return [lambda first=first: move_rows(rows[first: first + count])  # type: ignore[misc]
-                    for first in range(0, len(rows), count)]
+            return [partial(self.optimizer.update_rows, parameter.value, state, gradient, rows[piece], rate)
+                    for piece in _pieces(len(rows), count)]
         value, flat = parameter.value.reshape(-1), gradient.reshape(-1)
-        past = [array.reshape(-1) for array in state]
+        flat_state = [array.reshape(-1) for array in state]
 
         def move(piece: slice) -> None:
-            self.optimizer.update(value[piece], [array[piece] for array in past], flat[piece], rate)
-        return [lambda first=first: move(slice(first, first + _PIECE))  # type: ignore[misc]
-                for first in range(0, len(value), _PIECE)]
+            self.optimizer.update(value[piece], [array[piece] for array in flat_state], flat[piece], rate)
+        return [partial(move, piece) for piece in _pieces(len(value), _PIECE)]
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most `size` elements that cover a length in order."""
+    for first in range(0, length, size):
+        yield slice(first, first + size)

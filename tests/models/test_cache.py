@@ -9,7 +9,7 @@ import fastlm
 from fastlm import _core
 from fastlm.files import modelfile
 from fastlm.models import LSTM, CacheModel, KneserNey, Mixture
-from fastlm.scoring import _read_together
+from fastlm.scoring import score_together
 
 UNIFORM = KneserNey(4)     # of no text: every token has 1/4
 
@@ -95,7 +95,7 @@ def test_a_document_scored_whole_is_its_rows(inner) -> None:
     targets[5] = -1
     whole = model.score(text[:-1], targets)
     assert whole[5] == 0
-    np.testing.assert_allclose(_read_together(model, [text[:-1]], [targets])[0], whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(score_together(model, [text[:-1]], [targets])[0], whole, rtol=0, atol=1e-5)
     assert model.score(text[:50], text[1:51]) is None
 
 

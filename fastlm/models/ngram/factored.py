@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,10 +111,9 @@ class Factored(PrefixModel):
             for k in range(1, len(levels)):
                 discounts, above, p = discounts_of(levels[k]["count"]), p, np.empty(len(levels[k]["word"]))
                 cuts = np.linspace(context_ends[k - 1], context_ends[k], _TASKS + 1).astype(np.int64).tolist()
-                workers.run([lambda first=first, last=last, p=p, above=above, discounts=discounts, k=k:  # type: ignore[misc]
-                             _core.estimate_ngrams(logp, backoff, p, above, child, shorter, count, discounts, first,
-                                                   last, int(ends[k]), int(ends[k - 1]))
-                             for first, last in pairwise(cuts)])
+                estimate = partial(_core.estimate_ngrams, logp, backoff, p, above, child, shorter, count, discounts,
+                                   origin=int(ends[k]), origin_shorter=int(ends[k - 1]))
+                workers.map(estimate, cuts[:-1], cuts[1:])
         self._use({"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key})
 
     # predicting ---------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class KneserNey(PrefixModel):
         del ids, starts                 # the builder lets go of them before it needs the most memory
         with Workers(threads) as workers:
             def share(step: Callable[..., None], *arguments: Any) -> None:
-                workers.run([lambda task=task: step(task, *arguments) for task in range(_TASKS)])  # type: ignore[misc]
+                workers.map(lambda task: step(task, *arguments), range(_TASKS))
             share(builder.sort)
             builder.lower(budget_bytes)
             self.order = builder.order
