@@ -403,7 +403,6 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
         kernels.dropout(o.at, i.at, keep, seed, add, o.n)
 
 
-include "_core_parts/lstm.pxi"
 include "_core_parts/optimizers.pxi"
 include "_core_parts/ids.pxi"
 include "_core_parts/ngram.pxi"
@@ -412,5 +411,7 @@ include "_core_parts/dense.pxi"
 include "_core_parts/cache.pxi"
 include "_core_parts/factor.pxi"
 include "_core_parts/attention.pxi"
+include "_core_parts/panels.pxi"
+include "_core_parts/lstm.pxi"
 include "_core_parts/gru.pxi"
 include "_core_parts/sru.pxi"

@@ -1,8 +1,8 @@
-# Part of _core.pyx: matrices that a few rows are multiplied by, and one step of an LSTM layer.
+# Part of _core.pyx: matrices that a few rows are multiplied by.
 
 
 cdef class Matrix:
-    """What rows (S,K) are multiplied by to give (S,N): the weights themselves, not a copy, or bytes laid out anew.
+    """A matrix to multiply rows (S,K) by, giving (S,N): the weights themselves, not a copy, or bytes laid out anew.
 
     weights: float32 (K,N), or (N,K) where transposed; or int8 of that shape with scale (N,) float32, the value of one
     unit of each column. shape: (K,N).
@@ -43,7 +43,7 @@ cdef class Matrix:
 
 def int8_rows(float[:, ::1] out not None, const int8_t[:, ::1] table not None, const float[::1] scale not None,
               const int64_t[::1] row not None):
-    """out (N,D) = table (R,D) at row (N,), each times its own scale (R,); zeros where row is -1."""
+    """Set out (N,D) to table (R,D) at row (N,), each times its own scale (R,); zeros where row is -1."""
     shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[1])
     extent("scale", scale.shape[0], table.shape[0])
     rows_in_table(row, "row", -1, table.shape[0])
@@ -52,7 +52,7 @@ def int8_rows(float[:, ::1] out not None, const int8_t[:, ::1] table not None, c
 
 
 def product(float[:, ::1] out not None, const float[:, ::1] x not None, Matrix matrix not None, const float[::1] bias):
-    """out (S,N) = bias (N,) or None + x (S,K) @ matrix (K,N): every weight is read once, whatever S is."""
+    """Set out (S,N) to bias (N,), if not None, + x (S,K) @ matrix (K,N); every weight is read once, whatever S is."""
     cdef size_t S = <size_t> x.shape[0], N = matrix.matrix.N, s
     cdef const float *constant = NULL
     shape("x", x.shape[0], x.shape[1], x.shape[0], <Py_ssize_t> matrix.matrix.K)
@@ -67,19 +67,3 @@ def product(float[:, ::1] out not None, const float[:, ::1] x not None, Matrix m
             else:
                 memcpy(&out[s, 0], constant, N * sizeof(float))
         kernels.add_product(&out[0, 0], &x[0, 0], &matrix.matrix, S)
-
-
-def lstm_step(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1] gates not None,
-              const float[:, ::1] x not None, Matrix input not None, Matrix recurrent not None,
-              const float[::1] bias not None):
-    """One step of a layer: x (S,D), input (D,4H), recurrent (H,4H), bias (4H,); h, c (S,H) in and out, gates scratch."""
-    cdef Py_ssize_t S = h.shape[0], H = h.shape[1]
-    shape("c", c.shape[0], c.shape[1], S, H)
-    shape("gates", gates.shape[0], gates.shape[1], S, 4 * H)
-    shape("x", x.shape[0], x.shape[1], S, <Py_ssize_t> input.matrix.K)
-    shape("input", <Py_ssize_t> input.matrix.K, <Py_ssize_t> input.matrix.N, x.shape[1], 4 * H)
-    shape("recurrent", <Py_ssize_t> recurrent.matrix.K, <Py_ssize_t> recurrent.matrix.N, H, 4 * H)
-    extent("bias", bias.shape[0], 4 * H)
-    with nogil:
-        kernels.lstm_step(&h[0, 0], &c[0, 0], &gates[0, 0], &x[0, 0], &input.matrix, &recurrent.matrix, &bias[0],
-                          &h[0, 0], &c[0, 0], <size_t> S, <size_t> H)
