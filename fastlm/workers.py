@@ -277,7 +277,7 @@ class OutOfTime(Exception):
 
 @contextmanager
 def until(is_over: Callable[[], bool]) -> Iterator[None]:
-    """While inside, let `stop_if_asked` raise OutOfTime in this thread and in its tasks once is_over() is true."""
+    """Let `stop_if_asked` raise OutOfTime in this thread and in its tasks, while inside, once is_over() is true."""
     before, _local.is_over = getattr(_local, "is_over", None), is_over
     try:
         yield

@@ -28,6 +28,14 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 MOST_ENTRIES = 27        # of the listing of fastlm/
 LONGEST_FUNCTION = 40    # lines of a body, its docstring not counted
 
+# First words of docstrings that are no verbs, beside all that end in -s, -ed or -ing; and verbs that end so.
+NO_VERB = (r"After|All|And?|Any|As|At|Before|Between|Both|By|Causal|Code|Each|Eight|Every|Few|First|For|From|Half|Here|"
+           r"How|If|In|Inside|Its?|Like|Many|More|Most|No|None|Not|Of|On|One|Only|Or|Others?|Out|Per|Some|Such|Text|Than|"
+           r"That|Then?|Their|There|These|They|This|Those|To|True|Two|Until|What|When|Where|Whether|Which|While|Who|"
+           r"Whose|Why|With|Within|Without|Yes|An?|The")
+ENDING_LIKE_OTHERS = {"Address", "Bring", "Compress", "Discuss", "Embed", "Express", "Feed", "Need", "Pass", "Process",
+                      "Seed"}
+
 # Words that kernels may not hold: they would allocate, print, end the process or keep state.
 FORBIDDEN = (r"Python\.h|arrayobject\.h|stdio\.h|\b(?:malloc|calloc|realloc|free|alloca|printf|fprintf|"
              r"sprintf|puts|fopen|exit|_exit|abort|assert|setlocale|strtod|rand|srand|getenv|pthread_\w+)\s*\(|"
@@ -209,6 +217,50 @@ def test_functions_stay_short(path):
         documented = ast.get_docstring(node) is not None and len(node.body) > 1
         length = node.end_lineno - node.body[1 if documented else 0].lineno + 1
         assert length <= LONGEST_FUNCTION or node.name == "parser", f"{node.name} has {length} lines"
+
+
+def begins_with_a_verb(docstring):
+    """Return whether a docstring begins with what looks like a verb in the imperative."""
+    first = docstring.split(maxsplit=1)[0]
+    if not re.fullmatch(r"[A-Z][a-z]+,?", first) or re.fullmatch(NO_VERB, first):
+        return False
+    return not first.endswith(("s", "ed", "ing")) or first in ENDING_LIKE_OTHERS
+
+
+def is_property(node):
+    """Return whether a function is read like an attribute, so that its docstring names a thing."""
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def binding_docstrings():
+    """Return (file, docstring) of every function of the binding that has one; classes and properties are left out."""
+    for path in sorted([*(ROOT / "fastlm").glob("*.pyx"), *(ROOT / "fastlm").rglob("*.pxi")]):
+        lines = text_of(path).splitlines()
+        for number, line in enumerate(lines):
+            opening = re.match(r' +"""(?=[^"])(.*)', line)
+            if opening and lines[number - 1].endswith(":"):
+                begin = next(n for n in range(number - 1, -1, -1) if re.match(r" *(def|cdef|cpdef) ", lines[n]))
+                if not re.match(r" *cdef class ", lines[begin]) and lines[begin - 1].strip() != "@property":
+                    yield path.name, opening[1]
+
+
+def test_the_search_for_verbs_tells_them_from_other_words():
+    verbs = ["Return the ids.", "Pass it on.", "Count, then sort.", "Set out (N,) to x.", "Embed ids."]
+    others = ["The ids.", "Returns the ids.", "log p of ids.", "out += x.", "(a, b) of c.", "Read-only view.",
+              "Called before training.", "Reading on.", "What follows.", "-log p.", "`x` of y."]
+    assert [text for text in verbs + others if begins_with_a_verb(text)] == verbs
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_docstrings_of_functions_begin_with_a_verb(path):
+    """Those of modules, classes and properties may name what they document instead."""
+    texts = [(node.name, ast.get_docstring(node)) for node in functions(path) if not is_property(node)]
+    assert [(name, text) for name, text in texts if text and not begins_with_a_verb(text)] == []
+
+
+def test_docstrings_of_the_binding_begin_with_a_verb():
+    found = list(binding_docstrings())
+    assert len(found) > 100 and [item for item in found if not begins_with_a_verb(item[1])] == []
 
 
 def test_numpy_and_threadpoolctl_are_all_that_is_needed():

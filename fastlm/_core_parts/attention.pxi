@@ -3,7 +3,8 @@
 
 def layer_norm(float[:, ::1] out not None, float[:, ::1] moments not None, const float[:, ::1] x not None,
                const float[::1] gain not None, const float[::1] bias not None):
-    """out (N,D) = the rows of x (N,D) of mean 0 and variance 1, * gain (D,) + bias (D,); moments (N,2): mean, 1 / std."""
+    """Set out (N,D) to the rows of x (N,D) scaled to mean 0 and variance 1, * gain (D,) + bias (D,); moments (N,2):
+    mean and 1 / standard deviation."""
     cdef Py_ssize_t N = x.shape[0], D = x.shape[1]
     shape("out", out.shape[0], out.shape[1], N, D)
     shape("moments", moments.shape[0], moments.shape[1], N, 2)
@@ -16,7 +17,7 @@ def layer_norm(float[:, ::1] out not None, float[:, ::1] moments not None, const
 def layer_norm_back(float[:, ::1] dx not None, float[::1] dgain not None, float[::1] dbias not None,
                     const float[:, ::1] dout not None, const float[:, ::1] x not None,
                     const float[:, ::1] moments not None, const float[::1] gain not None):
-    """The backward pass of layer_norm: adds to dx (N,D), dgain and dbias (D,)."""
+    """Add the gradients of layer_norm to dx (N,D), dgain and dbias (D,)."""
     cdef Py_ssize_t N = x.shape[0], D = x.shape[1]
     cdef double[::1] sums = numpy.empty(2 * D)
     shape("dx", dx.shape[0], dx.shape[1], N, D)
@@ -32,7 +33,7 @@ def layer_norm_back(float[:, ::1] dx not None, float[::1] dgain not None, float[
 
 def gelu(float[:, ::1] out not None, float[:, ::1] slope, const float[:, ::1] x not None,
          const float[::1] bias not None):
-    """out (N,D) = gelu(x (N,D) + bias (D,)), and slope (N,D) or None its derivative; both may be x."""
+    """Set out (N,D) to gelu(x (N,D) + bias (D,)), and slope (N,D), unless None, to its derivative; both may be x."""
     cdef float *derivative = NULL
     shape("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     extent("bias", bias.shape[0], x.shape[1])
@@ -44,7 +45,7 @@ def gelu(float[:, ::1] out not None, float[:, ::1] slope, const float[:, ::1] x 
 
 
 def multiply_sum(float[:, ::1] dx not None, float[::1] dbias not None, const float[:, ::1] slope not None):
-    """dx (N,D) *= slope (N,D); dbias (D,) += the sum of its rows."""
+    """Multiply dx (N,D) by slope (N,D), and add the sum of its rows to dbias (D,)."""
     shape("slope", slope.shape[0], slope.shape[1], dx.shape[0], dx.shape[1])
     extent("dbias", dbias.shape[0], dx.shape[1])
     with nogil:
@@ -52,7 +53,7 @@ def multiply_sum(float[:, ::1] dx not None, float[::1] dbias not None, const flo
 
 
 def residual(float[:, ::1] out not None, const float[:, ::1] x not None, const float[::1] bias not None):
-    """out (N,D) += x (N,D) + bias (D,)."""
+    """Add x (N,D) + bias (D,) to out (N,D)."""
     shape("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
     extent("bias", bias.shape[0], out.shape[1])
     with nogil:
@@ -61,8 +62,8 @@ def residual(float[:, ::1] out not None, const float[:, ::1] x not None, const f
 
 def attention_spans(int64_t[::1] first not None, int64_t[::1] kept not None, const int64_t[::1] length not None,
                     const uint8_t[::1] starts, const size_t[::1] size not None, size_t window):
-    """first (N,): the first key that each row sees, of `window` keys at most (0: all); kept (S,): entries that a
-    sequence leaves behind; length (S,): those it begins with."""
+    """Set first (N,) to the first key that each row sees, of `window` keys at most (0: all), and kept (S,) to the
+    entries that a sequence leaves behind; length (S,): those it begins with."""
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, first.shape[0], length.shape[0])
     extent("kept", kept.shape[0], length.shape[0])
@@ -123,11 +124,11 @@ cdef class Attention:
 
     @property
     def scratch(self):
-        """Floats of scratch that the two ways need."""
+        """The floats of scratch that both passes need."""
         return kernels.attention_scratch(&self.of)
 
     def forward(self, float[:, ::1] out not None, float[:, ::1] log_sum not None, float[::1] scratch not None):
-        """out (N,HD) = the attention; log_sum (N,H): the log of the exponentials' sums."""
+        """Set out (N,HD) to the attention, and log_sum (N,H) to the log of the exponentials' sums."""
         shape("out", out.shape[0], out.shape[1], self.N, <Py_ssize_t> (self.of.H * self.of.D))
         shape("log_sum", log_sum.shape[0], log_sum.shape[1], self.N, <Py_ssize_t> self.of.H)
         extent("scratch", scratch.shape[0], <Py_ssize_t> self.scratch)
@@ -136,7 +137,7 @@ cdef class Attention:
 
     def backward(self, float[:, ::1] dqkv not None, float[::1] scratch not None, const float[:, ::1] dout not None,
                  const float[:, ::1] out not None, const float[:, ::1] log_sum not None):
-        """Adds to dqkv (N,3HD), from what forward gave and the gradient dout of out."""
+        """Add the gradient to dqkv (N,3HD), given what forward gave and the gradient dout of out."""
         cdef Py_ssize_t width = <Py_ssize_t> (self.of.H * self.of.D)
         shape("dqkv", dqkv.shape[0], dqkv.shape[1], self.N, 3 * width)
         shape("dout", dout.shape[0], dout.shape[1], self.N, width)
@@ -147,7 +148,7 @@ cdef class Attention:
             kernels.attention_backward(&dqkv[0, 0], &scratch[0], &dout[0, 0], &out[0, 0], &log_sum[0, 0], &self.of)
 
     def carry(self, float[:, :, ::1] after not None, const int64_t[::1] kept not None):
-        """after (S,L',2HD) = the last kept (S,) entries of every sequence, zeros after them."""
+        """Set after (S,L',2HD) to the last kept (S,) entries of every sequence, zeros after them."""
         cdef Py_ssize_t s, S = <Py_ssize_t> self.of.S
         cube("after", after.shape[0], after.shape[1], after.shape[2], S, after.shape[1],
              <Py_ssize_t> (2 * self.of.H * self.of.D))

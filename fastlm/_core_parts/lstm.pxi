@@ -3,7 +3,8 @@
 
 def lstm_gates(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1] gates not None,
                const float[:, ::1] recurrent, const float[:, ::1] c_prev):
-    """gates (B,4H) in the order i f g o get their nonlinearities in place; h, c (B,H); the last two may be None."""
+    """Apply the nonlinearities of one step to gates (B,4H), in the order i f g o, in place, and set h and c (B,H); the
+    last two may be None."""
     cdef Py_ssize_t B = h.shape[0], H = h.shape[1]
     cdef const float *from_h = NULL
     cdef const float *from_c = NULL
@@ -23,8 +24,10 @@ def lstm_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, :,
                  float[:, ::1] h_prev not None, float[:, ::1] c_prev not None, const float[:, :, ::1] packed not None,
                  const float[:, :, ::1] inputs not None, const int64_t[::1] row, const uint8_t[::1] starts,
                  const size_t[::1] size not None):
-    """A layer along time. inputs: panels of R rows, of which row n reads row[n], or its own where row is None; gates:
-    panels of N rows, may be inputs then; h, c (N,H); h_prev, c_prev the same before each row, their first size[0] given.
+    """Run a layer along time.
+
+    inputs: panels of R rows, of which row n reads row[n], or its own where row is None; gates: panels of N rows, which
+    may be inputs then; h, c (N,H); h_prev, c_prev: the same before each row, of which the first size[0] are given.
     """
     cdef Py_ssize_t N = h.shape[0], H = h.shape[1], R = inputs.shape[1]
     cdef const uint8_t *begins = flags(starts)
@@ -44,8 +47,8 @@ def lstm_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, :,
 def lstm_backward(float[:, :, ::1] gates not None, float[:, ::1] dh not None, float[:, ::1] dc not None,
                   const float[:, ::1] c not None, const float[:, ::1] c_prev not None,
                   const float[::1] packed not None, const uint8_t[::1] starts, const size_t[::1] size not None):
-    """The backward pass: gates become the gradient of the inputs, dh (N,H) the whole gradient of h; dc (S,H) is zeros,
-    then scratch; packed: the recurrent matrix by panel_pack_back."""
+    """Run a layer backward: gates become the gradient of the inputs, dh (N,H) the whole gradient of h; dc (S,H) is
+    zeros, then scratch; packed: the recurrent matrix by panel_pack_back."""
     cdef Py_ssize_t N = dh.shape[0], H = dh.shape[1]
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, N, dc.shape[0])
@@ -62,7 +65,8 @@ def lstm_backward(float[:, :, ::1] gates not None, float[:, ::1] dh not None, fl
 def lstm_step(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1] gates not None,
               const float[:, ::1] x not None, Matrix input not None, Matrix recurrent not None,
               const float[::1] bias not None):
-    """One step of a layer: x (S,D), input (D,4H), recurrent (H,4H), bias (4H,); h, c (S,H) in and out, gates scratch."""
+    """Take one step of a layer: x (S,D), input (D,4H), recurrent (H,4H), bias (4H,); h, c (S,H) in and out; gates
+    (S,4H) scratch."""
     cdef Py_ssize_t S = h.shape[0], H = h.shape[1]
     shape("c", c.shape[0], c.shape[1], S, H)
     shape("gates", gates.shape[0], gates.shape[1], S, 4 * H)

@@ -2,7 +2,7 @@
 
 
 cdef class Matrix:
-    """What rows (S,K) are multiplied by to give (S,N): the weights themselves, not a copy, or bytes laid out anew.
+    """A matrix to multiply rows (S,K) by, giving (S,N): the weights themselves, not a copy, or bytes laid out anew.
 
     weights: float32 (K,N), or (N,K) where transposed; or int8 of that shape with scale (N,) float32, the value of one
     unit of each column. shape: (K,N).
@@ -43,7 +43,7 @@ cdef class Matrix:
 
 def int8_rows(float[:, ::1] out not None, const int8_t[:, ::1] table not None, const float[::1] scale not None,
               const int64_t[::1] row not None):
-    """out (N,D) = table (R,D) at row (N,), each times its own scale (R,); zeros where row is -1."""
+    """Set out (N,D) to table (R,D) at row (N,), each times its own scale (R,); zeros where row is -1."""
     shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[1])
     extent("scale", scale.shape[0], table.shape[0])
     rows_in_table(row, "row", -1, table.shape[0])
@@ -52,7 +52,7 @@ def int8_rows(float[:, ::1] out not None, const int8_t[:, ::1] table not None, c
 
 
 def product(float[:, ::1] out not None, const float[:, ::1] x not None, Matrix matrix not None, const float[::1] bias):
-    """out (S,N) = bias (N,) or None + x (S,K) @ matrix (K,N): every weight is read once, whatever S is."""
+    """Set out (S,N) to bias (N,), if not None, + x (S,K) @ matrix (K,N); every weight is read once, whatever S is."""
     cdef size_t S = <size_t> x.shape[0], N = matrix.matrix.N, s
     cdef const float *constant = NULL
     shape("x", x.shape[0], x.shape[1], x.shape[0], <Py_ssize_t> matrix.matrix.K)

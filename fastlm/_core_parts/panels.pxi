@@ -12,14 +12,14 @@ cdef int panel_shape(str name, const float[:, :, ::1] panels, Py_ssize_t R, Py_s
 
 
 cdef Py_ssize_t gates_in(str name, const float[:, :, ::1] panels) except -1:
-    """G of some panels."""
+    """Return G of some panels."""
     if panels.shape[2] != 48 and panels.shape[2] != 64:
         raise ValueError(f"{name} has {panels.shape[2]} columns a panel, expected 48 or 64")
     return panels.shape[2] // 16
 
 
 cdef Py_ssize_t units_of(str name, Py_ssize_t columns, Py_ssize_t G) except -1:
-    """H of a matrix (K,GH)."""
+    """Return H of a matrix (K,GH)."""
     if G != 3 and G != 4:
         raise ValueError(f"gates = {G}, expected 3 or 4")
     if columns % G:
@@ -29,7 +29,7 @@ cdef Py_ssize_t units_of(str name, Py_ssize_t columns, Py_ssize_t G) except -1:
 
 cdef const int64_t *inputs_of(const float[:, :, ::1] inputs, const int64_t[::1] row, Py_ssize_t N, Py_ssize_t H,
                               Py_ssize_t G) except? NULL:
-    """Checks what a layer of N rows reads: panels of as many rows, or, at `row` (N,), of any number. Returns row."""
+    """Check what a layer of N rows reads: panels of as many rows, or, at `row` (N,), of any number; return row."""
     panel_shape("inputs", inputs, N if row is None else inputs.shape[1], H, G)
     if row is None:
         return NULL
@@ -39,25 +39,25 @@ cdef const int64_t *inputs_of(const float[:, :, ::1] inputs, const int64_t[::1] 
 
 
 cdef int steps_of(const size_t[::1] size, const uint8_t[::1] starts, Py_ssize_t N) except -1:
-    """Checks N rows of packed sequences, of as many sequences as the first step has."""
+    """Check N rows of packed sequences, of as many sequences as the first step has."""
     return packed_sequences(size, starts, N, <Py_ssize_t> size[0] if size.shape[0] else 0)
 
 
 cdef int packed_back_extent(const float[::1] packed, Py_ssize_t K, Py_ssize_t H, Py_ssize_t G) except -1:
-    """Checks the size of w (K,GH) as panel_pack_back leaves it."""
+    """Check the size of w (K,GH) as panel_pack_back leaves it."""
     return extent("packed", packed.shape[0], 16 * G * panels_of(H) * 16 * panels_of(K))
 
 
 cdef int step_shapes(const float[:, ::1] x, Matrix input, Matrix recurrent, Py_ssize_t S, Py_ssize_t H,
                      Py_ssize_t G) except -1:
-    """Checks what one step of a layer multiplies: x (S,D), input (D,GH), recurrent (H,GH)."""
+    """Check what one step of a layer multiplies: x (S,D), input (D,GH), recurrent (H,GH)."""
     shape("x", x.shape[0], x.shape[1], S, <Py_ssize_t> input.matrix.K)
     shape("input", <Py_ssize_t> input.matrix.K, <Py_ssize_t> input.matrix.N, x.shape[1], G * H)
     return shape("recurrent", <Py_ssize_t> recurrent.matrix.K, <Py_ssize_t> recurrent.matrix.N, H, G * H)
 
 
 def panel_pack(float[:, :, ::1] out not None, const float[:, ::1] w not None):
-    """out = w (K,GH) as the panels of K rows that panel_product, lstm_forward and gru_forward read."""
+    """Set out to w (K,GH) as the panels of K rows that panel_product, lstm_forward and gru_forward read."""
     cdef Py_ssize_t G = gates_in("out", out), H = units_of("w", w.shape[1], G)
     panel_shape("out", out, w.shape[0], H, G)
     with nogil:
@@ -65,7 +65,7 @@ def panel_pack(float[:, :, ::1] out not None, const float[:, ::1] w not None):
 
 
 def panel_pack_back(float[::1] out not None, const float[:, ::1] w not None, Py_ssize_t gates=4):
-    """out (16 gates ceil(H/16) * 16 ceil(K/16),) = w (K, gates*H) transposed, as the backward passes read it."""
+    """Set out (16 gates ceil(H/16) * 16 ceil(K/16),) to w (K, gates*H) transposed, as the backward passes read it."""
     cdef Py_ssize_t H = units_of("w", w.shape[1], gates)
     extent("out", out.shape[0], 16 * gates * panels_of(H) * 16 * panels_of(w.shape[0]))
     with nogil:
@@ -74,7 +74,7 @@ def panel_pack_back(float[::1] out not None, const float[:, ::1] w not None, Py_
 
 def panel_product(float[:, :, ::1] panels not None, const float[:, ::1] x not None,
                   const float[:, :, ::1] packed not None, const float[::1] bias not None):
-    """panels of (R,GH), assigned, = x (R,K) @ w + bias (GH,), w packed by panel_pack."""
+    """Set the panels of (R,GH) to x (R,K) @ w + bias (GH,), w packed by panel_pack."""
     cdef Py_ssize_t G = gates_in("panels", panels), H = bias.shape[0] // G
     panel_shape("panels", panels, x.shape[0], H, G)
     panel_shape("packed", packed, x.shape[1], H, G)
@@ -86,7 +86,7 @@ def panel_product(float[:, :, ::1] panels not None, const float[:, ::1] x not No
 
 def panel_product_back(float[:, ::1] dx not None, const float[:, :, ::1] dpanels not None,
                        const float[::1] packed not None):
-    """dx (R,K) += dpanels @ w.T, w packed by panel_pack_back."""
+    """Add dpanels @ w.T, w packed by panel_pack_back, to dx (R,K)."""
     cdef Py_ssize_t R = dx.shape[0], K = dx.shape[1], H = 16 * dpanels.shape[0], G = gates_in("dpanels", dpanels)
     panel_shape("dpanels", dpanels, R, H, G)
     packed_back_extent(packed, K, H, G)
@@ -96,7 +96,7 @@ def panel_product_back(float[:, ::1] dx not None, const float[:, :, ::1] dpanels
 
 
 def panel_weights(float[:, ::1] dw not None, const float[:, ::1] x not None, const float[:, :, ::1] dpanels not None):
-    """dw (K,GH) += x (R,K).T @ dpanels."""
+    """Add x (R,K).T @ dpanels to dw (K,GH)."""
     cdef Py_ssize_t R = x.shape[0], K = x.shape[1], G = gates_in("dpanels", dpanels)
     cdef Py_ssize_t H = units_of("dw", dw.shape[1], G)
     shape("dw", dw.shape[0], dw.shape[1], K, G * H)
@@ -106,7 +106,7 @@ def panel_weights(float[:, ::1] dw not None, const float[:, ::1] x not None, con
 
 
 def panel_sum(float[::1] dbias not None, const float[:, :, ::1] dpanels not None):
-    """dbias (GH,) += the sum of the rows of dpanels."""
+    """Add the sum of the rows of dpanels to dbias (GH,)."""
     cdef Py_ssize_t G = gates_in("dpanels", dpanels), H = dbias.shape[0] // G
     extent("dbias", dbias.shape[0], G * H)
     panel_shape("dpanels", dpanels, dpanels.shape[1], H, G)
@@ -115,7 +115,7 @@ def panel_sum(float[::1] dbias not None, const float[:, :, ::1] dpanels not None
 
 
 def panel_scatter(float[:, :, ::1] out not None, const float[:, :, ::1] panels not None, const int64_t[::1] row not None):
-    """Row row[n] of out += row n of panels; row (N,)."""
+    """Add row n of panels to row row[n] of out; row (N,)."""
     cdef Py_ssize_t G = gates_in("out", out)
     panel_shape("panels", panels, row.shape[0], 16 * out.shape[0], G)
     rows_in_table(row, "row", 0, out.shape[1])

@@ -149,7 +149,7 @@ class LayerStepper:
     """
 
     def __init__(self, cell: Cell, x: Array, parameters: Sequence[Any], states: Sequence[Array]) -> None:
-        """x (S, D): where each step's input will lie; parameters as `layer` takes them."""
+        """Take x (S, D), where each step's input will lie; parameters as `layer` takes them."""
         weight, bias, recurrent, *recurrent_bias = parameters
         vectors = [vector.value for vector in recurrent_bias]
         self.output, count, (width, columns) = states[0], len(x), recurrent.shape

@@ -114,7 +114,7 @@ def gru(x: Any, weight: Any, bias: Any, recurrent: Any, recurrent_bias: Any, bat
 
 
 def sru(x: Any, weight: Any, bias: Any, batch: Batch, cell: Array) -> tuple[Variable, Array]:
-    """One layer of simple recurrent units. Lei et al. 2018, with gates from the input alone; f, u, r side by side.
+    """Run one layer of simple recurrent units. Lei et al. 2018, with gates from the input alone; f, u, r side by side.
 
         f r = sigmoid, u of x @ weight + bias;   c = f c + (1 - f) u;   h = r c
 

@@ -29,7 +29,7 @@ class Lookback:
 
     def __init__(self, options: dict[str, Any] | None, parameter: Callable[[str, Array], Parameter], hidden: int,
                  rng: np.random.Generator) -> None:
-        """options: {"width": 32, "window": 512}; any of them may be left out."""
+        """Register the parameters; options: {"width": 32, "window": 512}, of which any may be left out."""
         self.width = 0
         if options is None:
             return
