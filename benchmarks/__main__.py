@@ -34,6 +34,7 @@ SUBJECTS = {
         "quality": "nats and perplexity of an LSTM after a time budget, by the command line",
         "outputs": "perplexity against seconds of the output layers at 10,000 and 50,000 words; time of a prediction",
         "budgets": "what `fastlm train` reaches in 2 s to 30 min, static and adapting, beside its goals",
+        "alphabets": "Chinese and Japanese read as characters: the default beside n-grams, in bits per byte",
         "punctual": "twenty runs of `fastlm train --budget 2s`, alone and beside a busy process: the slowest run",
         "ladder": "each part of that model by itself, and the mixture without it",
         "quantized": "perplexity and size of models with weights in one byte",

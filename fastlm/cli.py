@@ -69,7 +69,8 @@ def _add_train(verbs: Any) -> None:
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts words; auto is "
                        "sampled for vocabularies of more than 2,000 words, full for others (default: auto)")
     train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
-                       "kneser-ney (default: 5 for words, 8 for characters and bytes)")
+                       "kneser-ney (default: 5 for words, 8 for characters and bytes; auto and mixture: 12 for large "
+                       "alphabets where it is better)")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--budget", default="60s", metavar="TIME", help="wall-clock time of the whole command, from "
                         "its start to the saved model: 90s, 10m, 1h; short runs may be late on a busy machine, and "

@@ -42,15 +42,29 @@ def folds_for(models: Sequence[PrefixModel], tokens: int, unit: str, counting: f
     """
     if not policy.of(unit).networks_correct or tokens < policy.least_tokens_cross_fitted or not counted_whole(models):
         return None
-    size = len(models) * models[0].vocab_size * tokens
+    folds = folds_in_memory(len(models), models[0].vocab_size, tokens, timetable.limited, policy)
+    if folds is None or not timetable.limited:
+        return folds
+    each = max(policy.fold_seconds * counting, 1e-9)
+    used = min(folds.used, int(policy.folds_share * max(0.0, timetable.left()) / each))
+    return Folds(folds.count, used) if used else None
+
+
+def folds_in_memory(models: int, vocab_size: int, tokens: int, limited: bool, policy: Policy) -> Folds | None:
+    """Return the folds of a text of so many tokens whose table for so many n-gram models fits into
+    `cross_fitted_bytes`; None where they are too few to learn from.
+
+    limited: whether there is a time limit; without one all folds are needed, since a number of passes was asked for.
+
+    >>> folds_in_memory(3, 65, 1_000_000, True, Policy()), folds_in_memory(3, 2600, 6_000_000, True, Policy())
+    (Folds(count=8, used=8), None)
+    """
+    size = models * vocab_size * tokens
     count = max(policy.least_folds, math.ceil(size / policy.cross_fitted_bytes))
     used = min(count, int(count * policy.cross_fitted_bytes / size))
-    if used < count and (not timetable.limited or used * tokens < policy.least_tokens_corrected * count):
+    if used < count and (not limited or used * tokens < policy.least_tokens_corrected * count):
         return None
-    if timetable.limited:
-        each = max(policy.fold_seconds * counting, 1e-9)
-        used = min(used, int(policy.folds_share * max(0.0, timetable.left()) / each))
-    return Folds(count, used) if used else None
+    return Folds(count, used)
 
 
 def counted_whole(models: Sequence[PrefixModel]) -> bool:

@@ -30,6 +30,7 @@ _JOINED = "tried: How n-grams and networks of characters are joined"
 _SEVERAL = "tried: Cross-fitting, and several networks"
 _LOOKBACK = "tried: Looking back"
 _ADAPTING = "tried: Adapting"
+_ALPHABETS = "tried: Large alphabets"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class UnitPolicy:
 
     order: int = by_unit(
         5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams")
+    uncorrected_order: int | None = by_unit(
+        None, 12, "tokens, None for no longer n-grams", "where the alphabet is too large for networks to correct "
+        "n-grams, longer ones are counted too, and kept if they predict held-out text better", _ALPHABETS)
     embedding_width: int | None = by_unit(
         None, 64, "units, None for those of the layer above", "a vector of few characters needs no more", "assumption")
     tied: bool = by_unit(
@@ -116,6 +120,12 @@ class Policy:
     recount_share: float = tuned(
         0.1, "share of the usable budget", "n-grams that know the held-out text are better, while training learns more "
         "in longer time", "assumption")
+    uncorrected_seconds: float = tuned(
+        2.7, "seconds for each second of counting shorter n-grams", "whether there is time for n-grams of "
+        "`uncorrected_order` must be known before they are counted", _ALPHABETS)
+    uncorrected_repeats: float = tuned(
+        1.9, "tokens of the text for each different n-gram of the usual order", "of a text that repeats itself less "
+        "longer n-grams say nothing new, and counting them takes time", _ALPHABETS)
     large_text: int = tuned(
         8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
         "much memory", "assumption")
@@ -246,8 +256,8 @@ class Policy:
     least_tokens_cross_fitted: int = tuned(
         2000, "tokens of the text", "a shorter text without a fold would have too little to count", "assumption")
     least_tokens_corrected: int = tuned(
-        100_000, "tokens", "where the alphabet is so large that memory holds the n-grams' rows of fewer tokens, a "
-        "network that reads the whole text without correcting n-grams learns more", "assumption")
+        300_000, "tokens", "where memory lets a network that corrects n-grams read fewer, because the alphabet is "
+        "large, it learns them by heart, and one that reads the whole text without correcting learns more", _ALPHABETS)
     counted_at_once: int = tuned(
         2_000_000, "tokens", "the folds of a text up to this length are counted side by side, one a thread; those of "
         "longer texts one by one, for the sake of memory", "assumption")

@@ -81,7 +81,7 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         Largest vocabulary; None for no limit.
     order : int, default None
         Tokens of the longest n-grams of "auto", "mixture" and "kneser-ney"; None: 5 of words, 8 of characters and
-        bytes.
+        bytes; 12 where an alphabet is too large for networks to correct n-grams and held-out text is predicted better.
     softmax : "auto", "full", "adaptive" or "sampled", default "auto"
         How a network predicts many words; see `fastlm.auto.build.output_of`.
     optimizer : Optimizer, default None

@@ -15,6 +15,19 @@ from fastlm.text.readers import UNITS, check_choice, text_bytes
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
 from fastlm.text.tokens import NEWLINE, UNKNOWN, by_id, ids_of
 
+# Blocks of Unicode whose scripts have no spaces between words, each as its first and last code point.
+UNSPACED = (
+    (0x0E00, 0x0EFF),     # Thai, Lao
+    (0x1000, 0x109F),     # Myanmar
+    (0x1780, 0x17FF),     # Khmer
+    (0x3005, 0x3007),     # marks of ideographs
+    (0x3040, 0x309F),     # hiragana
+    (0x3400, 0x4DBF),     # ideographs, extension A
+    (0x4E00, 0x9FFF),     # ideographs
+    (0xF900, 0xFAFF),     # ideographs for compatibility
+    (0x20000, 0x3FFFF),   # ideographs, further extensions
+)
+
 
 class Vocabulary:
     """The tokens of a language model and their ids.
@@ -159,15 +172,18 @@ class Vocabulary:
 
     def letters(self) -> list[int] | None:
         """Return for every id of characters or bytes a number above 0 where it is part of a word, the same for both
-        cases, and else 0; None for words. Parts of words are letters, the apostrophe, and bytes of more than ASCII.
+        cases, and else 0; None for words. Parts of words are letters, the apostrophe, and bytes of more than ASCII; but
+        not the characters of scripts that have no spaces between words, in which a run of them is a sentence. A run of
+        katakana is one word.
 
-            >>> Vocabulary(["a", " ", "A", "b"], unit="char").letters()
-            [1, 0, 1, 2]
+            >>> Vocabulary(["a", " ", "A", "b", "\u6f22", "\u30ab"], unit="char").letters()
+            [1, 0, 1, 2, 0, 3]
         """
         if self.unit == "word":
             return None
         number: dict[str, int] = {}
-        part = [token is not None and (token.isalpha() or token == "'" or (self.unit == "byte" and id > 127))
+        part = [token is not None and ((token.isalpha() and not is_unspaced(token)) or token == "'"
+                                       or (self.unit == "byte" and id > 127))
                 for id, token in enumerate(self.tokens)]
         return [number.setdefault((token or "").lower(), len(number) + 1) if is_part else 0
                 for token, is_part in zip(self.tokens, part, strict=True)]
@@ -231,3 +247,12 @@ class Vocabulary:
         if missing.size:
             ids[missing] = self.unknown
         return missing
+
+
+def is_unspaced(character: str) -> bool:
+    """Return whether a character belongs to a script that has no spaces between words.
+
+    >>> [is_unspaced(character) for character in "a\u6f22\u304b\u30ab\uac00"]
+    [False, True, True, False, False]
+    """
+    return any(first <= ord(character) <= last for first, last in UNSPACED)

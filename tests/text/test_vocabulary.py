@@ -218,3 +218,18 @@ def test_round_trips_of_any_text() -> None:
         assert vocabulary.encode(vocabulary.decode(ids)).tolist() == list(text)
 
     check_bytes()
+
+
+def test_which_characters_are_letters_of_words() -> None:
+    """Scripts without spaces have none: a run of their characters is a sentence. Hangul, Arabic and Devanagari have."""
+    cases = {"\u6f22": False, "\u3042": False, "\u0e01": False, "\u1780": False, "\u1000": False, "\U00020000": False,
+             "\u3005": False, "\uf900": False, "\u30a2": True, "\u30fc": True, "\uac00": True, "\u0634": True,
+             "\u0915": True, "\u0436": True, "\u00df": True, "'": True, "3": False, "\u3002": False, "\n": False}
+    found = Vocabulary(list(cases), unit="char").letters()
+    assert [number > 0 for number in found] == list(cases.values())
+    numbers = [number for number in found if number]
+    assert len(set(numbers)) == len(numbers)
+    assert Vocabulary(["\u0416", "\u0436", "\u6f22"], unit="char").letters() == [1, 1, 0]
+    assert Vocabulary(["a", "\u6f22"]).letters() is None
+    tokens = [bytes([id]).decode("utf-8", "surrogateescape") for id in range(256)]
+    assert all(Vocabulary(tokens, unit="byte").letters()[128:])

@@ -106,6 +106,22 @@ def test_every_context_of_random_texts(order: int, vocab_size: int) -> None:
             np.testing.assert_allclose(np.exp(logp[i].astype(float)).sum(), 1, rtol=0, atol=3e-6)
 
 
+@pytest.mark.parametrize(("vocab_size", "order"), [(300, 12), (2645, 8), (2645, 12), (70_000, 5)])
+def test_documents_that_end_within_what_others_go_on_with(vocab_size: int, order: int) -> None:
+    """Sorting looks at 7, 5 and 3 tokens at a time: what ends there comes before what is longer, which is sorted."""
+    rng = np.random.default_rng([vocab_size, order])
+    text = rng.integers(vocab_size, size=order + 3).tolist()
+    tails = rng.integers(vocab_size, size=(4, 3)).tolist()
+    documents = [text[:length] for length in range(2, order + 2)]
+    documents += [text[:length] + tail for length in range(2, order + 2) for tail in tails]
+    model = KneserNey(vocab_size, order).fit(corpus_of(documents, None))
+    oracle = ngram_oracle.KneserNey(documents, order, vocab_size)
+    for document in documents[::3]:
+        ids = np.array(document, np.int32)
+        wanted = [-np.log(oracle.p(document[i], document[:i])) for i in range(1, len(document))]
+        np.testing.assert_allclose(model.score(ids[:-1], ids[1:]), wanted, rtol=2e-5, atol=2e-6)
+
+
 def test_documents_that_end_where_others_go_on() -> None:
     """A key of the sort holds six tokens of 602 ids; where an n-gram ends just there, those that share them go on."""
     line = list(range(364, 371))
