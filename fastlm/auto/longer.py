@@ -13,11 +13,11 @@ from fastlm.models import Factored, KneserNey, Mixture
 
 def longer_ngrams(counts: Sequence[KneserNey | Factored], counting: float, text: Text, request: Request,
                   timetable: Timetable) -> KneserNey | None:
-    """Return n-grams of `uncorrected_order`, not counted yet, where they may be better than the first of the models
-    that were counted, which takes so many seconds to count; otherwise None.
+    """Return n-grams of `uncorrected_order`, not counted yet, where they may be better than those counted, else None.
 
-    They may where the alphabet is too large for networks to correct n-grams and the text repeats itself, if nobody
-    asked for an order and there is time.
+    They may be better where the alphabet is too large for networks to correct n-grams and the text repeats itself; they
+    are tried where no order was asked for and there is time. counts: the models that were counted, the plain one, which
+    took `counting` seconds, first.
     """
     policy, tokens, model = request.policy, len(text.train.ids), counts[0]
     wanted = policy.of(request.unit).uncorrected_order
@@ -31,8 +31,10 @@ def longer_ngrams(counts: Sequence[KneserNey | Factored], counting: float, text:
 
 
 def better(model: KneserNey, longer: KneserNey, text: Text, request: Request, tokens: int) -> KneserNey:
-    """Count longer n-grams, and return them, or the model of usual ones where that predicts about so many held-out
-    tokens better."""
+    """Count longer n-grams; return them, or the usual ones where these predict held-out text better.
+
+    tokens: how many tokens of the held-out text they predict, about.
+    """
     longer.fit(text.train, request.threads, budget_bytes=request.policy.counting_bytes)
     assert text.held_out is not None
     usual_nll, longer_nll = nll_by_part(Mixture(model.vocab_size, [model, longer]), text.held_out, request.threads,

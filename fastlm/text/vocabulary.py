@@ -172,10 +172,9 @@ class Vocabulary:
 
     def letters(self) -> list[int] | None:
         """Return for every id of characters or bytes a number above 0 where it is part of a word, the same for both
-        cases, and else 0; None for words.
-
-        Parts of words are letters, the apostrophe, and bytes of more than ASCII; but not the characters of scripts
-        that have no spaces between words, in which a run of them is a sentence. A run of katakana is one word.
+        cases, and else 0; None for words. Parts of words are letters, the apostrophe, and bytes of more than ASCII; but
+        not the characters of scripts that have no spaces between words, in which a run of them is a sentence. A run of
+        katakana is one word.
 
             >>> Vocabulary(["a", " ", "A", "b", "\u6f22", "\u30ab"], unit="char").letters()
             [1, 0, 1, 2, 0, 3]
