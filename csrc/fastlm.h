@@ -243,6 +243,14 @@ typedef struct flm_kernels {
     /* out (N,HD) = the values of the keys seen, weighted by the softmax of q.k / sqrt(D) - slope * distance;
      * log_sum (N,H): the log of the exponentials' sum.  Cost 4 H D a pair of row and key */
     void (*attention_forward)(float *out, float *log_sum, float *scratch, const flm_attention *a);
+    /* The same for one more row of every sequence, whose keys and values (S,H,P,D) lie in place already: row s sees the
+     * length[s] entries before place `end`, its own the last of them; 1 <= length[s] <= end <= P. out (S,HD); qkv
+     * (S,3HD), of which the queries are read; score: attention_step_scratch(P) floats. The past is read where it lies,
+     * every key and value once. Cost 4 H D an entry seen */
+    size_t (*attention_step_scratch)(size_t P);
+    void (*attention_step)(float *out, float *score, const float *qkv, const float *keys, const float *values,
+                           const float *slope, const int64_t *length, size_t end, size_t S, size_t P, size_t H,
+                           size_t D);
     /* dqkv (N,3HD); the past gets no gradient */
     void (*attention_backward)(float *dqkv, float *scratch, const float *dout, const float *out, const float *log_sum,
                                const flm_attention *a);

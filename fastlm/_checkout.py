@@ -1,4 +1,4 @@
-"""The way by which `import fastlm` works in a checkout that is not compiled, after a plain `pip install .`.
+"""What lets `import fastlm` work in a checkout whose `fastlm/` is not compiled, after a plain `pip install .`.
 
 Python puts the current folder first on sys.path, so the uncompiled sources would hide the installed package.
 """
@@ -13,10 +13,10 @@ def _compiled(folder: str) -> bool:
 
 
 def redirect(package_path: list[str]) -> None:
-    """Point the `__path__` of a package at the installed fastlm where its own folder has no compiled `_core`.
+    """Point a package's `__path__` at the installed fastlm where the folder it names has no compiled `_core`.
 
-    package_path: is changed in place, so that all modules of the package come from the installed one. Raises
-    ImportError where no compiled fastlm is on sys.path.
+    `package_path` is changed in place, so that all modules of the package come from the installed one.
+    Raises ImportError where no compiled fastlm is on sys.path.
     """
     if _compiled(package_path[0]):
         return

@@ -98,6 +98,9 @@ cdef extern from "fastlm.h" nogil:
                                 size_t, size_t) noexcept nogil
         size_t (*attention_scratch)(const flm_attention *) noexcept nogil
         void (*attention_forward)(float *, float *, float *, const flm_attention *) noexcept nogil
+        size_t (*attention_step_scratch)(size_t) noexcept nogil
+        void (*attention_step)(float *, float *, const float *, const float *, const float *, const float *,
+                               const int64_t *, size_t, size_t, size_t, size_t, size_t) noexcept nogil
         void (*attention_backward)(float *, float *, const float *, const float *, const float *,
                                    const flm_attention *) noexcept nogil
         void (*attention_carry)(float *, const int64_t *, size_t, const flm_attention *) noexcept nogil

@@ -157,6 +157,18 @@ class Attention:
     ) -> None: ...
     def carry(self, after: Floats, kept: Rows) -> None: ...
 
+def attention_step_scratch(places: int) -> int: ...
+def attention_step(
+    out: Floats,
+    score: Floats,
+    qkv: Floats,
+    keys: Floats,
+    values: Floats,
+    slope: Floats,
+    length: Rows,
+    end: int,
+) -> None: ...
+
 class Rate:
     def __init__(
         self,

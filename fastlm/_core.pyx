@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=True
-"""The binding of the C kernels: checks shapes and ids once, releases the GIL, calls C, raises. No maths.
+"""The binding of the C kernels: checks shapes and ids once, releases the GIL, calls C, raises; it does no maths.
 
 csrc/fastlm.h gives the formula and the shapes of every kernel; names and order of the arguments are the same here,
 with the sizes taken from the shapes. Arrays are C-contiguous. An argument that does not fit raises ValueError, an id
@@ -23,17 +23,17 @@ cdef tuple ALL_ISAS = ("portable", "avx2", "avx512")
 
 
 def available_isas():
-    """The instruction sets that this build and this processor have: a list out of portable, avx2, avx512."""
+    """Return the instruction sets that this build and this processor have, out of portable, avx2 and avx512."""
     return [name for name in ALL_ISAS if flm_kernels_for(name.encode()) != NULL]
 
 
 def isa():
-    """The instruction set in use."""
+    """Return the instruction set in use."""
     return kernels.name.decode()
 
 
 def use_isa(str name not None):
-    """Switches every kernel to an instruction set; not while another thread is in one. RuntimeError if it is absent."""
+    """Switch every kernel to an instruction set, while no other thread is in a kernel; RuntimeError if it is absent."""
     global kernels, wider
     if name not in ALL_ISAS:
         raise RuntimeError(f"FASTLM_ISA = {name} is not one of {', '.join(ALL_ISAS)}")
@@ -96,7 +96,7 @@ cdef int cube(str name, Py_ssize_t a, Py_ssize_t b, Py_ssize_t c, Py_ssize_t A, 
 
 
 cdef int rows_in_table(const int64_t[::1] row, str name, Py_ssize_t lowest, Py_ssize_t R) except -1:
-    """lowest is -1 where a row may be absent, else 0."""
+    """Raise IndexError for a row outside a table of R rows; lowest: -1 where a row may be absent, else 0."""
     cdef size_t N = <size_t> row.shape[0], n = kernels.first_bad_row(&row[0], lowest, N, <size_t> R)
     if n < N:
         raise IndexError(f"{name}[{n}] = {row[n]} is outside the table of {R} rows")
@@ -112,7 +112,7 @@ cdef int targets(const int32_t[::1] target, Py_ssize_t N, Py_ssize_t V) except -
 
 
 cdef int packed_sequences(const size_t[::1] size, const uint8_t[::1] starts, Py_ssize_t N, Py_ssize_t S) except -1:
-    """N rows of at most S sequences, sizes never growing."""
+    """Check the sizes of packed sequences: N rows of at most S sequences, sizes never growing."""
     cdef size_t total, T = <size_t> size.shape[0], t = kernels.first_bad_size(&total, &size[0], T, <size_t> S)
     if t < T:
         raise ValueError(f"size[{t}] = {size[t]} is more than the {size[t - 1] if t else S} sequences before it")
@@ -132,7 +132,7 @@ cdef inline const uint8_t *flags(const uint8_t[::1] starts) noexcept:
 
 
 def check_ids(const int32_t[::1] ids not None, size_t vocab_size):
-    """Raises IndexError unless every id of ids (N,) lies in [0, vocab_size)."""
+    """Raise IndexError unless every id of ids (N,) lies in [0, vocab_size)."""
     cdef size_t N = <size_t> ids.shape[0], n
     with nogil:
         n = kernels.first_bad_id(&ids[0], 0, N, vocab_size)
@@ -151,14 +151,14 @@ cdef int by_row(of_rows kernel, float[:, ::1] out, const float[:, ::1] x, const 
 
 
 def gather(float[:, ::1] out not None, const float[:, ::1] table not None, const int64_t[::1] row not None):
-    """out (N,D) = table (R,D) at row (N,), zeros where row is -1."""
+    """Set out (N,D) to table (R,D) at row (N,), zeros where row is -1."""
     shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[1])
     rows_in_table(row, "row", -1, table.shape[0])
     by_row(kernels.gather, out, table, row)
 
 
 def scatter_add(float[:, ::1] dtable not None, const float[:, ::1] dout not None, const int64_t[::1] row not None):
-    """dtable (R,D) at row (N,) += dout (N,D), nothing where row is -1."""
+    """Add dout (N,D) to dtable (R,D) at row (N,), nothing where row is -1."""
     shape("dout", dout.shape[0], dout.shape[1], row.shape[0], dtable.shape[1])
     rows_in_table(row, "row", -1, dtable.shape[0])
     by_row(kernels.scatter_add, dtable, dout, row)
@@ -166,7 +166,7 @@ def scatter_add(float[:, ::1] dtable not None, const float[:, ::1] dout not None
 
 def position_rows(int64_t[::1] row not None, int64_t[::1] position not None, const int32_t[::1] ids not None,
                   const uint8_t[::1] starts, const size_t[::1] size not None, size_t max_length, size_t vocab_size):
-    """row (N,) = position * vocab_size + ids, -1 from max_length on; position (S,) int64 counts the tokens read."""
+    """Set row (N,) to position * vocab_size + ids, -1 from max_length on; position (S,): tokens read so far."""
     packed_sequences(size, starts, ids.shape[0], position.shape[0])
     extent("row", row.shape[0], ids.shape[0])
     check_ids(ids, vocab_size)
@@ -179,7 +179,7 @@ def position_rows(int64_t[::1] row not None, int64_t[::1] position not None, con
 def prefix_sum(float[:, ::1] out not None, float[:, ::1] carry not None, const float[:, ::1] table not None,
                const float[::1] bias, const int64_t[::1] row not None, const uint8_t[::1] starts,
                const size_t[::1] size not None):
-    """carry (S,V) += table (R,V) at row (N,); out (N,V) = bias (V,) or None + carry."""
+    """Add table (R,V) at row (N,) to carry (S,V), and set out (N,V) to bias (V,), if not None, + carry."""
     cdef const float *constant = NULL
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, row.shape[0], carry.shape[0])
@@ -196,7 +196,7 @@ def prefix_sum(float[:, ::1] out not None, float[:, ::1] carry not None, const f
 
 def suffix_sum(float[:, ::1] dtable not None, float[:, ::1] running not None, const float[:, ::1] dout not None,
                const int64_t[::1] row not None, const uint8_t[::1] starts, const size_t[::1] size not None):
-    """The way back of prefix_sum: adds to dtable (R,V) from dout (N,V); running (S,V) is zeros, then scratch."""
+    """Add the gradient of prefix_sum to dtable (R,V), given dout (N,V); running (S,V) is zeros, then scratch."""
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, row.shape[0], running.shape[0])
     shape("dout", dout.shape[0], dout.shape[1], row.shape[0], dtable.shape[1])
@@ -209,7 +209,7 @@ def suffix_sum(float[:, ::1] dtable not None, float[:, ::1] running not None, co
 
 def decayed_sum(float[:, :, ::1] out not None, float[:, :, ::1] carry not None, const float[:, ::1] x not None,
                 const float[::1] rate not None, const uint8_t[::1] starts, const size_t[::1] size not None):
-    """carry (S,K,D) = rate (K,) * carry + x (N,D); out (N,K,D) = carry."""
+    """Set carry (S,K,D) to rate (K,) * carry + x (N,D), and out (N,K,D) to carry."""
     cdef const uint8_t *begins = flags(starts)
     cdef Py_ssize_t K = rate.shape[0], D = x.shape[1]
     packed_sequences(size, starts, x.shape[0], carry.shape[0])
@@ -223,7 +223,7 @@ def decayed_sum(float[:, :, ::1] out not None, float[:, :, ::1] carry not None, 
 def decayed_sum_back(float[:, ::1] dx not None, float[:, :, ::1] running not None,
                      const float[:, :, ::1] dout not None, const float[::1] rate not None,
                      const uint8_t[::1] starts, const size_t[::1] size not None):
-    """The way back of decayed_sum: adds to dx (N,D) from dout (N,K,D); running (S,K,D) is zeros, then scratch."""
+    """Add the gradient of decayed_sum to dx (N,D), given dout (N,K,D); running (S,K,D) is zeros, then scratch."""
     cdef const uint8_t *begins = flags(starts)
     cdef Py_ssize_t K = rate.shape[0], D = dx.shape[1]
     packed_sequences(size, starts, dx.shape[0], running.shape[0])
@@ -236,7 +236,7 @@ def decayed_sum_back(float[:, ::1] dx not None, float[:, :, ::1] running not Non
 
 def last_ids(int64_t[:, ::1] out not None, int64_t[:, ::1] carry not None, const int32_t[::1] ids not None,
              const uint8_t[::1] starts, const size_t[::1] size not None):
-    """out (N,L) = the last L ids, newest first, -1 before the start; carry (S,L-1) the same before the first row."""
+    """Set out (N,L) to the last L ids, newest first, -1 before the start; carry (S,L-1): those before the first row."""
     cdef const uint8_t *begins = flags(starts)
     if out.shape[1] < 1:
         raise ValueError(f"out has shape ({out.shape[0]}, 0), expected at least one column")
@@ -250,7 +250,7 @@ def last_ids(int64_t[:, ::1] out not None, int64_t[:, ::1] carry not None, const
 
 def add_bytes(float[:, ::1] out not None, const float[:, ::1] scale not None, const uint8_t[:, :, ::1] table not None,
               const int64_t[::1] row not None, float unit):
-    """out (N,V) += unit * sum over k of scale (N,K) at k times table (K,R,V) at k, row (N,)."""
+    """Add unit * sum over k of scale (N,K) at k times table (K,R,V) at k, row (N,) to out (N,V)."""
     shape("out", out.shape[0], out.shape[1], row.shape[0], table.shape[2])
     shape("scale", scale.shape[0], scale.shape[1], row.shape[0], table.shape[0])
     rows_in_table(row, "row", 0, table.shape[1])
@@ -261,7 +261,7 @@ def add_bytes(float[:, ::1] out not None, const float[:, ::1] scale not None, co
 
 def add_bytes_back(float[:, ::1] dscale not None, const float[:, ::1] dout not None,
                    const uint8_t[:, :, ::1] table not None, const int64_t[::1] row not None, float unit):
-    """dscale (N,K) += unit * dout (N,V) . table (K,R,V) at k, row (N,)."""
+    """Add unit * dout (N,V) . table (K,R,V) at k, row (N,) to dscale (N,K)."""
     shape("dout", dout.shape[0], dout.shape[1], row.shape[0], table.shape[2])
     shape("dscale", dscale.shape[0], dscale.shape[1], row.shape[0], table.shape[0])
     rows_in_table(row, "row", 0, table.shape[1])
@@ -274,21 +274,21 @@ def add_bytes_back(float[:, ::1] dscale not None, const float[:, ::1] dout not N
 
 
 def softmax(float[:, ::1] out not None, const float[:, ::1] x not None):
-    """out (N,V) = the softmax of the rows of x (N,V); out may be x."""
+    """Set out (N,V) to the softmax of the rows of x (N,V); out may be x."""
     shape("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     with nogil:
         kernels.softmax(&out[0, 0], &x[0, 0], <size_t> x.shape[0], <size_t> x.shape[1])
 
 
 def log_softmax(float[:, ::1] out not None, const float[:, ::1] x not None):
-    """out (N,V) = the log of the softmax of the rows of x (N,V), in nats; out may be x."""
+    """Set out (N,V) to the log of the softmax of the rows of x (N,V), in nats; out may be x."""
     shape("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     with nogil:
         kernels.log_softmax(&out[0, 0], &x[0, 0], <size_t> x.shape[0], <size_t> x.shape[1])
 
 
 def cross_entropy(double[::1] loss not None, const float[:, ::1] x not None, const int32_t[::1] target not None):
-    """loss (N,) = -log softmax(x)[target] in nats, 0 where target is -1."""
+    """Set loss (N,) to -log softmax(x)[target] in nats, 0 where target is -1."""
     extent("loss", loss.shape[0], x.shape[0])
     targets(target, x.shape[0], x.shape[1])
     with nogil:
@@ -297,7 +297,7 @@ def cross_entropy(double[::1] loss not None, const float[:, ::1] x not None, con
 
 def softmax_cross_entropy(float[:, ::1] x not None, double[::1] loss not None, const int32_t[::1] target not None,
                           float scale):
-    """loss (N,) as cross_entropy; x (N,V) becomes scale times its gradient, 0 where target is -1."""
+    """Set loss (N,) as cross_entropy does, and x (N,V) to scale times its gradient, 0 where target is -1."""
     extent("loss", loss.shape[0], x.shape[0])
     targets(target, x.shape[0], x.shape[1])
     with nogil:
@@ -307,7 +307,7 @@ def softmax_cross_entropy(float[:, ::1] x not None, double[::1] loss not None, c
 
 def softmax_squared(float[:, ::1] x not None, double[::1] loss not None, const int32_t[::1] target not None,
                     float scale):
-    """loss (N,) = |softmax(x) - onehot(target)|^2; x (N,V) becomes scale times its gradient, 0 where target is -1."""
+    """Set loss (N,) to |softmax(x) - onehot(target)|^2, x (N,V) to scale times its gradient, 0 where target is -1."""
     extent("loss", loss.shape[0], x.shape[0])
     targets(target, x.shape[0], x.shape[1])
     with nogil:
@@ -335,66 +335,66 @@ cdef int binary(two_inputs kernel, object out, object a, str a_name, object b, s
 
 
 def add(out, x):
-    """out += x."""
+    """Add x to out."""
     unary(kernels.add, out, x)
 
 
 def add_bias(float[:, ::1] x not None, const float[::1] bias not None):
-    """x (N,D) += bias (D,) in every row."""
+    """Add bias (D,) to every row of x (N,D)."""
     extent("bias", bias.shape[0], x.shape[1])
     with nogil:
         kernels.add_bias(&x[0, 0], &bias[0], <size_t> x.shape[0], <size_t> x.shape[1])
 
 
 def sum_rows(float[::1] dbias not None, const float[:, ::1] dx not None):
-    """dbias (D,) += the sum of the rows of dx (N,D)."""
+    """Add the sum of the rows of dx (N,D) to dbias (D,)."""
     extent("dbias", dbias.shape[0], dx.shape[1])
     with nogil:
         kernels.sum_rows(&dbias[0], &dx[0, 0], <size_t> dx.shape[0], <size_t> dx.shape[1])
 
 
 def multiply(out, a, b):
-    """out = a * b; out may be a or b."""
+    """Set out to a * b; out may be a or b."""
     binary(kernels.multiply, out, a, "a", b, "b")
 
 
 def multiply_add(out, a, b):
-    """out += a * b."""
+    """Add a * b to out."""
     binary(kernels.multiply_add, out, a, "a", b, "b")
 
 
 def tanh(out, x):
-    """out = tanh(x); out may be x."""
+    """Set out to tanh(x); out may be x."""
     unary(kernels.tanh, out, x)
 
 
 def tanh_back(dx, dout, out):
-    """dx += dout * (1 - out^2)."""
+    """Add dout * (1 - out^2) to dx."""
     binary(kernels.tanh_back, dx, dout, "dout", out, "out")
 
 
 def sigmoid(out, x):
-    """out = 1 / (1 + exp(-x)); out may be x."""
+    """Set out to 1 / (1 + exp(-x)); out may be x."""
     unary(kernels.sigmoid, out, x)
 
 
 def sigmoid_back(dx, dout, out):
-    """dx += dout * out * (1 - out)."""
+    """Add dout * out * (1 - out) to dx."""
     binary(kernels.sigmoid_back, dx, dout, "dout", out, "out")
 
 
 def relu(out, x):
-    """out = max(x, 0); out may be x."""
+    """Set out to max(x, 0); out may be x."""
     unary(kernels.relu, out, x)
 
 
 def relu_back(dx, dout, out):
-    """dx += dout where out > 0."""
+    """Add dout to dx where out > 0."""
     binary(kernels.relu_back, dx, dout, "dout", out, "out")
 
 
 def dropout(out, x, float keep, uint64_t seed, bint add):
-    """out = x / keep with probability keep, else 0, the choice a function of seed and place; added to out if add."""
+    """Set out to x / keep with probability keep, else 0, by seed and position; if add, add to out instead."""
     cdef _Flat o = flat(out, "out", True), i = flat(x, "x", False)
     same(i, "x", o.n)
     if not 0.0 < keep <= 1.0:
@@ -403,7 +403,6 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
         kernels.dropout(o.at, i.at, keep, seed, add, o.n)
 
 
-include "_core_parts/lstm.pxi"
 include "_core_parts/optimizers.pxi"
 include "_core_parts/ids.pxi"
 include "_core_parts/ngram.pxi"
@@ -412,5 +411,7 @@ include "_core_parts/dense.pxi"
 include "_core_parts/cache.pxi"
 include "_core_parts/factor.pxi"
 include "_core_parts/attention.pxi"
+include "_core_parts/panels.pxi"
+include "_core_parts/lstm.pxi"
 include "_core_parts/gru.pxi"
 include "_core_parts/sru.pxi"

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, so that importing the package costs little."""
+"""Names of a package that are imported at their first use, so that importing the package costs little."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -7,10 +7,10 @@ from typing import Any
 
 def names(package: dict[str, Any], modules: Mapping[str, str],
           homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for a package.
+    """Return `__getattr__` and `__dir__` for a package whose globals are `package`; a name that was found stays there.
 
-    package: its globals, to which a name is added when it is first used. modules: {name: module that it stands for};
-    homes: {name: module that defines it}. Other names raise AttributeError.
+    modules: public name -> the module that it stands for; homes: public name -> the module that defines it. Any other
+    name raises AttributeError.
     """
     def find(name: str) -> Any:
         if name in homes:

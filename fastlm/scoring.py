@@ -68,13 +68,16 @@ def score_sequences(model: PrefixModel, inputs: Sequence[Array], targets: Sequen
     out: list[Array] = [np.zeros(0)] * len(inputs)
 
     def score_group(group: list[int]) -> None:
-        ids, wanted = [inputs[index] for index in group], [targets[index] for index in group]
-        found = [model.score(*pair) for pair in zip(ids, wanted, strict=True)]
-        nll = [array for array in found if array is not None]
-        if len(nll) < len(group):   # the model has no faster way than `forward`
-            nll = score_together(model, ids, wanted)
-        for index, array in zip(group, nll, strict=True):
-            out[index] = array
+        together = []
+        for index in group:
+            if model.scores_directly(inputs[index], targets[index]):
+                out[index] = model.score(inputs[index], targets[index])
+            else:
+                together.append(index)
+        if together:
+            nll = score_together(model, [inputs[index] for index in together], [targets[index] for index in together])
+            for index, array in zip(together, nll, strict=True):
+                out[index] = array
     workers.map(score_group, groups)
     return out
 

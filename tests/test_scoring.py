@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastlm.heads import FullSoftmax, Head
+from fastlm.models import LSTM, CacheModel
 from fastlm.scoring import Score, score_sequences
 from fastlm.workers import Workers
 from tests.cases import ALL_MODELS, model_of
@@ -43,6 +44,36 @@ def test_long_sequences_are_read_in_parts(name: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(layer, "rows_together", lambda self, vocab_size: 7 * 32)   # seven tokens at a time
     for part, wanted in zip(score(model, inputs, targets), whole, strict=True):
         np.testing.assert_allclose(part, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL_MODELS)
+@pytest.mark.parametrize("length", [0, 1, 23])
+def test_a_model_scores_any_targets_of_one_sequence(name: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven tokens at a time where a model reads in parts; the targets are not the tokens that are read next."""
+    model, rng = model_of(name, V), np.random.default_rng(1)
+    ids, targets = (rng.integers(0, V, length).astype(np.int32) for _ in range(2))
+    targets[1::5] = -1
+    logp = model.log_probabilities(ids)
+    for layer in (Head, FullSoftmax):
+        monkeypatch.setattr(layer, "rows_together", lambda self, vocab_size: 7)
+    nats = model.score(ids, targets)
+    assert nats.dtype == np.float64 and nats.shape == (length,)
+    np.testing.assert_allclose(nats, np.where(targets < 0, 0, -logp[np.arange(length), targets]), rtol=0, atol=2e-5)
+
+
+def test_a_document_is_scored_the_same_beside_others_that_are_read_in_another_way() -> None:
+    """A cache model scores long documents directly and reads short ones side by side."""
+    rng = np.random.default_rng(2)
+    texts = [rng.integers(0, V, length).astype(np.int32) for length in (401, 31, 301, 1, 12)]
+    model = CacheModel(V, LSTM(V, hidden=3), window=20, decay=9.0)
+    inputs, targets = [ids[:-1] for ids in texts], [ids[1:] for ids in texts]
+    assert [model.scores_directly(*pair) for pair in zip(inputs, targets, strict=True)] == [True, False, True, False,
+                                                                                           False]
+    for ids, wanted, nats in zip(inputs, targets, score(model, inputs, targets), strict=True):
+        logp = model.log_probabilities(ids)
+        np.testing.assert_allclose(nats, -logp[np.arange(len(ids)), wanted], rtol=0, atol=2e-5)
+        if model.scores_directly(ids, wanted):
+            assert nats.tobytes() == score(model, [ids], [wanted])[0].tobytes()
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:

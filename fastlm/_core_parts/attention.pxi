@@ -16,7 +16,7 @@ def layer_norm(float[:, ::1] out not None, float[:, ::1] moments not None, const
 def layer_norm_back(float[:, ::1] dx not None, float[::1] dgain not None, float[::1] dbias not None,
                     const float[:, ::1] dout not None, const float[:, ::1] x not None,
                     const float[:, ::1] moments not None, const float[::1] gain not None):
-    """The way back of layer_norm: adds to dx (N,D), dgain and dbias (D,)."""
+    """The backward pass of layer_norm: adds to dx (N,D), dgain and dbias (D,)."""
     cdef Py_ssize_t N = x.shape[0], D = x.shape[1]
     cdef double[::1] sums = numpy.empty(2 * D)
     shape("dx", dx.shape[0], dx.shape[1], N, D)
@@ -61,8 +61,8 @@ def residual(float[:, ::1] out not None, const float[:, ::1] x not None, const f
 
 def attention_spans(int64_t[::1] first not None, int64_t[::1] kept not None, const int64_t[::1] length not None,
                     const uint8_t[::1] starts, const size_t[::1] size not None, size_t window):
-    """first (N,): the first key that each row sees, of `window` keys at most (0: all); kept (S,): entries that a lane
-    leaves behind; length (S,): those it begins with."""
+    """first (N,): the first key that each row sees, of `window` keys at most (0: all); kept (S,): entries that a
+    sequence leaves behind; length (S,): those it begins with."""
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, first.shape[0], length.shape[0])
     extent("kept", kept.shape[0], length.shape[0])
@@ -147,7 +147,7 @@ cdef class Attention:
             kernels.attention_backward(&dqkv[0, 0], &scratch[0], &dout[0, 0], &out[0, 0], &log_sum[0, 0], &self.of)
 
     def carry(self, float[:, :, ::1] after not None, const int64_t[::1] kept not None):
-        """after (S,L',2HD) = the last kept (S,) entries of every lane, zeros after them."""
+        """after (S,L',2HD) = the last kept (S,) entries of every sequence, zeros after them."""
         cdef Py_ssize_t s, S = <Py_ssize_t> self.of.S
         cube("after", after.shape[0], after.shape[1], after.shape[2], S, after.shape[1],
              <Py_ssize_t> (2 * self.of.H * self.of.D))
@@ -157,3 +157,35 @@ cdef class Attention:
                 raise ValueError(f"kept[{s}] = {kept[s]} is more than after holds or the lane has")
         with nogil:
             kernels.attention_carry(&after[0, 0, 0], &kept[0], <size_t> after.shape[1], &self.of)
+
+
+def attention_step_scratch(size_t places):
+    """Return how many floats of scratch `attention_step` needs for keys and values of so many places."""
+    return kernels.attention_step_scratch(places)
+
+
+def attention_step(float[:, ::1] out not None, float[::1] score not None, const float[:, ::1] qkv not None,
+                   const float[:, :, :, ::1] keys not None, const float[:, :, :, ::1] values not None,
+                   const float[::1] slope not None, const int64_t[::1] length not None, Py_ssize_t end):
+    """Set out (S,HD) to the attention of one more row of every sequence, its key and value in place already.
+
+    qkv (S,3HD), of which the queries are read; keys, values (S,H,P,D), where row s sees the length (S,) entries before
+    place `end`; slope (H,); score: attention_step_scratch(P) floats of scratch.
+    """
+    cdef Py_ssize_t S = keys.shape[0], H = keys.shape[1], P = keys.shape[2], D = keys.shape[3], s
+    if values.shape[0] != S or values.shape[1] != H or values.shape[2] != P or values.shape[3] != D:
+        raise ValueError(f"values has shape ({values.shape[0]}, {values.shape[1]}, {values.shape[2]}, "
+                         f"{values.shape[3]}), expected ({S}, {H}, {P}, {D})")
+    shape("out", out.shape[0], out.shape[1], S, H * D)
+    shape("qkv", qkv.shape[0], qkv.shape[1], S, 3 * H * D)
+    extent("slope", slope.shape[0], H)
+    extent("length", length.shape[0], S)
+    extent("score", score.shape[0], <Py_ssize_t> kernels.attention_step_scratch(<size_t> P))
+    if not 0 <= end <= P:
+        raise ValueError(f"end = {end}, expected 0 to the {P} places there are")
+    for s in range(S):
+        if not 1 <= length[s] <= end:
+            raise ValueError(f"length[{s}] = {length[s]}, expected 1 to {end}")
+    with nogil:
+        kernels.attention_step(&out[0, 0], &score[0], &qkv[0, 0], &keys[0, 0, 0, 0], &values[0, 0, 0, 0], &slope[0],
+                               &length[0], <size_t> end, <size_t> S, <size_t> P, <size_t> H, <size_t> D)

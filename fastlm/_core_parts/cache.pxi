@@ -6,9 +6,9 @@ CACHE_SHIFT = FLM_CACHE_SHIFT       # what the binary exponent of S gains to be 
 
 
 cdef class Cache:
-    """What followed earlier, in the last tokens, the contexts of `lowest` to `orders` - 1 tokens that stand before the
-    next one. decay (window,) float64: the weight of an age of 0, 1, ... tokens. Read only: any number of threads may
-    ask it.
+    """Counts of the tokens that followed the contexts of `lowest` to `orders` - 1 tokens before, within a window of
+    last tokens. decay (window,) float64: the weight of an age of 0, 1, ... tokens. Read only: any number of threads
+    may use it.
 
     ids (n,) int32 is a text from its beginning or from a window before `first` on; starts (n,) uint8 or None: 1 where
     a document begins.
@@ -34,7 +34,7 @@ cdef class Cache:
 
     def counts(self, double[:, ::1] total not None, double[:, ::1] count not None, const int32_t[::1] ids not None,
                const uint8_t[::1] starts, const int32_t[::1] target not None, size_t first):
-        """total, count (n - first, orders): see flm_cache_counts. target (n - first,): what follows ids[first:]."""
+        """Set total, count (n - first, orders), see flm_cache_counts; target (n - first,): what follows ids[first:]."""
         cdef size_t n = <size_t> ids.shape[0]
         N = self._tokens(ids, starts, first)
         targets(target, N, <Py_ssize_t> self.vocab_size)
@@ -51,7 +51,7 @@ cdef class Cache:
     def rows(self, int32_t[:, ::1] word not None, float[:, ::1] mass not None, float[::1] left not None,
              const double[:, ::1] weight not None, const int32_t[::1] ids not None, const uint8_t[::1] starts,
              size_t first):
-        """word, mass (n - first, min(window, V)), left (n - first,): see flm_cache_rows. weight (orders, 16)."""
+        """Set word, mass (n - first, min(window, V)) and left (n - first,), see flm_cache_rows; weight (orders, 16)."""
         cdef size_t n = <size_t> ids.shape[0], V = self.vocab_size, width = min(self.cache.window, V)
         N = self._tokens(ids, starts, first)
         shape("word", word.shape[0], word.shape[1], N, <Py_ssize_t> width)
@@ -69,7 +69,7 @@ cdef class Cache:
                            &link[0], &last[0], &slot[0], &scratch[0], first, n)
 
     cdef Py_ssize_t _tokens(self, const int32_t[::1] ids, const uint8_t[::1] starts, size_t first) except -1:
-        """How many there are from `first` on."""
+        """Check the tokens and return how many there are from `first` on."""
         check_ids(ids, self.vocab_size)
         if starts is not None:
             extent("starts", starts.shape[0], ids.shape[0])

@@ -4,12 +4,12 @@ ROOM = FLM_ROOM   # floats that `dense_product` packs in
 
 
 def multiplies_wider():
-    """Whether `dense_product` is known to beat NumPy's BLAS with the instruction set in use on this processor."""
+    """Return whether `dense_product` is known to beat NumPy's BLAS on this processor, as it is used now."""
     return wider
 
 
 cdef flm_strided strided(const float[:, :] x, str name) except *:
-    """x, whose rows or columns are without gaps; the stride of an axis of one element means nothing."""
+    """Return x as a matrix whose rows or columns have no gaps; the stride of an axis of one element means nothing."""
     cdef flm_strided out
     cdef Py_ssize_t size = sizeof(float)
     cdef bint empty = x.shape[0] == 0 or x.shape[1] == 0
@@ -24,8 +24,8 @@ cdef flm_strided strided(const float[:, :] x, str name) except *:
 
 def dense_product(float[:, :] out not None, const float[:, :] a not None, const float[:, :] b not None,
                   float[::1] room not None, bint adds=False):
-    """out (M,N) = a (M,K) @ b (K,N), or += where it adds; room (ROOM,): scratch. out's rows, and the rows or the columns
-    of a and of b, are without gaps."""
+    """Set out (M,N) to a (M,K) @ b (K,N), or add it where `adds`; room (ROOM,): scratch. The rows of out, and the rows
+    or the columns of a and of b, have no gaps."""
     cdef size_t M = <size_t> a.shape[0], N = <size_t> b.shape[1], K = <size_t> a.shape[1]
     cdef flm_strided left = strided(a, "a"), right = strided(b, "b"), into = strided(out, "out")
     shape("b", b.shape[0], b.shape[1], a.shape[1], b.shape[1])

@@ -4,8 +4,8 @@ SPELT_WORDS = FLM_SPELT     # the word being spelt and those before it: factors 
 
 
 cdef class Factors:
-    """What n-grams look at, see flm_factors: factors (levels,) int32, the most telling first; letter (V,) int32 or
-    None. Read only."""
+    """The features of the context that n-grams count over, see flm_factors: factors (levels,) int32, the most telling
+    first; letter (V,) int32 or None. Read only."""
 
     cdef flm_factors factors
     cdef object _tables
@@ -30,12 +30,12 @@ cdef class Factors:
 
     @property
     def reach(self):
-        """How many tokens a state holds."""
+        """The number of tokens that a state holds."""
         return self.factors.reach
 
     def level(self, const int32_t[::1] ids not None, const uint8_t[::1] starts not None,
               const int32_t[::1] position not None, const int32_t[::1] above, size_t above_contexts, size_t level):
-        """The n-grams that end in ids[position] (m,) after `level` factors, as flm_factor_number gives them: word,
+        """Return the n-grams that end in ids[position] (m,) after `level` factors, as by flm_factor_number: word,
         count, from, context_of (n-grams,), shorter (m,), key, child (contexts,) and link (above_contexts,)."""
         cdef size_t n = <size_t> ids.shape[0], m = <size_t> position.shape[0], V = self.vocab_size, contexts = 0, grams
         cdef int32_t[::1] last = numpy.empty(max(1, self.factors.reach), numpy.int32)
@@ -80,7 +80,7 @@ def estimate_ngrams(float[::1] logp not None, float[::1] backoff not None, doubl
                     const int32_t[::1] link not None, const int32_t[::1] count not None,
                     const double[::1] discount not None, size_t first, size_t last, size_t origin,
                     size_t origin_shorter):
-    """flm_ngram_estimate for the contexts [first, last), whose n-grams begin at `origin`; p and shorter hold the
+    """Call flm_ngram_estimate for the contexts [first, last), whose n-grams begin at `origin`; p and shorter hold the
     probabilities of the n-grams from `origin` and `origin_shorter` on."""
     cdef size_t h, low = origin, end = origin + <size_t> p.shape[0], n, begin, grams
     extent("discount", discount.shape[0], 4)
@@ -113,7 +113,7 @@ def estimate_ngrams(float[::1] logp not None, float[::1] backoff not None, doubl
 
 def estimate_words(float[::1] logp not None, double[::1] p not None, const int32_t[::1] count not None,
                    const double[::1] discount not None):
-    """flm_ngram_unigrams: logp[:V] and p (V,) of count (V,)."""
+    """Set logp[:V] and p (V,) from count (V,) by flm_ngram_unigrams."""
     cdef size_t n = kernels.first_bad_id(&count[0], 0, <size_t> count.shape[0], 2**31)
     extent("discount", discount.shape[0], 4)
     extent("p", p.shape[0], count.shape[0])
@@ -126,7 +126,7 @@ def estimate_words(float[::1] logp not None, double[::1] p not None, const int32
 
 
 cdef class FactoredNGrams(NGrams):
-    """N-grams over factors, checked whole and read only; `NGrams` says what may be asked.
+    """N-grams over factors, checked whole and read only; `NGrams` has the same methods.
 
     word, logp (n-grams,); child (contexts+1,), link, backoff, key (contexts,): see csrc/ngram.h.
     """
@@ -163,7 +163,7 @@ cdef class FactoredNGrams(NGrams):
 
     def read_factors(self, int32_t[::1] node not None, int32_t[:, ::1] last not None, int64_t[:, ::1] spelt not None,
                      const int32_t[::1] ids not None, const uint8_t[::1] starts, const size_t[::1] size not None):
-        """node (N,) = the context after every row of a packed batch; last (S, reach), spelt (S, 3) in and out."""
+        """Set node (N,) to the context after every row of a packed batch; last (S, reach), spelt (S, 3) in and out."""
         self._is_state(-1)
         packed_sequences(size, starts, ids.shape[0], spelt.shape[0])
         extent("node", node.shape[0], ids.shape[0])
@@ -178,15 +178,15 @@ cdef class FactoredNGrams(NGrams):
                             <size_t> size.shape[0])
 
     def score(self, nats, ids, state):
-        """Raises TypeError: a state is what the factors look at, see `read_factors`."""
+        """Raise TypeError: a state is what the factors look at, see `read_factors`."""
         raise TypeError(NO_LINKS)
 
     def read(self, node, state, ids, starts, size):
-        """Raises TypeError, as `score` does."""
+        """Raise TypeError, as `score` does."""
         raise TypeError(NO_LINKS)
 
     def left_out(self, nats, out, count, discount, total, mass, node, target):
-        """Raises TypeError, as `score` does."""
+        """Raise TypeError, as `score` does."""
         raise TypeError(NO_LINKS)
 
 

@@ -26,15 +26,15 @@ def gru_forward(float[:, ::1] h not None, float[:, :, ::1] gates not None, float
 def gru_backward(float[:, :, ::1] gates not None, float[:, :, ::1] kept not None, float[:, ::1] dh not None,
                  const float[:, ::1] h_prev not None, const float[::1] packed not None, const uint8_t[::1] starts,
                  const size_t[::1] size not None):
-    """The way back: gates become the gradient of the inputs, kept that of the recurrent product with its bias, dh (N,H)
-    the whole gradient of h; packed: the recurrent matrix by panel_pack_back."""
+    """The backward pass: gates become the gradient of the inputs, kept that of the recurrent product with its bias, dh
+    (N,H) the whole gradient of h; packed: the recurrent matrix by panel_pack_back."""
     cdef Py_ssize_t N = dh.shape[0], H = dh.shape[1]
     cdef const uint8_t *begins = flags(starts)
     steps_of(size, starts, N)
     shape("h_prev", h_prev.shape[0], h_prev.shape[1], N, H)
     panel_shape("gates", gates, N, H, 3)
     panel_shape("kept", kept, N, H, 3)
-    extent("packed", packed.shape[0], 48 * panels_of(H) * 16 * panels_of(H))
+    packed_back_extent(packed, H, H, 3)
     with nogil:
         kernels.gru_backward(&gates[0, 0, 0], &kept[0, 0, 0], &dh[0, 0], &h_prev[0, 0], &packed[0], begins, &size[0],
                              <size_t> size.shape[0], <size_t> N, <size_t> H)
@@ -48,9 +48,7 @@ def gru_step(float[:, ::1] h not None, float[:, ::1] gates not None, float[:, ::
     cdef Py_ssize_t S = h.shape[0], H = h.shape[1]
     shape("gates", gates.shape[0], gates.shape[1], S, 3 * H)
     shape("kept", kept.shape[0], kept.shape[1], S, 3 * H)
-    shape("x", x.shape[0], x.shape[1], S, <Py_ssize_t> input.matrix.K)
-    shape("input", <Py_ssize_t> input.matrix.K, <Py_ssize_t> input.matrix.N, x.shape[1], 3 * H)
-    shape("recurrent", <Py_ssize_t> recurrent.matrix.K, <Py_ssize_t> recurrent.matrix.N, H, 3 * H)
+    step_shapes(x, input, recurrent, S, H, 3)
     extent("input_bias", input_bias.shape[0], 3 * H)
     extent("bias", bias.shape[0], H)
     with nogil:

@@ -3,7 +3,7 @@
 
 def sample(const float[::1] x not None, double temperature, size_t top_k, double top_p, double u,
            double[::1] scratch_p not None, int32_t[::1] scratch_order not None):
-    """An id from softmax(x (V,) / temperature) cut to the top_k likeliest (0: all), then to mass top_p (1: all).
+    """Draw an id from softmax(x (V,) / temperature) cut to the top_k likeliest (0: all), then to mass top_p (1: all).
 
     u in [0, 1) is the draw; temperature 0 takes the largest. scratch_p (V,) float64, scratch_order (V,) int32.
     """
@@ -27,7 +27,7 @@ def sample(const float[::1] x not None, double temperature, size_t top_k, double
 
 
 def top_k(const float[::1] x not None, size_t k):
-    """The ids of the k largest of x (V,), largest first, ties to the lower id: int32 (min(k, V),)."""
+    """Return the ids of the k largest of x (V,), largest first, ties to the lower id: int32 (min(k, V),)."""
     cdef int32_t[::1] order = numpy.empty(x.shape[0], dtype=numpy.int32)
     with nogil:
         flm_top_k(&order[0], &x[0], k, <size_t> x.shape[0])
@@ -36,8 +36,8 @@ def top_k(const float[::1] x not None, size_t k):
 
 def hashed_rows(int64_t[:, ::1] row not None, const int64_t[:, ::1] last not None, const int64_t[::1] order not None,
                 size_t buckets):
-    """row (N,K) = k * buckets + a hash of the last order[k] ids, -1 where a document is shorter; last (N,L) as last_ids
-    gives it; order (K,) rising from 1 to L."""
+    """Set row (N,K) to k * buckets + a hash of the last order[k] ids, -1 where a document is shorter; last (N,L) as
+    last_ids gives it; order (K,) rising from 1 to L."""
     cdef Py_ssize_t N = last.shape[0], L = last.shape[1], K = order.shape[0], k
     cdef int64_t least = 1
     shape("row", row.shape[0], row.shape[1], N, K)
@@ -78,7 +78,7 @@ cdef class WordTable:
             raise ValueError(f"the token {word!r} has two ids, the second {duplicate}")
 
     cdef _store(self, blob, offset, slots):
-        """Hands the arrays to C, a fresh slot array where `slots` is not 0; an empty array still needs an address."""
+        """Hand the arrays to C, a fresh slot array where `slots` is not 0; an empty array still needs an address."""
         cdef uint8_t[::1] blob_view
         cdef size_t[::1] offset_view = offset
         cdef uint64_t[::1] slot_view
@@ -98,14 +98,14 @@ cdef class WordTable:
         return self.words.size
 
     def learn(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None, int newline):
-        """Ids of the words of text[position:], unseen ones becoming new words; "\\n" has the id newline, or -1: none.
+        """Write the ids of the words of text[position:], unseen ones becoming new words; newline: that of "\\n", or -1.
 
         Returns (position, written): position is len(text) unless ids was too short to hold them all.
         """
         return self._walk(True, text, position, ids, newline)
 
     def find(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None, int newline):
-        """The same against the table as it is: an unseen word has the id -1. Threads may share a table."""
+        """Write ids as `learn` does, without new words: an unseen word has the id -1. Threads may share a table."""
         return self._walk(False, text, position, ids, newline)
 
     cdef _walk(self, bint learn, const uint8_t[::1] text, size_t position, int32_t[::1] ids, int newline):
@@ -133,7 +133,7 @@ cdef class WordTable:
                 return position, written
 
     def arrays(self):
-        """Copies of (blob uint8, offsets int64 (V+1)), as the constructor takes them."""
+        """Return copies of (blob uint8, offsets int64 (V+1)), as the constructor takes them."""
         cdef size_t size = self.words.size
         offsets = self._offset[:size + 1].astype(numpy.int64)
         return self._blob[:offsets[size]].copy(), offsets

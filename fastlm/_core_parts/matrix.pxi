@@ -1,4 +1,4 @@
-# Part of _core.pyx: matrices that a few rows are multiplied by, and one step of an LSTM layer.
+# Part of _core.pyx: matrices that a few rows are multiplied by.
 
 
 cdef class Matrix:
@@ -67,19 +67,3 @@ def product(float[:, ::1] out not None, const float[:, ::1] x not None, Matrix m
             else:
                 memcpy(&out[s, 0], constant, N * sizeof(float))
         kernels.add_product(&out[0, 0], &x[0, 0], &matrix.matrix, S)
-
-
-def lstm_step(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1] gates not None,
-              const float[:, ::1] x not None, Matrix input not None, Matrix recurrent not None,
-              const float[::1] bias not None):
-    """One step of a layer: x (S,D), input (D,4H), recurrent (H,4H), bias (4H,); h, c (S,H) in and out, gates scratch."""
-    cdef Py_ssize_t S = h.shape[0], H = h.shape[1]
-    shape("c", c.shape[0], c.shape[1], S, H)
-    shape("gates", gates.shape[0], gates.shape[1], S, 4 * H)
-    shape("x", x.shape[0], x.shape[1], S, <Py_ssize_t> input.matrix.K)
-    shape("input", <Py_ssize_t> input.matrix.K, <Py_ssize_t> input.matrix.N, x.shape[1], 4 * H)
-    shape("recurrent", <Py_ssize_t> recurrent.matrix.K, <Py_ssize_t> recurrent.matrix.N, H, 4 * H)
-    extent("bias", bias.shape[0], 4 * H)
-    with nogil:
-        kernels.lstm_step(&h[0, 0], &c[0, 0], &gates[0, 0], &x[0, 0], &input.matrix, &recurrent.matrix, &bias[0],
-                          &h[0, 0], &c[0, 0], <size_t> S, <size_t> H)

@@ -50,7 +50,7 @@ cdef class NGramBuilder:
         self.origin, self.at, self.done = [], 0, bytearray(tasks)
 
     def sort(self, size_t task):
-        """Sorts the n-grams of the task's first words."""
+        """Sort the n-grams of the task's first words."""
         self._task(task)
         self._turn("sort", self.at == 0)
         cdef size_t first = self.cut[task], last = self.cut[task + 1]
@@ -65,14 +65,14 @@ cdef class NGramBuilder:
         self.done[task] = 1
 
     def lower(self, double memory):
-        """Lowers the order, before `allocate`, until counting takes about `memory` bytes, or to 2."""
+        """Lower the order, before `allocate`, until counting takes about `memory` bytes, or to 2."""
         self._turn("lower", self.at == 0 and self._shared())
         cdef size_t[::1] nodes = self._ends()
         self.order = flm_ngram_order_within(&nodes[0], <size_t> self.id.shape[0], self.order, memory)
         self.sizes = self.sizes.base[:, :self.order + 1].copy()
 
     def allocate(self):
-        """The tables, now that their sizes are known. OverflowError for 2^31 n-grams or more."""
+        """Make the tables, now that their sizes are known. OverflowError for 2^31 n-grams or more."""
         self._turn("allocate", self.at == 0 and self._shared())
         cdef size_t n = <size_t> self.id.shape[0], V = self.vocab_size
         ends = self._ends()
@@ -90,13 +90,13 @@ cdef class NGramBuilder:
         self.at = 1
 
     cdef _ends(self):
-        """How many n-grams of up to 0, 1, ... words there are: (order+1,)."""
+        """Return how many n-grams of up to 0, 1, ... words there are: (order+1,)."""
         sizes = self.sizes.base.sum(0)
         sizes[:2] = 0, self.vocab_size
         return numpy.cumsum(sizes)
 
     cdef int _turn(self, str step, bint ready) except -1:
-        """Raises ValueError for a step whose turn it is not."""
+        """Raise ValueError for a step that is out of order."""
         if not ready:
             raise ValueError(f"{step} was called out of turn; the order of the steps is in the docstring of the class")
         return 0
@@ -107,17 +107,17 @@ cdef class NGramBuilder:
         return 0
 
     cdef bint _shared(self) except -1:
-        """Whether every task has done its share of the step."""
+        """Return whether every task has done its share of the step."""
         return all(self.done)
 
     def level(self, size_t level):
-        """Goes on to the n-grams of `level` words, to be numbered."""
+        """Go on to the n-grams of `level` words, to be numbered."""
         self._turn("level", self.node is not None and level == self.at + 1 <= self.order and self._shared())
         self.at, self.done = level, bytearray(self.tasks)
         self.node, self.above = self.above, self.node
 
     def number(self, size_t task, size_t level):
-        """Numbers the n-grams of `level` words, 2 or more, of the task's first words, and counts."""
+        """Number and count the n-grams of `level` words, 2 or more, of the task's first words."""
         self._task(task)
         self._turn("number", self.node is not None and level == self.at > 1 and not self.done[task])
         cdef size_t next = self.origin[level - 1] + sum(self.sizes[i, level] for i in range(task))
@@ -128,7 +128,7 @@ cdef class NGramBuilder:
         self.done[task] = 1
 
     def counted(self):
-        """Frees what only counting needed. Returns the counts (nodes,) int32, and where each level begins and ends."""
+        """Free what only counting needed; return the counts (nodes,) int32, and where each level begins and ends."""
         self._turn("counted", self.node is not None and self.at == self.order and self._shared())
         self.position = self.rank = self.node = self.above = None
         self.shared = self.reach = None
@@ -139,7 +139,7 @@ cdef class NGramBuilder:
         return self.counts.base, self.origin
 
     def unigrams(self, const double[::1] discount not None):
-        """Estimates the single words. discount (4,): 0, D1, D2, D3+."""
+        """Estimate the single words; discount (4,): 0, D1, D2, D3+."""
         self._turn("unigrams", self.logp is not None and self.at == 0)
         self.p, self.at = numpy.empty(self.vocab_size), 1
         extent("discount", discount.shape[0], 4)
@@ -147,14 +147,14 @@ cdef class NGramBuilder:
             flm_ngram_unigrams(&self.logp[0], &self.p[0], &self.counts[0], &discount[0], self.vocab_size)
 
     def longer(self, size_t level):
-        """Goes on to the n-grams of `level` words, to be estimated."""
+        """Go on to the n-grams of `level` words, to be estimated."""
         self._turn("longer", self.p is not None and level == self.at + 1 <= self.order and self._shared())
         self.at, self.done = level, bytearray(self.tasks)
         self.shorter = self.p                             # the longest n-grams' are nobody's shorter ones
         self.p = numpy.empty(self.origin[level] - self.origin[level - 1]) if level < self.order else None
 
     def estimate(self, size_t task, size_t level, const double[::1] discount not None):
-        """Estimates the n-grams of `level` words, 2 or more, after the task's share of their contexts."""
+        """Estimate the n-grams of `level` words, 2 or more, after the task's share of their contexts."""
         self._task(task)
         self._turn("estimate", self.shorter is not None and level == self.at and not self.done[task])
         cdef size_t above = self.origin[level - 2], here = self.origin[level - 1]
@@ -168,13 +168,13 @@ cdef class NGramBuilder:
         self.done[task] = 1
 
     def tables(self):
-        """word, link, child, logp, backoff, as NGrams takes them."""
+        """Return word, link, child, logp, backoff, as NGrams takes them."""
         self._turn("tables", self.logp is not None and self.at == self.order and self._shared())
         return self.word.base, self.link.base, self.child.base, self.logp.base, self.backoff.base
 
 
 def count_counts(const int32_t[::1] count not None):
-    """How many of count (n,) are 1, 2, 3 and 4: int64 (5,), the first of them 0."""
+    """Return how many of count (n,) are 1, 2, 3 and 4: int64 (5,), of which the first is not used."""
     cdef int64_t[::1] times = numpy.empty(5, numpy.int64)
     with nogil:
         flm_ngram_count_counts(&times[0], &count[0], <size_t> count.shape[0])
@@ -182,7 +182,7 @@ def count_counts(const int32_t[::1] count not None):
 
 
 cdef class NGrams:
-    """A trie of n-grams, checked whole when it is made, and read only: any number of threads may ask it.
+    """A trie of n-grams, checked whole when it is made, and read only: any number of threads may use it.
 
     word, link (nodes,) int32; child (contexts+1,) int32; logp (nodes,), backoff (contexts,) float32: see csrc/ngram.h.
     ValueError where the tables contradict each other, hold n-grams of more than `order` words or probabilities that
@@ -231,7 +231,7 @@ cdef class NGrams:
             end = child[end] if end < contexts else <int32_t> nodes
 
     def score(self, double[::1] nats not None, const int32_t[::1] ids not None, int32_t state):
-        """nats (n,) of each of ids (n,) after those before it and the state; returns the state they lead to."""
+        """Set nats (n,) to -log p of each of ids (n,) after those before it and the state; return the last state."""
         cdef size_t n = <size_t> ids.shape[0]
         extent("nats", nats.shape[0], ids.shape[0])
         check_ids(ids, self.grams.V)
@@ -242,7 +242,7 @@ cdef class NGrams:
 
     def read(self, int32_t[::1] node not None, int32_t[::1] state not None, const int32_t[::1] ids not None,
              const uint8_t[::1] starts, const size_t[::1] size not None):
-        """node (N,) = the state after every row of a packed batch; state (S,) int32 in and out."""
+        """Set node (N,) to the state after every row of a packed batch; state (S,) int32 in and out."""
         packed_sequences(size, starts, ids.shape[0], state.shape[0])
         extent("node", node.shape[0], ids.shape[0])
         check_ids(ids, self.grams.V)
@@ -252,7 +252,7 @@ cdef class NGrams:
             flm_ngram_read(&node[0], &state[0], &self.grams, &ids[0], begins, &size[0], <size_t> size.shape[0])
 
     def nats(self, double[::1] nats not None, const int32_t[::1] node not None, const int32_t[::1] target not None):
-        """nats (N,) = -log p(target | node), 0 where target is -1."""
+        """Set nats (N,) to -log p(target | node), 0 where target is -1."""
         targets(target, node.shape[0], <Py_ssize_t> self.grams.V)
         extent("nats", nats.shape[0], node.shape[0])
         self._are_states(node)
@@ -260,14 +260,14 @@ cdef class NGrams:
             flm_ngram_nats(&nats[0], &self.grams, &node[0], &target[0], <size_t> node.shape[0])
 
     def log_probabilities(self, float[:, ::1] out not None, const int32_t[::1] node not None):
-        """out (N, V) = log p of every word after each node (N,)."""
+        """Set out (N, V) to log p of every word after each node (N,)."""
         shape("out", out.shape[0], out.shape[1], node.shape[0], <Py_ssize_t> self.grams.V)
         self._are_states(node)
         with nogil:
             flm_ngram_log_probabilities(&out[0, 0], &self.grams, &node[0], <size_t> node.shape[0])
 
     def top(self, const int32_t[::1] node not None, size_t k):
-        """The k likeliest words after each node (N,): ids int32 and log p float32, (N, min(k, V)), likeliest first."""
+        """Return the k likeliest words after each node (N,), likeliest first: ids and log p, (N, min(k, V)) each."""
         cdef size_t N = <size_t> node.shape[0], V = self.grams.V
         cdef int32_t[::1] falling
         k = min(k, V)
@@ -286,7 +286,8 @@ cdef class NGrams:
     def left_out(self, double[::1] nats not None, float[:, ::1] out, const int32_t[::1] count not None,
                  const double[:, ::1] discount not None, const double[::1] total not None,
                  const double[::1] mass not None, const int32_t[::1] node not None, const int32_t[::1] target not None):
-        """nats (N,) of each target as if its own occurrence had not been counted, and out (N, V), or None, of every word.
+        """Set nats (N,) to -log p of each target as if this occurrence had not been counted, and out (N, V), unless
+        None, to log p of every word.
 
         count (nodes,), discount (order, 4), total and mass (contexts+1,): see flm_ngram_counts. ValueError where a
         target never followed its node.

@@ -2,7 +2,7 @@
 
 
 cdef class Rate:
-    """One step's constants: learning rate, gradient scale, coefficient of l2/2 |p|^2, decoupled decay, and the rest."""
+    """Return the constants of a step: learning rate, gradient scale, l2 of l2/2 |p|^2, decoupled decay, the rest."""
     cdef flm_rate rate
 
     def __cinit__(self, *, float lr, float scale=1.0, float l2=0.0, float decay=0.0, float momentum=0.0,
@@ -17,7 +17,7 @@ cdef enum Method:
 
 cdef int step(Method method, object p, object first, str first_name, object second, object g, Rate rate,
               const int64_t[::1] rows) except -1:
-    """One optimiser step over all of p, or over some rows of a table p. The arrays a method has not are p again."""
+    """Take one optimiser step over all of p, or some rows of a table p; arrays that a method lacks are p again."""
     cdef _Flat a = flat(p, "p", True), b = flat(first, first_name, True), c = flat(second, "v", True)
     cdef _Flat z = flat(g, "g", True)
     cdef size_t D = a.n, count = 1, i, at = 0
@@ -46,47 +46,47 @@ cdef int step(Method method, object p, object first, str first_name, object seco
 
 
 def sgd(p, g, Rate rate not None):
-    """p -= lr * (scale * g + l2 * p) + lr * decay * p; g = 0."""
+    """Take an SGD step: p -= lr * (scale * g + l2 * p) + lr * decay * p; g = 0."""
     step(SGD, p, p, "p", p, g, rate, None)
 
 
 def momentum(p, v, g, Rate rate not None):
-    """v = momentum * v + gradient; p -= lr * v; g = 0."""
+    """Take a step with momentum: v = momentum * v + gradient; p -= lr * v; g = 0."""
     step(MOMENTUM, p, v, "v", p, g, rate, None)
 
 
 def adagrad(p, a, g, Rate rate not None):
-    """a += gradient^2; p -= lr * gradient / (sqrt(a) + epsilon); g = 0."""
+    """Take an Adagrad step: a += gradient^2; p -= lr * gradient / (sqrt(a) + epsilon); g = 0."""
     step(ADAGRAD, p, a, "a", p, g, rate, None)
 
 
 def adamw(p, m, v, g, Rate rate not None):
-    """AdamW with the moments m and v, corrected by correct1 and correct2; g = 0."""
+    """Take an AdamW step with the moments m and v, corrected by correct1 and correct2; g = 0."""
     step(ADAMW, p, m, "m", v, g, rate, None)
 
 
 def sgd_rows(p, g, const int64_t[::1] rows not None, Rate rate not None):
-    """sgd on the rows (R,) of p (N,D) only; each row at most once, here and below."""
+    """Take the step of sgd on the rows (R,) of p (N,D) only; each row at most once, here and below."""
     step(SGD, p, p, "p", p, g, rate, rows)
 
 
 def momentum_rows(p, v, g, const int64_t[::1] rows not None, Rate rate not None):
-    """momentum on the rows (R,) of p (N,D) only."""
+    """Take the step of momentum on the rows (R,) of p (N,D) only."""
     step(MOMENTUM, p, v, "v", p, g, rate, rows)
 
 
 def adagrad_rows(p, a, g, const int64_t[::1] rows not None, Rate rate not None):
-    """adagrad on the rows (R,) of p (N,D) only."""
+    """Take the step of adagrad on the rows (R,) of p (N,D) only."""
     step(ADAGRAD, p, a, "a", p, g, rate, rows)
 
 
 def adamw_rows(p, m, v, g, const int64_t[::1] rows not None, Rate rate not None):
-    """adamw on the rows (R,) of p (N,D) only."""
+    """Take the step of adamw on the rows (R,) of p (N,D) only."""
     step(ADAMW, p, m, "m", v, g, rate, rows)
 
 
 def sum_squares(x):
-    """The sum of the squares of x, any shape, in double."""
+    """Return the sum of the squares of x, any shape, in double."""
     cdef _Flat a = flat(x, "x", False)
     cdef double total
     with nogil:
@@ -95,7 +95,7 @@ def sum_squares(x):
 
 
 def add_sum_squares(out, x):
-    """out += x in one pass with the sum of the squares of the new out, in double: what sum_squares would return."""
+    """Add x to out, and return the sum of the squares of the new out as sum_squares would, all in one pass."""
     cdef _Flat o = flat(out, "out", True), a = flat(x, "x", False)
     cdef double total
     same(a, "x", o.n)
@@ -105,7 +105,7 @@ def add_sum_squares(out, x):
 
 
 def sum_squares_rows(const float[:, ::1] x not None, const int64_t[::1] rows not None):
-    """The sum of the squares of the rows (R,) of x (N,D), in double."""
+    """Return the sum of the squares of the rows (R,) of x (N,D), in double."""
     cdef double total = 0.0
     cdef size_t i
     rows_in_table(rows, "rows", 0, x.shape[0])
@@ -116,7 +116,7 @@ def sum_squares_rows(const float[:, ::1] x not None, const int64_t[::1] rows not
 
 
 def add_rows(float[:, ::1] out not None, float[:, ::1] x not None, const int64_t[::1] rows not None):
-    """out[rows] += x[rows], then x[rows] = 0; out and x (N,D), rows (R,) each at most once."""
+    """Add x[rows] to out[rows], then set x[rows] to 0; out and x (N,D), rows (R,) each at most once."""
     cdef size_t i, D = <size_t> out.shape[1]
     shape("x", x.shape[0], x.shape[1], out.shape[0], out.shape[1])
     rows_in_table(rows, "rows", 0, out.shape[0])

@@ -2,17 +2,17 @@
 
 
 def relu_squared(out, x):
-    """out = max(x, 0)^2."""
+    """Set out to max(x, 0)^2."""
     unary(kernels.relu_squared, out, x)
 
 
 def relu_squared_back(dx, dout, x):
-    """dx += dout * 2 max(x, 0)."""
+    """Add dout * 2 max(x, 0) to dx."""
     binary(kernels.relu_squared_back, dx, dout, "dout", x, "x")
 
 
 def rms_norm(float[:, ::1] out not None, float[::1] scale not None, const float[:, ::1] x not None):
-    """out (N,D) = x (N,D) * scale (N,), scale = 1 / sqrt(the mean of a row's squares + 1e-6)."""
+    """Set out (N,D) to x (N,D) * scale (N,), and scale to 1 / sqrt(the mean of a row's squares + 1e-6)."""
     shape("out", out.shape[0], out.shape[1], x.shape[0], x.shape[1])
     extent("scale", scale.shape[0], x.shape[0])
     with nogil:
@@ -21,7 +21,7 @@ def rms_norm(float[:, ::1] out not None, float[::1] scale not None, const float[
 
 def rms_norm_back(float[:, ::1] dx not None, const float[:, ::1] dout not None, const float[:, ::1] out not None,
                   const float[::1] scale not None):
-    """dx (N,D) += scale * (dout - out * the mean of dout * out over each row)."""
+    """Add scale * (dout - out * the mean of dout * out over each row) to dx (N,D)."""
     shape("dout", dout.shape[0], dout.shape[1], dx.shape[0], dx.shape[1])
     shape("out", out.shape[0], out.shape[1], dx.shape[0], dx.shape[1])
     extent("scale", scale.shape[0], dx.shape[0])
@@ -32,8 +32,8 @@ def rms_norm_back(float[:, ::1] dx not None, const float[:, ::1] dout not None, 
 
 def sru_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1] gates not None,
                 float[:, ::1] carry not None, const uint8_t[::1] starts, const size_t[::1] size not None):
-    """A layer along time: gates (N,3H) in the order f x r, f and r through the sigmoid in place; h, c (N,H) assigned;
-    carry (S,H) in and out."""
+    """Run a layer along time: gates (N,3H) in the order f x r, f and r through the sigmoid in place; h, c (N,H)
+    assigned; carry (S,H) in and out."""
     cdef Py_ssize_t N = h.shape[0], H = h.shape[1]
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, N, carry.shape[0])
@@ -48,8 +48,8 @@ def sru_forward(float[:, ::1] h not None, float[:, ::1] c not None, float[:, ::1
 def sru_backward(float[:, ::1] gates not None, float[:, ::1] dc not None, const float[:, ::1] dh not None,
                  const float[:, ::1] c not None, const float[:, ::1] first not None, const uint8_t[::1] starts,
                  const size_t[::1] size not None):
-    """The way back: gates become the gradient of what they were before the sigmoids; dc (S,H) is zeros, then scratch;
-    first (S,H): the carry before sru_forward."""
+    """Run a layer backward: gates become the gradient of what they were before the sigmoids; dc (S,H) is zeros, then
+    scratch; first (S,H): the carry before sru_forward."""
     cdef Py_ssize_t N = dh.shape[0], H = dh.shape[1]
     cdef const uint8_t *begins = flags(starts)
     packed_sequences(size, starts, N, dc.shape[0])

@@ -1,7 +1,8 @@
-"""n-grams counted and networks trained on one text, and the two mixed.
+"""N-grams counted and networks trained on one text, and all of them mixed.
 
 The stages are plain functions, called in this order by `blend`: count, decide, cross-fit, train, weigh, count again.
-Each decision is made once what it depends on is known: the networks are sized when the time that is left is.
+Each decision is made once everything that it depends on is known: for example, the networks are sized after counting
+and cross-fitting, when it is known how much time is left.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ from fastlm.workers import one_thread_products
 
 @dataclass(frozen=True)
 class Blend:
-    """What `blend` returns: the model, how it was trained (``plan`` is None without networks), the ``cache`` model
-    around it where there was time to fit one, and what was ``chosen`` in a sentence."""
+    """The result of `blend`: the model, its ``history``, its ``plan`` (None without networks), the ``cache`` model
+    around it where there was time to fit one, and what was ``chosen``, in a sentence."""
 
     model: PrefixModel
     history: History
@@ -59,8 +60,8 @@ class Blend:
 
 @dataclass(frozen=True)
 class Design:
-    """What is to be trained and weighed: ``mixture``, the text its networks read, the loss they go down, and what was
-    ``chosen``, in a sentence."""
+    """What is to be trained and weighed: ``mixture``, the text that its networks are trained on, their loss, and what
+    was ``chosen``, in a sentence."""
 
     mixture: Mixture
     train_corpus: Corpus
@@ -70,11 +71,10 @@ class Design:
 
 def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timetable,
           recorded: Recorded | None = None) -> Blend:
-    """Return n-grams and the networks beside them, or n-grams alone where there is no time or text for a network.
+    """Train n-grams and networks and return them mixed, or n-grams alone where there is no time or text for a network.
 
-    recorded: a run that is being continued or repeated, whose decisions are taken from it.
-
-    Once a signal has come (`Request.interrupt`), what is left to do is left out or done quickly.
+    recorded: the run that is continued or repeated, from which all decisions are taken; None for a new run. Once a
+    signal has come (`Request.interrupt`), the stages that are left are skipped or made short.
     """
     candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
         else count_models(vocabulary, request.order, request.policy)
@@ -108,9 +108,9 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
 
 def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
            timetable: Timetable) -> Design:
-    """Decide whether networks stand beside the n-grams, how large and how many they are, and whether they correct them.
+    """Decide whether there are networks beside the n-grams, how large and how many, and whether they correct these.
 
-    What cross-fitting takes is known best once it is done, so that the networks are sized after it.
+    The networks are sized after cross-fitting, because only then is it known how long it took.
     """
     speed = measure_speed(request.threads, request.policy.speed_seconds) if timetable.limited else 0.0
     folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
@@ -132,9 +132,9 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
 
 def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
                 timetable: Timetable) -> bool:
-    """Return whether there will be time for a network after so many folds, which are of no use without one.
+    """Return whether there will be time for a network after cross-fitting these folds, which are of no use without one.
 
-    counting: seconds that counting all n-grams takes; speed: see `measure_speed`.
+    counting: seconds that counting all n-grams takes; speed: multiply-adds a second, see `measure_speed`.
     """
     if not timetable.limited or not request.may_be_counts_alone:
         return True
@@ -145,7 +145,7 @@ def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabul
 
 
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
-    """Return the design of a recorded run, cross-fitted again."""
+    """Return the design of a recorded run; its text is cross-fitted again."""
     plan = recorded.plan
     table, train_corpus = cross_fitted(counts, text, Folds(plan.folds, plan.fitted_folds) if plan.folds else None,
                                        request)
@@ -157,7 +157,7 @@ def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, reques
 
 def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
                  request: Request) -> tuple[np.ndarray | None, Corpus]:
-    """Return what the n-grams say of text that they have not counted, see `cross_fit`, and the text networks read."""
+    """Return the table of the cross-fitted n-grams, None without folds, and the text to train networks on."""
     if folds is None:
         return None, text.train
     return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
@@ -165,9 +165,10 @@ def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
 
 def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,
                     speed: float) -> tuple[NetworkSize | None, str]:
-    """Return how large networks that read so many tokens are to be, None for n-grams alone, and that in a sentence.
+    """Return the size of networks that are trained on so many tokens, None for n-grams alone, and a sentence that says
+    so.
 
-    speed: see `measure_speed`.
+    speed: multiply-adds a second, see `measure_speed`.
     """
     if request.may_be_counts_alone and text.held_out is None:
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
@@ -180,7 +181,7 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
 
 def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable,
                 speed: float) -> NetworkSize | None:
-    """Return how large networks beside n-grams are to be in the time left, or for the passes that were asked for."""
+    """Return the size of networks beside n-grams that suits the time left, or the passes that were asked for."""
     policy = request.policy
     if not timetable.limited:
         return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
@@ -188,7 +189,7 @@ def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable
 
 
 def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:
-    """Return what was chosen, in a sentence."""
+    """Return a sentence that says which networks were chosen."""
     count = "an LSTM" if size.networks == 1 else f"{size.networks} LSTMs"
     numbers = request.policy.of(vocabulary.unit)
     back = f", looking back {numbers.lookback_window} tokens" if size.hidden >= numbers.lookback_from else ""
@@ -200,7 +201,10 @@ def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Re
 
 def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: Request,
                    timetable: Timetable) -> tuple[History, Plan | None]:
-    """Train the networks until what follows must begin; without any, return a history that says what was counted."""
+    """Train the networks until the next stage must begin, and return their history and plan.
+
+    Without networks the history says how many n-grams were counted, and the plan is None.
+    """
     mixture, policy = design.mixture, request.policy
     if not mixture.networks:
         return History(ended=f"counted {entries(mixture.parts):,} n-grams", reason=Ended.COUNTED), None
@@ -220,8 +224,9 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
                 loss: str | Loss = "cross_entropy") -> tuple[History, Plan | None]:
     """Train a network on a text and return its history and plan.
 
-    batch_size, length: stretches of the text side by side, and tokens of each a step, unless a plan says; reserve:
-    seconds of the budget that are left to what follows; passes: enough of them, where there is a budget too.
+    batch_size, length: how many stretches of the text are read side by side, and how many tokens of each in a step; a
+    recorded plan replaces both. reserve: seconds of the budget to leave for later stages. passes: over the text, at
+    most; None for no limit.
     """
     plan, policy = request.plan, request.policy
     network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
@@ -239,7 +244,7 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
 # weigh ----------------------------------------------------------------------------------------------------------------
 
 def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
-    """Return how long weighing a mixture will take after training, from scoring a sample of the tokens now."""
+    """Return how many seconds weighing a mixture will take after training, by scoring a sample of the tokens now."""
     policy, tokens = request.policy, weighed_tokens(request, timetable)
     begun = timetable.now()
     request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample,
@@ -252,7 +257,8 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
           timetable: Timetable) -> tuple[Mixture, list[int], CacheModel | None]:
     """Fit the weights and the gate of a mixture on held-out text, and drop the parts that have no weight.
 
-    Return the mixture of the parts that are left, which were dropped, and the cache model around it, where one pays.
+    Returns the mixture of the parts that are kept, the numbers of those that were dropped, and the cache model around
+    the mixture, None where there is no time to fit one.
     """
     policy = request.policy
     if text.held_out is None or len(mixture.parts) == 1:
@@ -270,7 +276,7 @@ def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request
 def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
     """Fit the weights and the gate on so many held-out tokens, without the parts that have no weight.
 
-    Return the mixture of the parts that are left, which were dropped, and what it was weighed by.
+    Returns the mixture of the parts that are kept, the numbers of those that were dropped, and what it was weighed by.
     """
     weighed = nll_by_part(mixture, held_out, request.threads, tokens, request.policy)
     dropped = negligible_parts(mixture, weighed, request.policy) if request.plan is None else request.plan.dropped
@@ -283,7 +289,7 @@ def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) 
 
 
 def summary(mixture: Mixture, dropped: Sequence[PrefixModel]) -> str:
-    """Return the weights, what the gate gains and what was dropped, in clauses; nothing for a single part."""
+    """Return clauses that say the weights, the gain of the gate and which parts were dropped, for `History.ended`."""
     kinds = ", ".join(type(part).__name__ for part in dropped)
     left_out = f"; without {kinds} of no weight" if dropped else ""
     if len(mixture.parts) == 1:

@@ -1,4 +1,4 @@
-"""Which models are trained on a text: by name, or those of the default: n-grams and the networks beside them."""
+"""Models built from their names, and those of the default: n-grams, and the networks beside them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MODELS = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "position
 BLENDED = ("auto", "mixture")                        # n-grams and networks
 RECURRENT = ("lstm", "gru", "sru")                   # sized by the time and the text
 SOFTMAXES = ("auto", "full", "adaptive", "sampled")
-_COUNTED = ("auto", "mixture", "kneser-ney")         # have an order
-_PREDICTING = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "transformer", "mixture")   # a softmax
+_WITH_ORDER = ("auto", "mixture", "kneser-ney")      # those that count n-grams
+_WITH_SOFTMAX = ("auto", "lstm", "gru", "sru", "feed-forward", "decayed-bag", "transformer", "mixture")
 
 
 def check(model: Any, order: int | None, softmax: str) -> None:
@@ -40,36 +40,36 @@ def check(model: Any, order: int | None, softmax: str) -> None:
         raise ValueError(f"model = {model!r}; one of {', '.join(MODELS)}, a PrefixModel or a function was expected")
     if softmax not in SOFTMAXES:
         raise ValueError(f"softmax = {softmax!r}; one of {', '.join(SOFTMAXES)} was expected")
-    if softmax != "auto" and model not in _PREDICTING:
-        raise ValueError(f"softmax = {softmax!r} was given; only the models {', '.join(_PREDICTING[:-1])} and "
-                         f"{_PREDICTING[-1]} have a choice of it by name")
-    if order is not None and model not in _COUNTED:
-        raise ValueError(f"order = {order} was given; only the models {', '.join(_COUNTED[:-1])} and {_COUNTED[-1]} "
-                         "have one")
+    if softmax != "auto" and model not in _WITH_SOFTMAX:
+        raise ValueError(f"softmax = {softmax!r} was given; only the models {', '.join(_WITH_SOFTMAX[:-1])} and "
+                         f"{_WITH_SOFTMAX[-1]} have a choice of it by name")
+    if order is not None and model not in _WITH_ORDER:
+        raise ValueError(f"order = {order} was given; only the models {', '.join(_WITH_ORDER[:-1])} and "
+                         f"{_WITH_ORDER[-1]} have one")
 
 
 def count_models(vocabulary: Vocabulary, order: int | None, policy: Policy) -> list[KneserNey | Factored]:
-    """Return the n-gram models of the default, not counted yet: plain ones first, then those of factors."""
+    """Return the n-gram models of the default, not counted yet: first plain n-grams, then factored ones."""
     letters = vocabulary.letters()
     return [plain_ngrams(vocabulary, order, policy),
             *(Factored(len(vocabulary), factors, letters) for factors in usual_factors(letters))]
 
 
 def plain_ngrams(vocabulary: Vocabulary, order: int | None, policy: Policy) -> KneserNey:
-    """Return an n-gram model; order: tokens of the longest n-grams, None for what suits the unit."""
+    """Return an n-gram model; order: tokens of the longest n-grams, None for the usual number of the unit."""
     return KneserNey(len(vocabulary), order=policy.of(vocabulary.unit).order if order is None else order)
 
 
 def networks_beside(vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
                     softmax: str = "auto") -> list[PrefixModel]:
-    """Return the networks that stand beside n-grams: LSTMs that look back where they are wide enough."""
+    """Return the networks to train beside n-grams: LSTMs, which look back where they are wide enough."""
     back = lookback(vocabulary.unit, size.hidden, policy)
     return [recurrent("lstm", vocabulary, size, policy, seed + index, softmax, back) for index in range(size.networks)]
 
 
 def recurrent(name: str, vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
               softmax: str = "auto", back: dict[str, int] | None = None) -> PrefixModel:
-    """Return one of RECURRENT; back: how an LSTM or GRU looks back, see `models.lookback`."""
+    """Return a network of one of the names RECURRENT; back: how an LSTM or GRU looks back, see `models.lookback`."""
     numbers, hidden = policy.of(vocabulary.unit), size.hidden
     output = output_of(softmax, len(vocabulary), vocabulary.counts, hidden, policy)
     if name == "sru":
@@ -81,9 +81,10 @@ def recurrent(name: str, vocabulary: Vocabulary, size: NetworkSize, policy: Poli
 
 def build(name: str, vocabulary: Vocabulary, policy: Policy, size: NetworkSize | None = None, seed: int = 0,
           order: int | None = None, softmax: str = "auto") -> PrefixModel:
-    """Return the model of one architecture that a name of MODELS, not of BLENDED, stands for.
+    """Return a model of the architecture of a name, one of MODELS but not of BLENDED.
 
-    size: of one of RECURRENT, the narrowest where it is None; order: of n-grams; softmax: one of SOFTMAXES.
+    size: that of a network of RECURRENT, the narrowest where it is None; order: that of n-grams; softmax: one of
+    SOFTMAXES. Raises ValueError for another name.
     """
     ids, numbers = len(vocabulary), policy.of(vocabulary.unit)
     if name == "kneser-ney":
@@ -107,11 +108,12 @@ def build(name: str, vocabulary: Vocabulary, policy: Policy, size: NetworkSize |
 
 
 def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int, policy: Policy) -> dict[str, Any] | None:
-    """Return the argument `output` of a model for a name of SOFTMAXES, its ids' counts (V,) and the width it reads.
+    """Return a model's argument `output` for a softmax of SOFTMAXES, None for the full one.
 
-    "auto" is the full softmax up to `full_softmax_up_to` tokens, and for ids that are not in the order of their
-    counts; else the sampled one, which docs/measurements.md shows ahead of the others at every budget tried. Raises
-    ValueError where the softmax needs ids in the order of their counts and these are not.
+    counts (V,): how often each id occurs in the text; width: that of the rows that the softmax reads. "auto" is the
+    full softmax up to `full_softmax_up_to` tokens, and for ids that are not in the order of their counts; otherwise it
+    is the sampled one, which docs/measurements.md shows ahead of the others at every budget tried. Raises ValueError
+    where a softmax needs ids in the order of their counts and they are not.
     """
     falling = counts is not None and bool((np.diff(counts) <= 0).all())
     if softmax == "auto":

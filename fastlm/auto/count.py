@@ -1,4 +1,4 @@
-"""The n-grams of a text: which are counted in the time there is, and what is counted again."""
+"""Counting the n-grams of a text: as many models as there is time for, and again with the held-out text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     """Count the first of the candidates, and the others where there is time, or a recorded run has them; then longer
     n-grams in place of the first, where they may be better.
 
-    Return the models that were counted. What must follow is reserved: "weighing", "saving", and "counting" is what
-    counting them all took.
+    Returns the models that were counted. The seconds that later stages need are reserved as "weighing" and "saving".
     """
     begun, policy = timetable.now(), request.policy
     counts = list(candidates[:1])
     counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
     if not recorded:
-        request.interrupt.keep()   # n-grams are a model; a run that goes on has a better one in its file
+        request.interrupt.keep()   # from here on there is a model; a continued run has a better one in its checkpoint
     plain, slower = timetable.now() - begun, 1.0
     timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("weighing", policy.gate_seconds * weighed_tokens(request, timetable))
@@ -58,14 +57,14 @@ def longer_where_better(counts: Sequence[CountModel], counting: float, text: Tex
 
 
 def has_time_to_count(seconds: float, text: Text, request: Request, timetable: Timetable) -> bool:
-    """Return whether factored n-grams are counted, which will take so many seconds."""
+    """Return whether there is time, and memory, to count factored n-grams, which will take so many seconds."""
     if len(text.train.ids) > request.policy.large_text:
         return False
     return not timetable.limited or (text.held_out is not None and seconds <= timetable.left())
 
 
 def count_further(model: CountModel, text: Text, request: Request, timetable: Timetable, recorded: bool) -> bool:
-    """Count a model; return whether it was, which an interrupt, or less speed than expected, can prevent."""
+    """Count a model and return true; return false where an interrupt, or too little time, has ended the counting."""
     def stage() -> bool:
         model.fit(text.train, request.threads, budget_bytes=request.policy.counting_bytes)
         return True
@@ -73,22 +72,22 @@ def count_further(model: CountModel, text: Text, request: Request, timetable: Ti
 
 
 def is_counted_again(text: Text, counting: float, request: Request, timetable: Timetable) -> bool:
-    """Return whether the n-grams will count the whole text, once the parts are weighed by what was held out of it."""
+    """Return whether the n-grams will count the held-out text too, once the parts have been weighed by it."""
     if text.held_out is None or text.whole is None or (request.plan is not None and not request.plan.recounted):
         return False
     return counting <= request.policy.recount_share * timetable.deadline
 
 
 def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
-    """Return how long writing the model takes, most of which is the n-grams' tables."""
+    """Return how many seconds writing the model will take; most of its bytes are the n-grams' tables."""
     size = sum(table.nbytes for model in counts for table in model.tables.values())
     return request.policy.saving_seconds + size / request.policy.saving_speed
 
 
 def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: Request, timetable: Timetable) -> None:
-    """Let those n-grams count the whole text for which the rest of the time is enough; nothing else would use it.
+    """Count those n-gram models on the whole text for which the time left is enough; nothing else would use that time.
 
-    counting: seconds that all of them will take; each takes its share by the number of its n-grams.
+    counting: seconds that all models will take; each takes a share of them by the number of its n-grams.
     """
     if not timetable.limited or text.whole is None or text.held_out is None:
         return
@@ -108,9 +107,10 @@ def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: 
 
 
 def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
-    """Let the n-grams count the whole text; return false, with nothing changed, where that is interrupted."""
+    """Count the n-grams on the whole text and return true; where that is interrupted, change nothing and return
+    false."""
     counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
-    before, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
+    attributes, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
 
     def count_whole() -> bool:
         for model in counts:
@@ -118,8 +118,8 @@ def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
         return True
     if whole is not None and request.interrupt.attempt(count_whole):
         return True
-    for model, was in zip(counts, before, strict=True):
-        vars(model).update(was)
+    for model, before in zip(counts, attributes, strict=True):
+        vars(model).update(before)
     return False
 
 
@@ -129,6 +129,6 @@ def entries(counts: Sequence[CountModel]) -> int:
 
 
 def weighed_tokens(request: Request, timetable: Timetable) -> int:
-    """Return how many held-out tokens the weights of a mixture are fitted on, at most."""
+    """Return how many held-out tokens, at most, the weights of a mixture are fitted on."""
     policy = request.policy
     return int(min(policy.weighed_tokens, policy.weighed_per_second * max(1.0, timetable.budget)))

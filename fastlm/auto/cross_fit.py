@@ -1,4 +1,4 @@
-"""What n-grams say of the text that they have counted, as if they had not: cross-fitting, stretch by stretch."""
+"""Cross-fitting: n-grams predict each fold of a text as counted on the other folds alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Folds:
-    """Into how many folds a text is cut, ``count``, and how many of them networks read, ``used``."""
+    """How many folds a text is cut into, ``count``, and how many of them are cross-fitted and trained on, ``used``."""
 
     count: int
     used: int
@@ -31,14 +31,14 @@ class Folds:
 
 def folds_for(models: Sequence[PrefixModel], tokens: int, unit: str, counting: float, timetable: Timetable,
               policy: Policy) -> Folds | None:
-    """Return the folds by which networks of a text of so many tokens can correct its n-grams; None where they had
-    better be trained by themselves.
+    """Return the folds by which a text of so many tokens is cross-fitted, so that networks can correct its n-grams;
+    None where networks are better trained by themselves.
 
-    models: the n-grams, which took `counting` seconds to count. There are as many folds as let one of them fit into
-    `cross_fitted_bytes`, and as many are used as fit into these bytes and into the time. Words are not corrected, nor
-    are short texts; nor a text that was counted in part, which holds n-grams that cross-fitting does not know; nor a
-    text of so large an alphabet that memory leaves too few tokens to learn from; nor, where a number of passes was
-    asked for, a text that does not fit as a whole.
+    models: the n-grams, which took `counting` seconds to count. The number of folds is such that the table of one fold
+    fits into `cross_fitted_bytes`; as many are used as fit into these bytes and into the time. None is returned for
+    words, for short texts, for a text that was counted in part, whose n-grams cross-fitting would not find again, for
+    an alphabet so large that memory leaves too few tokens to learn from, and, where a number of passes was asked for,
+    for a text that does not fit as a whole.
     """
     if not policy.of(unit).networks_correct or tokens < policy.least_tokens_cross_fitted or not counted_whole(models):
         return None
@@ -68,38 +68,38 @@ def folds_in_memory(models: int, vocab_size: int, tokens: int, limited: bool, po
 
 
 def counted_whole(models: Sequence[PrefixModel]) -> bool:
-    """Return whether the plain n-grams, which come first, were counted of all of the text."""
+    """Return whether the plain n-grams, which come first, were counted on all of the text."""
     return not (isinstance(models[0], KneserNey) and not models[0].counted_whole)
 
 
-def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: int | None = None,
+def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: int | None = None,
               threads: int | None = None, policy: Policy | None = None) -> tuple[Array, Corpus]:
-    """Return ln p (K, N, V) of every token after every prefix of a text, by models that have counted only the other
-    folds, in bytes as `models.mixture.loss.to_bytes`; and the text itself, of N tokens.
+    """Return ln p (K, N, V) uint8 of every token after every prefix of a text, by models that have counted only the
+    other folds, coded as by `models.mixture.loss.to_bytes`; and the N tokens that these are of.
 
-    parts: K models with a `fit`, which are made anew and counted `done` times each. done: for how many of the folds,
-    spread evenly, this is found; by default for all, each one stretch of the text; otherwise a fold is
-    `policy.stretches_of_a_fold` stretches of it, or as many as have `policy.shortest_stretch` tokens, and the text
-    becomes those of the folds that are done. Cross-fitting, as in stacked regressions (Breiman 1996). Raises
-    ValueError for fewer than two folds, or more than there are tokens.
+    parts: K models with a `fit`; each is built and counted anew for every fold that is used. used: how many of the
+    folds, spread evenly, are predicted. By default all are: then each fold is one stretch of the text, and the text is
+    returned whole. Otherwise a fold is made of `policy.stretches_of_a_fold` stretches, or of as many as have
+    `policy.shortest_stretch` tokens, and the text returned is that of the used folds. Cross-fitting, as in stacked
+    regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
     """
     policy = policy or Policy()
     tokens = len(corpus.ids)
     if not 2 <= folds <= tokens:
         raise ValueError(f"folds = {folds}; 2 to {tokens}, the tokens of the text, were expected")
-    done = folds if done is None else done
-    if not 1 <= done <= folds:
-        raise ValueError(f"done = {done}; 1 to {folds} folds were expected")
+    used = folds if used is None else used
+    if not 1 <= used <= folds:
+        raise ValueError(f"used = {used}; 1 to {folds} folds were expected")
     stretches = max(1, min(policy.stretches_of_a_fold, tokens // (folds * policy.shortest_stretch)))
-    pieces = folds if done == folds else folds * stretches
+    pieces = folds if used == folds else folds * stretches
     cuts = [round(tokens * piece / pieces) for piece in range(pieces + 1)]
-    chosen = [(2 * index + 1) * folds // (2 * done) for index in range(done)]
+    chosen = [(2 * index + 1) * folds // (2 * used) for index in range(used)]
     kept = [piece for piece in range(pieces) if piece % folds in chosen]
     ends = np.cumsum([0, *(cuts[piece + 1] - cuts[piece] for piece in kept)]).tolist()
     out = np.empty((len(parts), ends[-1], parts[0].vocab_size), np.uint8)
-    together = tokens <= policy.counted_at_once   # models of longer texts one by one, for the sake of memory
+    together = tokens <= policy.counted_at_once   # the models of longer texts one by one, for the sake of memory
 
-    def fill(into: Array, part: PrefixModel, fold: int) -> None:
+    def predict_fold(table: Array, part: PrefixModel, fold: int) -> None:
         begins = [0, *cuts[fold + 1:: folds]]
         rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
         model = PrefixModel.build(part.config())
@@ -108,13 +108,13 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, done: in
         for piece in range(fold, pieces, folds):
             inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
             x, _ = model.forward(Batch.rectangle(inputs[:, None], starts[:, None]))
-            own = into[ends[kept.index(piece)]:]
+            of_piece = table[ends[kept.index(piece)]:]
             for begin in range(0, len(inputs), policy.rows_predicted):
                 stop_if_asked()
                 rows = np.empty((min(policy.rows_predicted, len(inputs) - begin), model.vocab_size), np.float32)
                 model.head.write(rows, x.value[begin: begin + policy.rows_predicted])
-                own[begin: begin + len(rows)] = to_bytes(rows)
+                of_piece[begin: begin + len(rows)] = to_bytes(rows)
     with Workers(threads if together else 1) as workers:
-        workers.run([partial(fill, table, part, fold)
+        workers.run([partial(predict_fold, table, part, fold)
                      for fold in chosen for table, part in zip(out, parts, strict=True)])
-    return out, corpus if done == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])
+    return out, corpus if used == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])

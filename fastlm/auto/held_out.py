@@ -6,39 +6,26 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastlm.auto.policy import Policy
 from fastlm.text.corpus import Corpus
 
 Array = np.ndarray
-_PLACES = 10             # stretches that are held out where no document is small enough to be held out whole
-_MANY_DOCUMENTS = 20     # from so many on, documents are looked at one by one; below, stretches are cut as if of one
-_SMALL = 0.4             # of the tokens to hold out: a document of at most so many is held out whole or not at all
-_SHARE = 0.05
-_ENOUGH = 25_000         # tokens, or a two-hundredth of the text where that is more,
-_MOST = 500_000          # up to this
 
 
-def enough(tokens: int) -> float:
-    """The share of a text of so many tokens that is enough to judge and weigh models by: what is held out is not
-    learnt from.
+def hold_out(corpus: Corpus, fraction: float, policy: Policy | None = None) -> tuple[Corpus, Corpus]:
+    """Return the text to train on and the text held out, about `fraction` of the tokens, both in the order of the text.
 
-    >>> enough(100_000), enough(1_000_000), enough(10_000_000), enough(200_000_000)
-    (0.05, 0.025, 0.005, 0.0025)
-    """
-    return min(_SHARE, min(max(_ENOUGH, 0.005 * tokens), _MOST) / max(1, tokens))
+    The held-out text comes from all over the text. The last part of a text alone would be a poor sample: on
+    tiny-shakespeare, holding out the last 5 % takes a play's characters out of the training text, and costs 0.17 nats
+    on the play's remainder. Of fewer than `policy.many_documents` documents, `policy.held_out_stretches` stretches are
+    held out, evenly spaced; a cut is moved to an end of line that is near, where `corpus.boundary` ends lines. Of more
+    documents, whole ones are held out, and stretches from the middle of those that have more than
+    `policy.whole_document_share` of the tokens to hold out; tokens and not documents are counted on the way, so that
+    the amount is right whatever the sizes are. Each cut begins a new document.
 
-
-def hold_out(corpus: Corpus, fraction: float) -> tuple[Corpus, Corpus]:
-    """Return what to train on, and about `fraction` of the tokens to hold out, both in the order of the text.
-
-    What is held out comes from the whole of the text. Its last part alone would be a poor sample: on tiny-shakespeare,
-    holding out the last 5 % takes a play's characters out of the training text, and costs 0.17 nats on the play's
-    remainder. Of fewer than 20 documents it is ten stretches, evenly spaced, cut at ends of lines where
-    `corpus.boundary` is one and near. Of 20 or more it is whole documents, as long as each has at most two fifths of
-    the tokens to hold out, and stretches out of the middle of longer ones; tokens, not documents, are counted on the
-    way, so that the amount is right whatever the sizes are. A cut begins a new document. Of a text of two tokens or
-    more at least one is held out and at least one is left. Where a corpus has no boundary for first tokens to be
-    predicted after, what is held out of 20 documents or more has two tokens in a row. Raises ValueError where fraction
-    is not in (0, 1/2].
+    Of a text of two tokens or more at least one is held out and at least one is left. Where a corpus has no boundary to
+    predict first tokens after, the held-out part of many documents has at least two tokens in a row. policy: the usual
+    one where None. Raises ValueError where fraction is not in (0, 1/2].
 
     >>> train, held_out = hold_out(Corpus.from_ids([range(100)]), 0.1)
     >>> held_out.ids.tolist()
@@ -46,38 +33,41 @@ def hold_out(corpus: Corpus, fraction: float) -> tuple[Corpus, Corpus]:
     """
     if not 0 < fraction <= 0.5:
         raise ValueError(f"fraction = {fraction} is outside (0, 0.5]")
-    if len(corpus.offsets) - 1 < _MANY_DOCUMENTS:
-        out = _evenly_spaced(corpus, fraction)
+    policy = policy or Policy()
+    if len(corpus.offsets) - 1 < policy.many_documents:
+        out = _evenly_spaced(corpus, fraction, policy.held_out_stretches)
     else:
-        out = _document_by_document(corpus, fraction)
+        out = _document_by_document(corpus, fraction, policy)
     return corpus.select(~out), corpus.select(out)
 
 
-def _evenly_spaced(corpus: Corpus, fraction: float) -> Array:
-    """Mark the tokens (N,) bool of ten stretches, or of fewer where there are fewer tokens to hold out."""
+def _evenly_spaced(corpus: Corpus, fraction: float, stretches: int) -> Array:
+    """Mark the tokens (N,) bool of some stretches, of fewer where there are fewer tokens to hold out."""
     out = np.zeros(len(corpus), bool)
     if len(corpus) < 2:
         return out
-    places = max(1, min(_PLACES, round(fraction * len(corpus))))
-    ends = np.arange(1, places + 1) * len(corpus) // places
-    length = max(1, round(fraction * len(corpus) / places))
+    count = max(1, min(stretches, round(fraction * len(corpus))))
+    ends = np.arange(1, count + 1) * len(corpus) // count
+    length = max(1, round(fraction * len(corpus) / count))
     lines = _line_ends(corpus)
     for begin, end in zip(_snap(lines, ends - length, length), _snap(lines, ends, length), strict=True):
         out[begin:end] = True
     return out
 
 
-def _document_by_document(corpus: Corpus, fraction: float) -> Array:
+def _document_by_document(corpus: Corpus, fraction: float, policy: Policy) -> Array:
     """Mark the tokens (N,) bool of whole documents, and of stretches of long ones.
 
-    `owed` is how many of the tokens passed so far are still to be held out, below 0 where too many were. A short
-    document is held out where half of the mean of such is owed, and a stretch of a part of a long one where half of a
-    tenth of all is, so that what is wrong at the end is no more than one of them.
+    `owed` is how many of the tokens passed so far are still to be held out; it is below 0 where too many were. A short
+    document is held out where at least half of the mean size of short documents is owed. A stretch of a long document
+    is held out where at least half the length of a stretch is owed. So the amount at the end is wrong by at most one
+    document or stretch.
     """
     out = np.zeros(len(corpus), bool)
     share = fraction * len(corpus)
     least = 2 if corpus.boundary is None else 1   # tokens without which a stretch predicts nothing
-    small, length, owed = max(_SMALL * share, 2 * least - 1), max(share / _PLACES, least), 0.0
+    small = max(policy.whole_document_share * share, 2 * least - 1)
+    length, owed = max(share / policy.held_out_stretches, least), 0.0
     sizes = np.diff(corpus.offsets)
     short = sizes[(sizes > 0) & (sizes <= small)]
     enough_owed = short.mean() / 2 if len(short) else 0.0
@@ -85,13 +75,13 @@ def _document_by_document(corpus: Corpus, fraction: float) -> Array:
     for document in corpus.spans():
         size = document.stop - document.start
         if size <= small:
-            # The size of a document has no say in whether it is chosen: short ones would be held out too often.
+            # Whether a document is chosen must not depend on its size, or short ones would be held out too often.
             if owed >= enough_owed and size >= least:
                 out[document] = True
                 owed -= size
             owed += fraction * size
             continue
-        parts = min(-(-size * _PLACES // len(corpus)), size // (2 * least))
+        parts = min(-(-size * policy.held_out_stretches // len(corpus)), size // (2 * least))
         edges = [document.start + size * part // parts for part in range(parts + 1)]
         for first, last in pairwise(edges):
             owed += fraction * (last - first)
@@ -108,7 +98,8 @@ def _document_by_document(corpus: Corpus, fraction: float) -> Array:
 
 
 def _in_the_middle(first: int, last: int, wanted: int, lines: Array) -> slice:
-    """Return the middle of a part of a document, cut at ends of lines where that changes no more than half of it.
+    """Return the middle `wanted` tokens of a part of a document, cut at ends of lines where that changes their number
+    by no more than half.
 
     At most half of the part is wanted, so that ends of lines less than half a stretch away lie within the part.
     """
@@ -120,15 +111,15 @@ def _in_the_middle(first: int, last: int, wanted: int, lines: Array) -> slice:
 
 
 def _line_ends(corpus: Corpus) -> Array:
-    """Find the places (L,) int64 behind the ends of lines."""
+    """Return the positions (L,) int64 behind the ends of lines."""
     return np.flatnonzero(corpus.ids == (-1 if corpus.boundary is None else corpus.boundary)) + 1
 
 
-def _snap(lines: Array, places: Array, length: int) -> Array:
-    """Move places to the nearest one behind an end of line, where it is less than half of `length` tokens away."""
+def _snap(lines: Array, positions: Array, length: int) -> Array:
+    """Move positions to the nearest one behind an end of line, where it is less than half of `length` tokens away."""
     if not len(lines):
-        return places
-    after = np.minimum(np.searchsorted(lines, places), len(lines) - 1)
+        return positions
+    after = np.minimum(np.searchsorted(lines, positions), len(lines) - 1)
     before = np.maximum(after - 1, 0)
-    nearest = np.where(lines[after] - places < places - lines[before], lines[after], lines[before])
-    return np.where(2 * np.abs(nearest - places) < length, nearest, places)
+    nearest = np.where(lines[after] - positions < positions - lines[before], lines[after], lines[before])
+    return np.where(2 * np.abs(nearest - positions) < length, nearest, positions)

@@ -1,4 +1,4 @@
-"""Every tuned number of what `fastlm.train` decides, once each, with its unit, its reason and its source."""
+"""Every tuned number by which `fastlm.train` decides, once each, with its unit, its reason and its source."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fastlm.training.loop_settings import LoopSettings
 
 
 def tuned(value: Any, unit: str, why: str, source: str) -> Any:
-    """Return a field of `Policy` and what there is to know about its number.
+    """Return a field of `Policy` with its usual value, its unit, the reason for it and its source.
 
-    source: "calibrate: NAME" where `python -m benchmarks calibrate` can measure it again; "tried: HEADING" for a
-    heading of docs/tried.md below which the figures stand; or "assumption".
+    source: "calibrate: NAME" where `python -m benchmarks calibrate` can measure the number again; "tried: HEADING"
+    where its figures stand under a heading of docs/tried.md; or "assumption".
     """
     return field(default=value, metadata={"unit": unit, "why": why, "source": source})
 
 
 def by_unit(words: Any, characters: Any, unit: str, why: str, source: str) -> Any:
-    """Return a field of `UnitPolicy`: its two values side by side, and the rest as `tuned` has it."""
+    """Return a field of `UnitPolicy` with one value for words and one for characters; the rest is as in `tuned`."""
     return field(metadata={"word": words, "char": characters, "unit": unit, "why": why, "source": source})
 
 
@@ -59,18 +59,20 @@ class UnitPolicy:
     lookback_window: int = by_unit(
         100, 512, "tokens", "a longer past holds more repetitions and takes longer to look through", _LOOKBACK)
     batch_size: int = by_unit(
-        16, 32, "lanes", "many small steps learn more in minutes than few large ones, which are faster", _NETWORKS)
+        16, 32, "stretches of text side by side", "many small steps learn more in minutes than few large ones, which "
+        "are faster", _NETWORKS)
     factored_seconds: tuple[float, ...] = by_unit(
         (1.6, 1.6), (2.9, 1.0), "seconds of each factored model for each second of counting plain n-grams", "whether "
-        "there is time for it must be known before it is counted", "calibrate: factored n-grams")
+        "there is time for one must be known before it is counted", "calibrate: factored n-grams")
     networks_correct: bool = by_unit(
-        False, True, "yes or no", "a network that corrects n-grams learns only what they miss, and needs what they say "
-        "of every token of the vocabulary", _NETWORKS)
+        False, True, "yes or no", "a network that corrects n-grams learns only what they miss, but needs their "
+        "probability of every token of the vocabulary", _NETWORKS)
     correction_cost: float = by_unit(
-        0.0, 1.2e5, "multiply-adds a token", "n-grams are asked for a row of every token", "calibrate: correction")
+        0.0, 1.2e5, "multiply-adds a token", "reading the n-grams' row of a token takes time from width",
+        "calibrate: correction")
     shares_inputs: bool = by_unit(
-        False, True, "yes or no", "of few characters the products of an embedding are made once for all tokens alike",
-        "assumption")
+        False, True, "yes or no", "where there are few characters, each one's embedding is multiplied once a batch and "
+        "not at every place", "assumption")
     feed_forward_context: int = by_unit(
         5, 10, "tokens", "a longer context knows more and has more weights", "assumption")
     feed_forward_width: int = by_unit(
@@ -78,7 +80,7 @@ class UnitPolicy:
     cache_window: int = by_unit(
         1024, 8192, "tokens", "a longer past holds more repetitions and takes longer to look through", _ADAPTING)
     cache_decay: float = by_unit(
-        150.0, 2000.0, "tokens after which a count weighs 1/e", "what is long past says less", _ADAPTING)
+        150.0, 2000.0, "tokens after which a count weighs 1/e", "an old token says less about the next one", _ADAPTING)
     cache_lowest: int = by_unit(
         0, 1, "tokens of the shortest context looked up", "single characters repeat without saying much", _ADAPTING)
     cache_highest: int = by_unit(
@@ -92,7 +94,7 @@ class UnitPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """Every tuned number of what `fastlm.train` decides; ``dataclasses.replace`` changes some of them.
+    """Every tuned number by which `fastlm.train` decides; ``dataclasses.replace`` changes some of them.
 
     ``fastlm.train(..., policy=Policy(...))`` is for experiments and tests. `numbers` lists them all.
 
@@ -105,7 +107,7 @@ class Policy:
 
     # How the time is spent.
     usable_share: float = tuned(
-        LoopSettings.usable_share, "share of the budget", "what is left over is for what nobody has measured",
+        LoopSettings.usable_share, "share of the budget", "the rest is a margin for work whose time is not measured",
         "assumption")
     saving_seconds: float = tuned(
         0.06, "seconds", "the model is written and the process ends within the budget", "calibrate: saving")
@@ -125,8 +127,8 @@ class Policy:
         1.9, "tokens of the text for each different n-gram of the usual order", "of a text that repeats itself less "
         "longer n-grams say nothing new, and counting them takes time", _ALPHABETS)
     large_text: int = tuned(
-        8_000_000, "tokens", "of longer texts factored n-grams would take too much memory, and so would a second copy "
-        "that is counted again", "assumption")
+        8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
+        "much memory", "assumption")
     counting_bytes: float = tuned(
         BUDGET_BYTES, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
         "assumption")
@@ -138,7 +140,7 @@ class Policy:
     held_out_share: float = tuned(
         0.05, "share of the text", "what is held out is not learnt from", "assumption")
     held_out_enough: int = tuned(
-        25_000, "tokens", "they tell a loss to about a hundredth of a nat; no more are held out, unless of a long text",
+        25_000, "tokens", "they give a loss to about a hundredth of a nat; more are held out of long texts only",
         "assumption")
     held_out_share_of_long: float = tuned(
         0.005, "share of the text", "a long text has enough to learn from", "assumption")
@@ -147,38 +149,50 @@ class Policy:
     hurried_below: float = tuned(
         10.0, "seconds of the budget", "there is no time to weigh by more text", "assumption")
     hurried_share: float = tuned(
-        0.02, "share of the text", "held out at most in a hurry; what is held out is not learnt from", "assumption")
+        0.02, "share of the text", "held out at most in so short a run; what is held out is not learnt from",
+        "assumption")
+    held_out_stretches: int = tuned(
+        10, "stretches", "of a text of few documents; more of them are a fairer sample and break up more of the text",
+        "assumption")
+    many_documents: int = tuned(
+        20, "documents", "of so many or more, whole ones are held out; of fewer, stretches of the text as if it were "
+        "one", "assumption")
+    whole_document_share: float = tuned(
+        0.4, "share of the tokens to hold out", "a document with more of them is not held out whole, so that a few "
+        "documents do not make up all of the held-out text", "assumption")
 
     # Which networks, how wide and how many.
     network_sizes: tuple[int, ...] = tuned(
         (48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512, 640, 768, 1024), "units",
         "multiples of 16 fill the registers; finer steps would change the loss by less than a seed does", "assumption")
     least_tokens_read: float = tuned(
-        1e5, "tokens", "a network that reads fewer adds nothing to n-grams", "assumption")
+        1e5, "tokens", "a network that reads fewer tokens adds nothing to n-grams", "assumption")
     weights_per_token: float = tuned(
-        2.0, "recurrent weights for each token of the text", "more of them learn it by heart", "assumption")
+        2.0, "recurrent weights for each token of the text", "a network with more of them learns the text by heart",
+        "assumption")
     embedding_bytes: float = tuned(
-        5e8, "bytes", "the embedding with its copies in training leaves memory to the rest", "assumption")
+        5e8, "bytes", "the embedding and its copies in training must leave memory for everything else", "assumption")
     most_passes: float = tuned(
-        60.0, "passes over the text", "more of them only learn it by heart", "assumption")
+        60.0, "passes over the text", "in more of them a network only learns the text by heart", "assumption")
     passes_per_network: float = tuned(
-        2.5, "passes over the text for each network beside it", "from then on one more network gains more than wider "
-        "ones", _SEVERAL)
+        2.5, "passes over the text for each network", "from then on one more network gains more than a wider "
+        "one", _SEVERAL)
     most_networks: int = tuned(
         8, "networks", "each further one gains less and is one more to predict with", "assumption")
     narrow_units: float = tuned(
-        150.0, "units", "a network as wide has 1 - 1/e of the speed of a very wide one", "calibrate: narrow networks")
+        150.0, "units", "a network of this width has 1 - 1/e of the speed of a very wide one",
+        "calibrate: narrow networks")
     speed_seconds: float = tuned(
-        0.03, "seconds", "the speed of the machine is measured so long; shorter is noisier", "assumption")
+        0.03, "seconds", "the speed of the machine is measured for this time; a shorter one is noisier", "assumption")
     full_softmax_up_to: int = tuned(
-        2000, "tokens of the vocabulary", "up to these the full softmax costs little", "assumption")
+        2000, "tokens of the vocabulary", "over so few of them the full softmax costs little", "assumption")
     sampled_words: int = tuned(
-        1024, "words drawn a step", "more teach more in a step that takes longer", "tried: Output layers")
+        1024, "words drawn a step", "with more of them a step teaches more and takes longer", "tried: Output layers")
     lookback_width: int = tuned(
         32, "units of queries, keys and values", "wider ones find more and take longer", _LOOKBACK)
     network_loss_share: tuple[tuple[float, float], ...] = tuned(
         ((1, 0.1), (4, 0.6)), "(recurrent weights times passes for each token of the text, share of the loss)",
-        "networks that correct n-grams learn by heart where those err; a loss of their own keeps them from it",
+        "networks that correct n-grams learn by heart where these err; a loss of their own keeps them from it",
         _JOINED)
     hidden_units: int = tuned(
         256, "units", "of feed-forward and decayed-bag networks, as wide as a minute allows", "assumption")
@@ -202,7 +216,8 @@ class Policy:
         45.0, "seconds of the budget", "in longer runs the noise of small batches costs more than their number gains",
         _NETWORKS)
     wide_batch_size: int = tuned(
-        32, "lanes", "larger batches are faster for each token and learn less from each", _NETWORKS)
+        32, "stretches of text side by side", "larger batches are faster for each token and learn less from each",
+        _NETWORKS)
     sequence_length: int = tuned(
         32, "tokens that a gradient goes back through", "longer ones learn more from far back, in fewer steps",
         _NETWORKS)
@@ -211,81 +226,83 @@ class Policy:
     long_sequences_from: int = tuned(
         200_000, "tokens of the text", "of a shorter text there would be too few steps", "assumption")
     evaluations: int = tuned(
-        LoopSettings.evaluations, "evaluations a run", "the best of some weights is kept; evaluating takes time",
+        LoopSettings.evaluations, "evaluations a run", "the best weights of all evaluations are kept; each takes time",
         "assumption")
     evaluation_share: float = tuned(
-        LoopSettings.evaluation_share, "share of the budget", "one evaluation takes no more; a longer text is read in "
-        "part", "assumption")
+        LoopSettings.evaluation_share, "share of the budget", "one evaluation takes no more; of a longer held-out text "
+        "only a part is read", "assumption")
     evaluation_tokens: int = tuned(
-        LoopSettings.evaluation_tokens, "tokens", "of one batch of held-out text, which larger ones do not read faster",
+        LoopSettings.evaluation_tokens, "tokens", "of one batch of held-out text; larger batches are not read faster",
         "assumption")
     report_every: float = tuned(
-        LoopSettings.report_every, "seconds", "a progress line need not be newer", "assumption")
+        LoopSettings.report_every, "seconds", "a progress line need not be renewed more often", "assumption")
     warm_up: float = tuned(
         LoopSettings.warm_up, "share of the run", "the first gradients are too uncertain for a full rate", "assumption")
     warm_up_steps: int = tuned(
-        LoopSettings.warm_up_steps, "steps", "the same, in short runs", "assumption")
+        LoopSettings.warm_up_steps, "steps", "in short runs too the first gradients are too uncertain", "assumption")
 
-    # What n-grams say of text that they have not counted.
+    # Cross-fitting: the n-grams' predictions of text that they have not counted.
     least_folds: int = tuned(
-        8, "folds", "more of them count more of the text and take longer", _JOINED)
+        8, "folds", "with more folds each n-gram model counts more of the text, and all of them take longer", _JOINED)
     folds_share: float = tuned(
         0.5, "share of the time left", "a network that corrects n-grams gains from more text until too little time is "
         "left to train it", _JOINED)
     fold_seconds: float = tuned(
-        0.7, "seconds for each second of counting", "how many folds there is time for must be known before",
+        0.7, "seconds for each second of counting", "how many folds there is time for must be known in advance",
         "calibrate: cross-fitting")
     cross_fitted_bytes: float = tuned(
         6e8, "bytes", "the table holds one byte for every n-gram model, token and entry of the vocabulary",
         "assumption")
     least_tokens_cross_fitted: int = tuned(
-        2000, "tokens of the text", "of shorter texts too little would be left to count", "assumption")
+        2000, "tokens of the text", "a shorter text without a fold would have too little to count", "assumption")
     least_tokens_corrected: int = tuned(
         300_000, "tokens", "where memory lets a network that corrects n-grams read fewer, because the alphabet is "
         "large, it learns them by heart, and one that reads the whole text without correcting learns more", _ALPHABETS)
     counted_at_once: int = tuned(
-        2_000_000, "tokens", "of texts up to this every thread counts a fold of its own; longer ones need the memory",
-        "assumption")
+        2_000_000, "tokens", "the folds of a text up to this length are counted side by side, one a thread; those of "
+        "longer texts one by one, for the sake of memory", "assumption")
     stretches_of_a_fold: int = tuned(
         8, "stretches", "where not all folds are used, stretches far apart show more of the text", _JOINED)
     shortest_stretch: int = tuned(
-        2000, "tokens", "each begins with an empty prefix, which tells little", "assumption")
+        2000, "tokens", "each stretch begins with an empty prefix, which tells little", "assumption")
     rows_predicted: int = tuned(
-        4096, "rows", "predicted at a time, so that their logarithms stay in the cache", "assumption")
+        4096, "rows", "so many are predicted at a time, so that their logarithms stay in the cache", "assumption")
 
-    # How the parts are weighed.
+    # How the parts of a mixture are weighed.
     weighed_tokens: int = tuned(
         1 << 14, "tokens", "more of them would move the weights by less than a hundredth", "assumption")
     weighed_per_second: float = tuned(
-        2000.0, "tokens for each second of the budget, and no fewer than in one second", "short runs weigh by fewer",
-        "assumption")
+        2000.0, "tokens for each second of the budget, of which at least one is counted", "in a short run there is "
+        "time to weigh by fewer", "assumption")
     weighed_stretches: int = tuned(
-        64, "stretches", "fewer and longer ones would favour what looks back in the held-out text", _LOOKBACK)
+        64, "stretches", "fewer and longer ones would favour models that look back in the held-out text", _LOOKBACK)
     stretches_at_once: int = tuned(
-        16, "stretches", "read side by side by one thread", "assumption")
+        16, "stretches", "so many are read side by side by one thread", "assumption")
     weighing_sample: int = tuned(
-        4, "one in so many of the tokens", "is scored before training, to know how long all of them will take",
-        "assumption")
+        4, "tokens for each one in the sample", "a sample is scored before training, to know how long all tokens will "
+        "take", "assumption")
     interrupted_sample: int = tuned(
-        8, "one in so many of the tokens", "is weighed by after an interrupt, so that the model is soon saved",
-        "assumption")
+        8, "tokens for each one in the sample", "after an interrupt the parts are weighed by a sample, so that the "
+        "model is soon saved", "assumption")
     weighing_margin: float = tuned(
         1.2, "seconds for each second expected", "the trained networks may be slower to score", "assumption")
     gate_seconds: float = tuned(
         4e-5, "seconds for each token weighed", "fitting the gate and the cache takes time after training",
         "calibrate: gate")
     negligible_weight: float = tuned(
-        0.01, "weight of a part, at most, in any context", "a part below it is dropped: the model is smaller and "
-        "faster, and the others are weighed again", "assumption")
+        0.01, "weight of a part, the largest in any context", "a part of less weight is dropped, which makes the model "
+        "smaller and faster; the others are weighed again", "assumption")
     negligible_loss: float = tuned(
-        0.001, "nats a token", "a part that some rare tokens need is not dropped", "assumption")
+        0.001, "nats a token", "a part that only rare tokens need is kept if without it the loss is worse by more than "
+        "this", "assumption")
     negligible_certainty: float = tuned(
         2.0, "standard errors", "a few tokens do not show that nothing is lost", "assumption")
     negligible_tokens: int = tuned(
-        4096, "tokens", "the gate is fitted on as many to decide what is dropped; fitting it on all takes longer",
+        4096, "tokens", "so many decide what is dropped; fitting a gate on all held-out tokens takes longer",
         "assumption")
     cache_from: float = tuned(
-        10.0, "seconds of the budget", "in shorter runs the usual weights of the cache must do", "assumption")
+        10.0, "seconds of the budget", "in shorter runs there is no time to fit the cache, which keeps its usual "
+        "weights", "assumption")
 
     def of(self, unit: str) -> UnitPolicy:
         """Return the numbers of a unit of text: "word", "char" or "byte"."""
@@ -299,7 +316,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Number:
-    """One tuned number: ``name`` is that of the field, with "words." or "characters." before it where it is of one."""
+    """One tuned number of a policy: ``name`` is its field, after "words." or "characters." where it is of a unit."""
 
     name: str
     value: Any
@@ -309,7 +326,7 @@ class Number:
 
 
 def numbers(policy: Policy | None = None) -> Iterator[Number]:
-    """Return every number of a policy, by default of the usual one, in the order of the fields.
+    """Yield every number of a policy in the order of the fields; policy: the usual one where None.
 
     >>> next(number for number in numbers() if number.name == "characters.tokens_per_weight").value
     7.0

@@ -1,4 +1,4 @@
-"""What the caller of `fastlm.train` asked for, and the text it is asked of, as values."""
+"""The arguments of `fastlm.train` and the text that it reads, as values that its stages pass on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from fastlm.training.progress import ProgressLine
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `fastlm.train`, which says what each means; ``budget``: seconds, None where something else says
-    how long to train; ``progress``: a function, or None."""
+    """The arguments of `fastlm.train`, whose docstring says what each means.
+
+    ``budget``: in seconds, None where something else says how long to train; ``progress``: a function, or None.
+    """
 
     unit: str
     valid: Any
@@ -59,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run that is repeated or continued: the ``model`` that was trained, not trained yet, and the ``plan`` of it."""
+    """A run that is repeated or continued: its ``model``, freshly initialised, and its ``plan``."""
 
     model: Mixture
     plan: Plan
@@ -69,9 +71,9 @@ class Recorded:
 class Text:
     """A text, cut for training.
 
-    ``train``: what is trained on. ``held_out``: what models are judged and weighed by, or None. ``whole``: both, where
-    they came from one source that is not too large. ``tokens``, ``bytes``: of the source. ``share``: of the source
-    that is held out where no other text is given.
+    ``train``: the text to train on. ``held_out``: the text by which models are evaluated and weighed, or None.
+    ``whole``: both together, where they come from one source that is not too large, otherwise None. ``tokens``,
+    ``bytes``: the size of the source. ``share``: the share of the source that is held out where no other text is given.
     """
 
     train: Corpus

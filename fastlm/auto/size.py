@@ -1,4 +1,4 @@
-"""A network's size and dropout, from the text, the time there is and this machine's speed."""
+"""The size and dropout of networks, chosen by the text, the time left and the speed of this machine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from fastlm.autodiff.matmul import product
 from fastlm.training.trainer import batch_size_for
 from fastlm.workers import Workers, one_thread_products
 
-BYTES_OF_A_WEIGHT = 24   # in training: it, its best value, two threads' gradients and two moments, 4 bytes each
+# Bytes in training: the weight, its best value so far, the gradients of two threads and two moments, 4 bytes each.
+BYTES_OF_A_WEIGHT = 24
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """How wide a recurrent network is: ``hidden`` units, ``dropout``, the ``passes`` over the text that are expected,
-    and how many ``networks`` there are, all alike but for their first weights."""
+    """The size of recurrent networks: ``hidden`` units, the rate of ``dropout``, the ``passes`` over the text that are
+    expected, and how many ``networks`` there are, which differ in their first weights only."""
 
     hidden: int
     dropout: float
@@ -29,52 +30,55 @@ class NetworkSize:
 
 
 def narrowest(policy: Policy) -> NetworkSize:
-    """Return the size of a network that must be trained although there is too little time or text for any."""
+    """Return the size of the network that is trained where one must be, although there is too little time or text."""
     return NetworkSize(policy.network_sizes[0], 0.0, 0.0)
 
 
 def network_size(unit: str, vocab_size: int, tokens: int, seconds: float, speed: float, policy: Policy,
                  beside: bool = False) -> NetworkSize | None:
-    """Return how wide an LSTM is to be that has so many seconds to read a text of so many tokens.
+    """Return the size of LSTMs that have so many seconds to read a text of so many tokens.
 
-    speed: multiply-adds a second, see `measure_speed`. beside: whether it stands beside n-grams; then it may look back,
-    and there may be several. None where even the narrowest would read too little to add anything.
+    speed: multiply-adds a second, see `measure_speed`. beside: whether they stand beside n-grams; then they may look
+    back, and there may be several. None where even the narrowest would read too little to add anything.
     """
-    read = {hidden: tokens_read(unit, vocab_size, hidden, seconds, speed, policy, beside)
-            for hidden in policy.network_sizes}
-    return size_for(unit, vocab_size, tokens, read, policy, policy.most_networks if beside else 1)
+    by_width = {hidden: tokens_read(unit, vocab_size, hidden, seconds, speed, policy, beside)
+                for hidden in policy.network_sizes}
+    return size_for(unit, vocab_size, tokens, by_width, policy, policy.most_networks if beside else 1)
 
 
 def size_for_passes(unit: str, vocab_size: int, tokens: int, passes: float, policy: Policy) -> NetworkSize | None:
-    """Return how wide an LSTM is to be that reads a text of so many tokens a given number of times."""
+    """Return the size of an LSTM that reads a text of so many tokens a given number of times."""
     return size_for(unit, vocab_size, tokens, dict.fromkeys(policy.network_sizes, tokens * passes), policy)
 
 
-def size_for(unit: str, vocab_size: int, tokens: int, read: Mapping[int, float], policy: Policy,
+def size_for(unit: str, vocab_size: int, tokens: int, by_width: Mapping[int, float], policy: Policy,
              most: int = 1) -> NetworkSize | None:
-    """Return the widest LSTM that will have read enough for its weights, and how many of them there are to be.
+    """Return the widest LSTM that will read enough tokens for its weights, and how many such networks there are to be.
 
-    tokens: of the text. read: how many tokens a network of each number of hidden units gets through, passes over the
-    text included, narrow ones first. most: of M networks, each has an M-th of the time; there are as many as will each
-    have read the text `passes_per_network` times M times. A wider network learns more from each token and takes longer
-    over it. Its weights are also kept below `weights_per_token` times the tokens of the text, its embedding within
-    `embedding_bytes` in training, and dropout grows with the passes. None where even the narrowest reads too little.
+    tokens: in the text. by_width: how many tokens a network of each number of hidden units can read, repeated passes
+    included; narrow ones first. most: networks, at most. Each of M networks has an M-th of the time; M is the largest
+    number for which each reads the text `passes_per_network` times M times.
 
-    >>> read = {hidden: 4e11 / hidden**2 for hidden in Policy().network_sizes}
-    >>> size_for("char", 65, 1_000_000, read, Policy())
+    A wider network learns more from each token and takes longer over it. Its recurrent weights stay below
+    `weights_per_token` times the tokens of the text and its embedding within `embedding_bytes` in training; dropout
+    grows with the passes. None where even the narrowest network reads too little.
+
+    >>> by_width = {hidden: 4e11 / hidden**2 for hidden in Policy().network_sizes}
+    >>> size_for("char", 65, 1_000_000, by_width, Policy())
     NetworkSize(hidden=320, dropout=0.05, passes=3.90625, networks=1)
     """
     for networks in range(most, 1, -1):
-        shared = {hidden: total / networks for hidden, total in read.items()}
+        shared = {hidden: total / networks for hidden, total in by_width.items()}
         size = _widest(unit, vocab_size, tokens, shared, policy)
         if size is not None and size.passes >= policy.passes_per_network * networks:
             return replace(size, networks=networks)
-    return _widest(unit, vocab_size, tokens, read, policy)
+    return _widest(unit, vocab_size, tokens, by_width, policy)
 
 
-def _widest(unit: str, vocab_size: int, tokens: int, read: Mapping[int, float], policy: Policy) -> NetworkSize | None:
+def _widest(unit: str, vocab_size: int, tokens: int, by_width: Mapping[int, float],
+            policy: Policy) -> NetworkSize | None:
     numbers, widest = policy.of(unit), None
-    for hidden, total in read.items():
+    for hidden, total in by_width.items():
         weights = recurrent_weights(numbers, hidden)
         if total < (policy.least_tokens_read if widest is None else numbers.tokens_per_weight * weights):
             break
@@ -84,17 +88,18 @@ def _widest(unit: str, vocab_size: int, tokens: int, read: Mapping[int, float], 
         widest = hidden
     if widest is None:
         return None
-    passes = min(policy.most_passes, read[widest] / max(1, tokens))
+    passes = min(policy.most_passes, by_width[widest] / max(1, tokens))
     return NetworkSize(widest, along(numbers.dropout, passes), passes)
 
 
 def recurrent_weights(numbers: UnitPolicy, hidden: int) -> int:
-    """Return the weights of an LSTM layer of so many units, biases not counted."""
+    """Return how many weights an LSTM layer of so many units has, biases not counted."""
     return 4 * hidden * (hidden + (numbers.embedding_width or hidden))
 
 
 def along(ladder: tuple[tuple[float, float], ...], x: float) -> float:
-    """Return what a ladder of (x, y) pairs gives at x, to two digits: its first and last y outside.
+    """Return the value of a ladder of (x, y) pairs at x, interpolated and rounded to two digits; outside, its first or
+    last y.
 
     >>> along(((2, 0.0), (6, 0.1)), 4), along(((2, 0.0), (6, 0.1)), 99)
     (0.05, 0.1)
@@ -103,16 +108,17 @@ def along(ladder: tuple[tuple[float, float], ...], x: float) -> float:
 
 
 def network_loss_share(unit: str, tokens: int, size: NetworkSize, policy: Policy) -> float:
-    """Return which share of the loss of networks that correct n-grams is that of their own predictions.
+    """Return the share of their own predictions in the loss of networks that correct n-grams.
 
-    It is larger the more often more weights read a text, which then learn by heart where its n-grams err.
+    The share grows with the passes over the text and with the weights for each of its tokens, because networks that
+    read a text often, or have many weights, would otherwise learn by heart where its n-grams err.
     """
     often = size.passes * recurrent_weights(policy.of(unit), size.hidden) / max(1, tokens)
     return along(policy.network_loss_share, often)
 
 
 def lookback(unit: str, hidden: int, policy: Policy) -> dict[str, int] | None:
-    """Return how an LSTM beside n-grams reads its own past, see `models.lookback`; None where it does not."""
+    """Return the argument `lookback` of an LSTM beside n-grams, see `models.lookback`; None where it is too narrow."""
     numbers = policy.of(unit)
     return {"width": policy.lookback_width, "window": numbers.lookback_window} if hidden >= numbers.lookback_from \
         else None
@@ -120,7 +126,7 @@ def lookback(unit: str, hidden: int, policy: Policy) -> dict[str, int] | None:
 
 def tokens_read(unit: str, vocab_size: int, hidden: int, seconds: float, speed: float, policy: Policy,
                 beside: bool = False) -> float:
-    """Return how many tokens an LSTM reads in training in so many seconds, passes over the text included."""
+    """Return how many tokens an LSTM reads in so many seconds of training, repeated passes included."""
     cost = training_cost(unit, vocab_size, hidden, policy)
     if beside and lookback(unit, hidden, policy):
         cost += policy.of(unit).lookback_cost
@@ -130,9 +136,9 @@ def tokens_read(unit: str, vocab_size: int, hidden: int, seconds: float, speed: 
 def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> float:
     """Return the multiply-adds of training an LSTM of H units on one token: forward, and twice as many backward.
 
-    Forward they are 4 H^2 for the recurrence; another 4 H^2 for the input, unless all tokens alike share it; H for
-    each word that the softmax is taken over; and where networks correct n-grams V H for a second softmax, and what the
-    n-grams' row costs.
+    Forward there are 4 H^2 for the recurrence; another 4 H^2 for the input, unless equal tokens share theirs; H for
+    each word that the softmax is taken over; and, where networks correct n-grams, V H for a second softmax and the cost
+    of reading the n-grams' row.
     """
     numbers = policy.of(unit)
     layers = 4 * hidden if numbers.shares_inputs else 8 * hidden
@@ -143,9 +149,9 @@ def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> fl
 
 
 def batch_size_of(unit: str, tokens: int, sequence_length: int, policy: Policy, budget: float = math.inf) -> int:
-    """Return how many lanes of a text of so many tokens a network reads side by side.
+    """Return how many stretches of a text of so many tokens a network reads side by side.
 
-    budget: seconds of a network that stands beside n-grams and has a limit, otherwise infinite.
+    budget: in seconds, for a network beside n-grams in a run with a time limit; infinite otherwise.
     """
     if policy.wide_batches_from <= budget < math.inf:
         return max(1, min(policy.wide_batch_size, tokens // 2))
@@ -153,9 +159,9 @@ def batch_size_of(unit: str, tokens: int, sequence_length: int, policy: Policy, 
 
 
 def measure_speed(threads: int | None, seconds: float = Policy.speed_seconds) -> float:
-    """Return the multiply-adds a second of all threads together in products of the shapes of an LSTM: the best of some.
+    """Return the multiply-adds a second of all threads together, the best of some products of the shapes of an LSTM.
 
-    Takes twice `seconds` or a little more.
+    It takes twice `seconds`, or a little more.
     """
     a, b = np.ones((64, 256), np.float32), np.ones((256, 1024), np.float32)
 
@@ -167,5 +173,5 @@ def measure_speed(threads: int | None, seconds: float = Policy.speed_seconds) ->
             best = min(best, time.perf_counter() - begin)
         return a.size * b.shape[1] / best
     with one_thread_products(), Workers(threads) as workers:
-        workers.run([run] * workers.threads)   # wakes the cores
+        workers.run([run] * workers.threads)   # The first run only wakes the cores.
         return sum(workers.run([run] * workers.threads))

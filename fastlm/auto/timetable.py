@@ -1,4 +1,4 @@
-"""What is left of a time budget after everything that must still be paid for."""
+"""The time that is left of a budget, less what later stages will need."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class Timetable:
-    """Tell how much time is left until a deadline, less what was reserved by name for later.
+    """The time until a deadline, less the seconds that later stages have reserved under their names.
 
     budget: seconds on the clock, None for no limit: then the deadline is infinite, and everything fits. usable_share:
-    the deadline as a share of the budget; what lies behind it is for what nobody has measured.
+    the deadline as a share of the budget; the rest is a margin for work whose time is not measured.
 
     >>> timetable = Timetable(None, Clock())                    # doctest: +SKIP
     >>> timetable.left()                                        # doctest: +SKIP
@@ -35,26 +35,26 @@ class Timetable:
         return self.clock.seconds()
 
     def reserve(self, name: str, seconds: float) -> None:
-        """Set aside seconds for something that comes later, in place of what was set aside under this name before."""
+        """Set aside seconds for a later stage, in place of those set aside under its name before."""
         self._reserved[name] = seconds
 
     def release(self, name: str) -> None:
-        """Give back what was set aside under a name, if anything was."""
+        """Give back the seconds that were set aside under a name, if any were."""
         self._reserved.pop(name, None)
 
     def reserved(self) -> float:
-        """Return the seconds set aside for all that comes later."""
+        """Return the seconds that are set aside for all later stages."""
         return sum(self._reserved.values())
 
     def left(self) -> float:
-        """Return the seconds from now to the deadline that nothing is set aside for; below 0 where it is too late."""
+        """Return the seconds from now to the deadline that are not set aside; below 0 where it is too late."""
         return self.deadline - self.now() - self.reserved()
 
     def attempt(self, stage: Callable[[], T]) -> T | None:
-        """Return the result of a stage that can be done without; None where it is given up, its time being over.
+        """Return the result of a stage that can be done without; None where its time is over before its end.
 
-        It is given up between two of its tasks, see `workers.stop_if_asked`, once nothing is left of the time. `stage`
-        may change nothing that matters before its end.
+        The stage is then given up between two of its tasks, see `workers.stop_if_asked`. Until its end it may change
+        nothing that matters.
         """
         if not self.limited:
             return stage()
@@ -65,5 +65,5 @@ class Timetable:
             return None
 
     def fits(self, seconds: float, share: float = 1.0) -> bool:
-        """Return whether work of so many seconds, begun now, ends within a share of the usable time."""
+        """Return whether work that takes so many seconds from now on ends within a share of the usable time."""
         return self.now() + seconds <= share * self.deadline

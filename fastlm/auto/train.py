@@ -1,4 +1,4 @@
-"""From a source of text to a trained language model in one call."""
+"""`fastlm.train`: from a source of text to a trained language model in one call."""
 
 from __future__ import annotations
 
@@ -40,42 +40,43 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     """Train a language model of a text in the time given.
 
     By default the model is n-grams and LSTMs, as wide and as many as the time allows on this machine, mixed by weights
-    that are fitted on held-out text; a part that has no weight is left out. The first Ctrl-C, SIGTERM or SIGHUP
-    ends the training after its step: the best model so far is returned, without what was still to be done, and
-    ``history.reason`` is Ended.INTERRUPTED; a second one is not waited for. Before there is a model Ctrl-C raises
-    KeyboardInterrupt, the others SystemExit.
+    that are fitted on held-out text; a part without weight is left out.
+
+    The first Ctrl-C, SIGTERM or SIGHUP ends the training after the step that is running: the stages that are left are
+    skipped or made short, the best model so far is returned, and its ``history.reason`` is Ended.INTERRUPTED. A second
+    signal ends the call at once. Before there is a model, Ctrl-C raises KeyboardInterrupt and the others SystemExit.
 
     Parameters
     ----------
     source : path, list of paths, folder, open file, or iterable of documents
         The text to train on.
     unit : "word", "char" or "byte", default "word"
-        What a token is: what stands between whitespace, a code point, or a byte.
+        What a token is: what stands between ASCII whitespace, a Unicode code point, or a byte.
     valid : as `source`, default None
-        Held-out text, by which the best weights are kept and the parts of a mixture weighed. None: a part of a source
-        of 2,000 tokens or more is held out of it, from places spread over the text: a twentieth, but no more than
-        25,000 tokens or a two-hundredth of the text, at most 500,000; a fiftieth where "auto" and "mixture" have less
-        than ten seconds. Nothing is held out for "kneser-ney".
+        Held-out text: by it the best weights are kept and the parts of a mixture weighed. None: it is taken from the
+        source, from many places, where that has 2,000 tokens or more: a twentieth of the tokens, but no more than
+        25,000, or of a text of more than five million tokens a two-hundredth, at most 500,000; for "auto" and "mixture"
+        a fiftieth at most where the budget is below ten seconds. Nothing is held out for "kneser-ney".
     model : str, PrefixModel or function, default "auto"
-        One of `fastlm.auto.build.MODELS`; a model of the size of the vocabulary; or a function that makes one, given
-        that size. "auto" is n-grams and LSTMs, or n-grams alone where the time or the text is too short for more;
-        "mixture" trains an LSTM in any case; "kneser-ney" is n-grams, which are counted and take no budget.
+        A name of `fastlm.auto.build.MODELS`; a model of the size of the vocabulary; or a function from that size to a
+        model. "auto" is n-grams and LSTMs, or n-grams alone where the time or the text is too short for a network;
+        "mixture" trains an LSTM in any case; "kneser-ney" is n-grams alone, which are counted and need no budget.
     budget : seconds, or "90s", "10m", "1h", default "60s"
-        Wall-clock time for everything. `epochs` or `plan` replace it.
+        Wall-clock time for everything, reading included. `epochs` or `plan` replace it; "kneser-ney" needs none.
     seed : int, default 0
-        Decides the first weights and everything else that is drawn.
+        Decides the initial weights and everything else that is random.
     threads : int, default None
-        How many threads work; None: as many as this process may use. Any number gives the same bytes for the same
-        number of steps.
+        How many threads work; None for as many as this process may use. For the same number of steps every number of
+        threads gives the same bytes.
     epochs : float, default None
         Passes over the text, in place of a budget.
     plan : Plan, default None
-        The recorded plan of another model, ``lm.plan``, which is repeated exactly, in place of a budget.
+        The recorded plan of another model, ``lm.plan``: the run is repeated exactly, in place of a budget.
     documents : "file", "line" or "blank-line", default "file"
         What a document is: a file, a line, or what stands between blank lines.
     min_count : int, default None
-        Rarer tokens are read as ``<unk>``. None: words seen once are, where they are at most a tenth of the text and
-        it holds no ``<unk>`` of its own, so that unknown words are predicted sensibly.
+        Tokens that occur fewer times are read as ``<unk>``. None: words seen once are, where they are at most a tenth
+        of the text and it holds no ``<unk>`` of its own, so that the model learns how likely an unknown word is.
     max_size : int, default None
         Largest vocabulary; None for no limit.
     order : int, default None
@@ -86,27 +87,29 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     optimizer : Optimizer, default None
         None: AdamW with a peak rate of 0.01.
     progress : bool or function, default False
-        True for a line on standard error, or a function that is called about twice a second with the figures.
+        True for a line on standard error, or a function that is called with the figures about twice a second.
     checkpoint : path, default None
-        A file that is written now and then; where it exists the run goes on from it. See `Trainer.fit`.
+        A file that is written every `checkpoint_every` seconds; where it exists the run goes on from it. See
+        `Trainer.fit`. A file that is no checkpoint is refused.
     checkpoint_every : float, default 60
         Seconds between two checkpoints.
     clock : Clock, default None
-        What the budget is counted from; None: this call.
+        Where the budget is counted from; None: from this call on.
     policy : Policy, default None
-        Every tuned number of what is decided here, for experiments and tests; None for the usual ones.
+        Every number by which sizes and times are decided, for experiments and tests; None for the usual ones.
     interrupt : Interrupt, default None
-        What waits for signals, for a caller that goes on waiting afterwards; None: one of this call.
+        The handler of signals of a caller that has entered one; None: one is entered for the duration of the call.
 
     Returns
     -------
     LanguageModel
-        Its ``card`` says what was chosen, its ``history`` how the training went, and its ``plan`` how to repeat it.
+        Its ``card`` says what was chosen, its ``history`` how the training went, and its ``plan`` repeats it.
 
     Raises
     ------
     ValueError, OSError
-        In one sentence, before training: an argument that is not what was expected, or a text that cannot be read.
+        With one sentence, before training: for an argument that is not what was expected, or a text that cannot be
+        read.
 
     Example
     -------
@@ -126,8 +129,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
 
 @dataclass(frozen=True)
 class Decision:
-    """What is trained: the model ``alone``, or, where that is None, n-grams and networks; of a run that is continued or
-    repeated, as they were ``recorded``. ``chosen``: why, in a sentence, where there is something to say yet."""
+    """What is trained: the model ``alone`` or, where that is None, n-grams and networks; these are as ``recorded``
+    where a run is continued or repeated. ``chosen``: the choice in a sentence, where it is made already."""
 
     alone: PrefixModel | None
     recorded: Recorded | None = None
@@ -135,7 +138,7 @@ class Decision:
 
 
 def check(request: Request, source: Any) -> None:
-    """Raise ValueError for what can be seen to be wrong before the text is read."""
+    """Raise ValueError for arguments that are seen to be wrong before the text is read."""
     check_outputs({"checkpoint": request.checkpoint}, source, request.valid)
     if request.epochs is not None and not 0 < request.epochs < float("inf"):
         raise ValueError(f"epochs = {request.epochs}; a number above 0 was expected")
@@ -172,11 +175,11 @@ def split(corpus: Corpus, vocabulary: Vocabulary, given: PrefixModel | None, req
     if tokens < policy.least_tokens_to_hold_out or is_counted(given, request):
         return Text(corpus, None, corpus, tokens, corpus.bytes, share)
     whole = corpus if tokens <= policy.large_text else None
-    return Text(*hold_out(corpus, share), whole, tokens, corpus.bytes, share)
+    return Text(*hold_out(corpus, share, policy), whole, tokens, corpus.bytes, share)
 
 
 def held_out_share(tokens: int, request: Request, timetable: Timetable) -> float:
-    """Return which share of a text of so many tokens is enough to evaluate and weigh models by."""
+    """Return the share of a text of so many tokens to hold out: enough of it to evaluate and weigh models by."""
     policy = request.policy
     if request.plan is not None:
         return request.plan.held_out
@@ -187,13 +190,14 @@ def held_out_share(tokens: int, request: Request, timetable: Timetable) -> float
 
 
 def is_counted(given: PrefixModel | None, request: Request) -> bool:
-    """Return whether the model is n-grams by themselves, which no text needs to be held out for."""
+    """Return whether the model is n-grams alone, for which no text needs to be held out."""
     return isinstance(given, KneserNey) if given is not None else request.model == "kneser-ney"
 
 
 def decide(text: Text, vocabulary: Vocabulary, given: PrefixModel | None, request: Request,
            timetable: Timetable) -> Decision:
-    """Decide which model is trained; `blend` sizes networks beside n-grams, once it knows how long counting took."""
+    """Decide which model is trained; networks beside n-grams are sized by `blend`, once it knows how long counting
+    took."""
     if is_counted(given, request):
         for name in ("epochs", "checkpoint", "optimizer"):
             if getattr(request, name) is not None:
@@ -218,7 +222,7 @@ def decide(text: Text, vocabulary: Vocabulary, given: PrefixModel | None, reques
 
 
 def size_alone(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable) -> NetworkSize | None:
-    """Return how large a network is to be that has all of the time for itself; None for other architectures."""
+    """Return the size of a recurrent network that has all of the time for itself; None for other architectures."""
     if request.model not in builders.RECURRENT:
         return None
     unit, policy = vocabulary.unit, request.policy
@@ -230,7 +234,7 @@ def size_alone(vocabulary: Vocabulary, tokens: int, request: Request, timetable:
 
 def run(decision: Decision, text: Text, vocabulary: Vocabulary, request: Request,
         timetable: Timetable) -> LanguageModel:
-    """Train or count what was decided, and return it with its card."""
+    """Train or count the model that was decided on, and return it with its card."""
     card = {"fastlm": __version__, "documents": request.documents, "tokens": text.tokens, "bytes": text.bytes,
             "trained_on": len(text.train.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
     model, policy = decision.alone, request.policy

@@ -1,4 +1,4 @@
-"""Weights in one byte each, for prediction: a quarter of the memory, and of the time that reading it takes."""
+"""Weights in one byte each, for prediction: a quarter of the memory, and of the time that reading them takes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Array = np.ndarray
 
 
 class Int8Parameter(Parameter):
-    """A weight matrix rounded to whole numbers from -127 to 127, each unit with a scale of its own.
+    """A weight matrix rounded to whole numbers from -127 to 127, with one scale for each of its units.
 
-    ``by_row``: whether a unit is a row (of a table that is looked up) or a column (of a matrix that is multiplied by).
+    ``by_row``: whether a unit is a row (of a table to look up in) or a column (of a matrix to multiply by).
     ``rounded`` (R, D) int8; ``scale`` (R,) or (D,) float32: weight = rounded * scale. Training refuses it.
 
     >>> Int8Parameter.of(Parameter("w", [[1.0, 20.0], [-0.5, 127.0]])).rounded.tolist()
@@ -38,7 +38,7 @@ class Int8Parameter(Parameter):
 
     @classmethod
     def of(cls, parameter: Parameter, by_row: bool = False) -> Int8Parameter:
-        """The nearest to a float32 matrix: the largest magnitude of each unit becomes 127."""
+        """Round a float32 matrix: the largest magnitude of each unit becomes 127."""
         largest = np.abs(parameter.value).max(axis=1 if by_row else 0, initial=0)
         scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
         rounded = np.rint(parameter.value / (scale[:, None] if by_row else scale))
@@ -46,7 +46,7 @@ class Int8Parameter(Parameter):
 
     @property
     def value(self) -> Array:  # type: ignore[override]
-        """The weights as float32, computed anew: for what has no kernel for bytes."""
+        """The weights as float32, computed at each use, for whatever has no kernel for bytes."""
         out = self.rounded * (self.scale[:, None] if self.by_row else self.scale)
         out.setflags(write=False)
         return out
@@ -56,13 +56,16 @@ class Int8Parameter(Parameter):
         return self.rounded.shape
 
     def as_variable(self) -> Variable:
-        return cast(Variable, self)   # it can be multiplied by and looked up in as it is, and has no gradient
+        return cast(Variable, self)   # primitives multiply by it and look up in it as it is; it has no gradient
 
     def tensors(self) -> dict[str, Array]:
         return {"": self.rounded, "/scale": self.scale}
 
     def matrix(self, transposed: bool = False) -> _core.Matrix:
-        """The bytes laid out for products, once; they never change."""
+        """Return the bytes laid out for products; this is done once, since they never change.
+
+        Raises ValueError where the scales are those of the other axis.
+        """
         if transposed != self.by_row:
             raise ValueError(f"parameter {self.name} is scaled by {'row' if self.by_row else 'column'}; a product with "
                              f"{'its transpose' if transposed else 'it'} needs the other")
@@ -71,7 +74,7 @@ class Int8Parameter(Parameter):
         return self._matrix
 
     def part(self, span: slice) -> Int8Parameter:
-        """Some of the units, made once."""
+        """Return the parameter of some of the units; each part is made once and kept."""
         if span == slice(None):
             return self
         rounded = self.rounded[span] if self.by_row else self.rounded[:, span]

@@ -1,4 +1,4 @@
-"""Products of many rows: NumPy's, or our kernel where it is known to be the faster."""
+"""Matrix products of many rows: by NumPy, or by our own kernel where it is known to be faster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from fastlm import _core
 
 Array = np.ndarray
-_MANY = 16   # rows from which on it pays to pack what they are multiplied by
+_MANY = 16   # rows; for so many or more it pays to pack the matrix that they are multiplied by
 _local = threading.local()
 
 
@@ -30,7 +30,7 @@ def product(out: Array, a: Array, b: Array, adds: bool = False, ours: bool | Non
 
 
 def _add(out: Array, a: Array, b: Array) -> None:
-    """By NumPy, in panels along the longer side, which are added while they are in the cache."""
+    """Add a @ b to out by NumPy, in panels along the longer side, which are added while they are in the cache."""
     height, width = out.shape
     if width > height:
         columns = max(1, _core.ROOM // max(1, height))
@@ -45,13 +45,13 @@ def _add(out: Array, a: Array, b: Array) -> None:
 
 
 def _part(shape: tuple[int, ...]) -> Array:
-    """An array (shape) of unknown contents, in this thread's room where it fits."""
+    """Return an array (shape) of unknown contents, in the scratch of this thread where it fits."""
     count = shape[0] * shape[1]
     return _room()[:count].reshape(shape) if count <= _core.ROOM else np.empty(shape, np.float32)
 
 
 def _room() -> Array:
-    """This thread's scratch."""
+    """Return the scratch of this thread, `_core.ROOM` floats."""
     room: Array | None = getattr(_local, "room", None)
     if room is None:
         room = _local.room = aligned((_core.ROOM,))
@@ -59,7 +59,7 @@ def _room() -> Array:
 
 
 def aligned(shape: tuple[int, ...], make: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
-    """A float32 array on a 64-byte line, where vectors load fastest, and equally every time.
+    """Return a float32 array that begins at a multiple of 64 bytes, so that every load of a vector is equally fast.
 
     make: np.empty, for unknown contents, or np.zeros.
     """

@@ -15,7 +15,7 @@ Array = np.ndarray
 
 
 def add_product(x: Variable, a: Array, b: Array) -> None:
-    """x's gradient += a @ b, written straight in where it holds nothing yet."""
+    """Add a @ b to the gradient of x; where there is no gradient yet, the product is written straight into it."""
     target = x.overwritable_grad()
     if target is not None:
         product(target, a, b)
@@ -24,9 +24,9 @@ def add_product(x: Variable, a: Array, b: Array) -> None:
 
 
 def gather(table: Any, rows: Any) -> Variable:
-    """out[n] = table[rows[n]], zeros where rows[n] is -1. table (R, D), rows (N,) ints -> (N, D).
+    """Look rows up in a table: table (R, D), rows (N,) ints -> (N, D); zeros where a row is -1.
 
-    Only the rows that were read get a gradient. Raises IndexError for a row outside the table.
+    Only the rows that are looked up get a gradient. Raises IndexError for a row outside the table.
     """
     table, rows = variable(table), np.ascontiguousarray(rows, np.int64).reshape(-1)
     out = Variable(empty((len(rows), table.shape[1])), may_overwrite=True)
@@ -39,7 +39,7 @@ def gather(table: Any, rows: Any) -> Variable:
 
 
 def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
-    """x @ weight, or x @ weight.T. x (N, D), weight (D, H), or (H, D) with transpose -> (N, H)."""
+    """Return x @ weight, or x @ weight.T with transpose: x (N, D), weight (D, H) or (H, D) -> (N, H)."""
     x, weight = variable(x), variable(weight)
     out = Variable(empty((len(x.value), weight.shape[0 if transpose else 1])), may_overwrite=True)
     weight.multiply(out.value, x.value, transpose)
@@ -54,7 +54,7 @@ def matmul(x: Any, weight: Any, transpose: bool = False) -> Variable:
 
 
 def add_bias(x: Any, bias: Any) -> Variable:
-    """x + bias in every row. x (N, D), bias (D,) -> (N, D)."""
+    """Add bias to every row of x: x (N, D), bias (D,) -> (N, D)."""
     source, bias = variable(x), variable(bias)
     out = Variable(empty(source.value.shape), may_overwrite=True)
     np.copyto(out.value, source.value)
@@ -67,14 +67,14 @@ def add_bias(x: Any, bias: Any) -> Variable:
 
 
 def linear(x: Any, weight: Any, bias: Any, transpose: bool = False) -> Variable:
-    """x @ weight + bias, or x @ weight.T + bias, in one buffer. Shapes as in matmul and add_bias."""
+    """Return x @ weight + bias, or x @ weight.T + bias, in one buffer; the shapes are those of matmul and add_bias."""
     out, bias = matmul(x, weight, transpose), variable(bias)
     _core.add_bias(out.value, bias.value)
     return record(out, lambda gradient: _core.sum_rows(bias.grad_buffer(), gradient))
 
 
 def add(a: Any, b: Any) -> Variable:
-    """a + b, elementwise, both of one shape."""
+    """Add a and b, of one shape, element by element."""
     a, b = variable(a), variable(b)
     out = Variable(empty(a.value.shape), may_overwrite=True)
     np.add(a.value, b.value, out=out.value)
@@ -86,7 +86,7 @@ def add(a: Any, b: Any) -> Variable:
 
 
 def multiply(a: Any, b: Any) -> Variable:
-    """a * b, elementwise, both of one shape."""
+    """Multiply a and b, of one shape, element by element."""
     a, b = variable(a), variable(b)
     out = Variable(empty(a.value.shape), may_overwrite=True)
     _core.multiply(out.value, a.value, b.value)
@@ -99,28 +99,28 @@ def multiply(a: Any, b: Any) -> Variable:
 
 def _elementwise(x: Any, forward: Callable[..., None], backward: Callable[..., None]) -> Variable:
     x = variable(x)
-    out = Variable(empty(x.value.shape))   # the way back reads the result, so it is not may_overwrite
+    out = Variable(empty(x.value.shape))   # backward reads the result, so nobody may overwrite it
     forward(out.value, x.value)
     return record(out, lambda gradient: backward(x.grad_buffer(), gradient, out.value))
 
 
 def tanh(x: Any) -> Variable:
-    """tanh(x), elementwise."""
+    """Return tanh(x), element by element."""
     return _elementwise(x, _core.tanh, _core.tanh_back)
 
 
 def sigmoid(x: Any) -> Variable:
-    """1 / (1 + exp(-x)), elementwise."""
+    """Return 1 / (1 + exp(-x)), element by element."""
     return _elementwise(x, _core.sigmoid, _core.sigmoid_back)
 
 
 def relu(x: Any) -> Variable:
-    """max(x, 0), elementwise; the gradient at 0 is 0."""
+    """Return max(x, 0), element by element; the gradient at 0 is 0."""
     return _elementwise(x, _core.relu, _core.relu_back)
 
 
 def relu_squared(x: Any) -> Variable:
-    """max(x, 0)^2, elementwise. So et al. 2021."""
+    """Return max(x, 0)^2, element by element. So et al. 2021."""
     x = variable(x)
     out = Variable(empty(x.value.shape), may_overwrite=True)
     _core.relu_squared(out.value, x.value)
@@ -128,8 +128,10 @@ def relu_squared(x: Any) -> Variable:
 
 
 def rms_norm(x: Any) -> Variable:
-    """Every row of x (N, D) divided by the root of the mean of its squares. Zhang & Sennrich 2019, without a gain: that
-    of the matrix which follows does."""
+    """Divide every row of x (N, D) by the root of the mean of its squares.
+
+    Zhang & Sennrich 2019, without a gain, since the matrix that follows can scale its columns itself.
+    """
     x = variable(x)
     out, scale = Variable(empty(x.value.shape)), empty((len(x.value),))
     _core.rms_norm(out.value, scale, x.value)
@@ -137,12 +139,12 @@ def rms_norm(x: Any) -> Variable:
 
 
 def dropout(x: Any, rate: float) -> Variable:
-    """x with a fraction `rate` of its entries zeroed and the rest scaled by 1/(1 - rate), while a tape with a seed
-    records; x itself otherwise. Srivastava et al. 2014.
+    """Set a fraction `rate` of the entries of x to zero and scale the rest by 1/(1 - rate), while a tape with a seed
+    records; return x itself otherwise. Srivastava et al. 2014.
 
-    A mask is drawn from the tape's seed and from how many primitives the tape has recorded before this one, so that two
-    uses of one pass differ. A primitive that is added or left out before it changes every mask after it, and with them
-    what training leads to: a model keeps its bytes only as long as it keeps the number of its primitives.
+    A mask is drawn from the tape's seed and from the number of primitives that the tape has recorded before, so that
+    two uses in one pass differ. Adding or leaving out a primitive therefore changes every mask after it, and with them
+    the trained weights: a model trains to the same bytes only as long as it keeps the number of its primitives.
     """
     tape = active()
     if rate == 0 or tape is None or not tape.record or not tape.seed:
@@ -155,7 +157,7 @@ def dropout(x: Any, rate: float) -> Variable:
 
 
 def concatenate(parts: Sequence[Any]) -> Variable:
-    """Parts (N, D1), (N, D2), ... side by side -> (N, D1 + D2 + ...)."""
+    """Put parts (N, D1), (N, D2), ... side by side -> (N, D1 + D2 + ...)."""
     parts = [variable(part) for part in parts]
     edges = np.cumsum([0] + [part.value.shape[1] for part in parts]).tolist()
     out = Variable(empty((parts[0].value.shape[0], edges[-1])), may_overwrite=True)
@@ -169,7 +171,7 @@ def concatenate(parts: Sequence[Any]) -> Variable:
 
 
 def reshape(x: Any, shape: tuple[int, int]) -> Variable:
-    """The same entries as (N, D) in another shape of as many."""
+    """Return the entries of x in another shape (N, D) of as many."""
     x = variable(x)
     out = Variable(x.value.reshape(shape))
     return record(out, lambda gradient: _core.add(x.grad_buffer(), gradient.reshape(x.value.shape)))
@@ -199,13 +201,15 @@ def _loss(kernel: Callable[..., None], logits: Any, targets: Array, scale: float
 
 
 def cross_entropy(logits: Any, targets: Array, scale: float = 1.0) -> float:
-    """The sum over rows of -log softmax(logits)[target], in nats; targets (N,) int32, -1 counts nothing.
+    """Return the sum over rows of -log softmax(logits)[target], in nats: logits (N, V), targets (N,) int32, of which -1
+    counts nothing.
 
-    On a tape the gradient is `scale` times that of the sum, and the logits are spent: their buffer becomes it.
+    On a tape the gradient is `scale` times that of the sum. The logits are consumed where nothing else has read them:
+    their buffer becomes the gradient, and reading them afterwards is an error.
     """
     return _loss(_core.softmax_cross_entropy, logits, targets, scale)
 
 
 def squared_error(logits: Any, targets: Array, scale: float = 1.0) -> float:
-    """The sum over rows of |onehot(target) - softmax(logits)|^2 (Brier 1950); else as `cross_entropy`."""
+    """Return the sum over rows of |onehot(target) - softmax(logits)|^2 (Brier 1950), otherwise as `cross_entropy`."""
     return _loss(_core.softmax_squared, logits, targets, scale)

@@ -1,4 +1,4 @@
-"""The tape: what reverse-mode differentiation remembers between a primitive and its way back.
+"""The tape: what reverse-mode differentiation remembers between a primitive and its backward function.
 
 Values are float32 arrays. Parameters are shared between threads and only read; every tape keeps gradients of its own,
 so that the shards of a batch run side by side. A tape is active in the thread that entered it.
@@ -17,12 +17,12 @@ from fastlm import _core
 from fastlm.autodiff.matmul import aligned, product
 
 Array = np.ndarray
-FEW = 8   # rows up to which the kernel that reads every weight once is the fastest
+FEW = 8   # rows; for so many or fewer, the kernel that reads every weight once is the fastest
 _active = threading.local()
 
 
 class Readable:
-    """A matrix that others are multiplied by or looked up in: a parameter, or a value on the tape."""
+    """A matrix to multiply by or to look rows up in: a parameter, or a value on the tape."""
 
     __slots__ = ()
     if TYPE_CHECKING:
@@ -30,15 +30,15 @@ class Readable:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the value."""
+        """The shape of the value."""
         return self.value.shape
 
     def matrix(self, transposed: bool = False) -> _core.Matrix:
-        """The value itself, not a copy, or its transpose, as `_core.product` takes it."""
+        """Return the value, not copied, or its transpose, as `_core.product` takes it."""
         return _core.Matrix(self.value, None, transposed)
 
     def multiply(self, out: Array, x: Array, transposed: bool = False, bias: Array | None = None) -> None:
-        """out (N, H) = x (N, D) @ value (D, H), or @ value.T, + bias (H,).
+        """Set out (N, H) to x (N, D) @ value (D, H), or to x @ value.T where `transposed`, plus bias (H,) if given.
 
         Raises ValueError where x does not fit.
         """
@@ -52,12 +52,12 @@ class Readable:
             _core.add_bias(out, bias)
 
     def gather(self, out: Array, rows: Array) -> None:
-        """out (N, D) = value (R, D) at rows (N,) int64, zeros where a row is -1; IndexError for one outside."""
+        """Set out (N, D) to rows (N,) int64 of value (R, D), zeros where a row is -1; IndexError for one outside."""
         _core.gather(out, self.value, rows)
 
 
 class Parameter(Readable):
-    """A named array that training changes. ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
+    """A named array that training changes; ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
 
     __slots__ = ("decay", "name", "value")
     trainable: ClassVar[bool] = True
@@ -69,11 +69,11 @@ class Parameter(Readable):
         self.decay = decay
 
     def as_variable(self) -> Variable:
-        """What primitives outside a tape compute with."""
+        """Return the Variable that primitives outside a tape compute with."""
         return Variable(self.value)
 
     def tensors(self) -> dict[str, Array]:
-        """What a model file keeps, under the parameter's name with these endings."""
+        """Return the arrays that a model file holds, by what follows the parameter's name there."""
         return {"": self.value}
 
 
@@ -85,25 +85,25 @@ class Variable(Readable):
     def __init__(self, value: Array, may_overwrite: bool = False) -> None:
         self.value = value
         self.gradient: Array | None = None
-        self.may_overwrite = may_overwrite   # nobody's way back reads the value: who reads it first may write over it
-        self.consumed = False             # ... and has done so
+        self.may_overwrite = may_overwrite   # No backward function reads the value: its first reader may overwrite it.
+        self.consumed = False                # whether that reader has overwritten it
 
     def grad_buffer(self) -> Array:
-        """The gradient to add to, zeros at first."""
+        """Return the gradient, to be added to; it is made of zeros where there is none yet."""
         if self.gradient is None:
             self.gradient = empty(self.value.shape)
             self.gradient.fill(0)
         return self.gradient
 
     def overwritable_grad(self) -> Array | None:
-        """The gradient to write over when it holds nothing yet, else None."""
+        """Return a buffer for the gradient, to be written over, where there is no gradient yet; otherwise None."""
         if self.gradient is not None:
             return None
         self.gradient = empty(self.value.shape)
         return self.gradient
 
     def accept_grad(self, gradient: Array) -> None:
-        """Adds a gradient whose buffer nobody else will need: it becomes this one's where there is none yet."""
+        """Add a gradient whose buffer nothing else needs: where there is no gradient yet, the buffer becomes it."""
         if self.gradient is None:
             self.gradient = gradient
         else:
@@ -111,7 +111,11 @@ class Variable(Readable):
 
 
 class Leaf(Variable):
-    """A parameter on one tape, its gradient kept from step to step: zero, or only in `rows`, or dense, or stale."""
+    """A parameter on one tape, which keeps the buffer of its gradient from step to step.
+
+    ``status`` says what the buffer holds: "zero"; "rows", a gradient in the rows named in ``rows`` and zeros elsewhere;
+    "dense", a gradient anywhere; "stale", that of an earlier step.
+    """
 
     __slots__ = ("buffer", "parameter", "rows", "status")
 
@@ -129,7 +133,7 @@ class Leaf(Variable):
         return self.buffer
 
     def grad_buffer_at(self, rows: Array) -> Array:
-        """As `added`, for a primitive that touches only some rows of the table."""
+        """Return the gradient as `grad_buffer` does, for a primitive that adds to these rows (N,) of a table only."""
         if self.status == "stale":
             self.buffer.fill(0)
         if self.status != "dense":
@@ -144,7 +148,7 @@ class Leaf(Variable):
         return self.buffer
 
     def touched(self) -> Array | None:
-        """The rows with a gradient, sorted and unique, or None where all of them may have one."""
+        """Return the rows with a gradient, ascending and distinct, or None where all of them may have one."""
         if self.status in ("zero", "stale"):
             return np.zeros(0, np.int64)
         if self.status == "dense":
@@ -152,15 +156,16 @@ class Leaf(Variable):
         return distinct(np.concatenate(self.rows), len(self.value))
 
     def mark(self, status: str) -> None:
-        """Says what the gradient holds once it has been used: "zero" or "stale"."""
+        """Set the status of the gradient after it has been used: "zero" or "stale"."""
         self.status = status
         self.rows.clear()
 
 
 class Tape:
-    """Records primitives of this thread from ``with`` on; keeps their buffers for the next step of the same sizes.
+    """A record of the primitives that this thread calls inside ``with``; it lends them buffers, which the next step
+    uses again.
 
-    ``record=False`` only lends the buffers. ``seed``: what dropout masks are drawn from, 0 for no dropout.
+    ``record=False``: buffers are lent and nothing is recorded. ``seed``: dropout masks are drawn from it; 0 for none.
 
     >>> with Tape() as tape:
     ...     active() is tape
@@ -189,7 +194,7 @@ class Tape:
         self._lent.clear()
 
     def lend(self, shape: tuple[int, ...]) -> Array:
-        """A buffer (shape) float32 of unknown contents, returned when the tape ends."""
+        """Lend a buffer (shape) float32 of unknown contents until the tape ends."""
         count = math.prod(shape)
         key = max(6, (count - 1).bit_length())   # powers of two, so that ragged batches share buffers
         free = self._free.get(key)
@@ -198,7 +203,7 @@ class Tape:
         return buffer[:count].reshape(shape)
 
     def leaf(self, parameter: Parameter) -> Leaf:
-        """The parameter as this tape sees it."""
+        """Return the Leaf of a parameter on this tape; ValueError for an int8 parameter, which is not trained."""
         if not parameter.trainable:
             raise ValueError(f"parameter {parameter.name} is int8, for prediction; float32 was expected for training")
         leaf = self.leaves.get(parameter)
@@ -208,35 +213,38 @@ class Tape:
         return leaf
 
     def backward(self) -> None:
-        """Adds the gradient of every loss on the tape to its leaves."""
+        """Add the gradient of every loss on the tape to its leaves, and forget the recorded primitives."""
         for backward in reversed(self.backward_steps):
             backward()
         self.backward_steps.clear()
 
 
 def distinct(rows: Array, bound: int) -> Array:
-    """The different ones of rows (N,) int64 from -1 to bound - 1, ascending and without -1."""
+    """Return the distinct values of rows (N,) int64, from -1 to bound - 1, ascending and without -1."""
     if bound > 64 * len(rows):
         found = np.unique(rows)
         return found[found >= 0]
-    there = np.zeros(bound + 1, np.bool_)
-    there[rows] = True                  # -1 is the last
-    return np.flatnonzero(there[:bound])
+    present = np.zeros(bound + 1, np.bool_)
+    present[rows] = True                  # -1 marks the last entry, which is cut off
+    return np.flatnonzero(present[:bound])
 
 
 def active() -> Tape | None:
-    """The tape this thread has entered, or None."""
+    """Return the tape that this thread has entered, or None."""
     return getattr(_active, "tape", None)
 
 
 def empty(shape: tuple[int, ...]) -> Array:
-    """A float32 array of unknown contents, lent by the tape of this thread where there is one."""
+    """Return a float32 array of unknown contents, lent by the tape of this thread where there is one."""
     tape = active()
     return np.empty(shape, np.float32) if tape is None else tape.lend(shape)
 
 
 def variable(x: Any) -> Variable:
-    """A Variable, Parameter or array as a Variable that is about to be read."""
+    """Return a Variable, Parameter or array as a Variable, for a primitive that is about to read it.
+
+    Raises RuntimeError for a Variable whose buffer was consumed.
+    """
     if isinstance(x, Parameter):
         tape = active()
         return x.as_variable() if tape is None or not tape.record else tape.leaf(x)
@@ -249,7 +257,10 @@ def variable(x: Any) -> Variable:
 
 
 def record(out: Variable, backward: Callable[[Array], None]) -> Variable:
-    """Puts a primitive on the tape; backward gets out's gradient, and is skipped where out got none."""
+    """Put a primitive on the tape of this thread, if one records, and return its result `out`.
+
+    backward: called with the gradient of `out`, and not called where `out` got none.
+    """
     tape = active()
     if tape is not None and tape.record:
         def step() -> None:

@@ -1,4 +1,4 @@
-"""Output layers behind one contract, ``Head``: from the rows of a network to probabilities of the next token."""
+"""Heads, the output layers of models, behind one contract: from rows to the probabilities of the next token."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["LOSSES", "AdaptiveSoftmax", "FullSoftmax", "Head", "SampledSoftmax",
 def build(options: dict[str, Any] | None, parameter: Callable[[str, np.ndarray], Parameter],
           draw: Callable[[tuple[int, ...]], np.ndarray], vocab_size: int, width: int,
           embedding: Parameter | None = None) -> Head:
-    """The output layer that a model's argument `output` names.
+    """Return the head that a model's argument `output` describes.
 
     options: None for the full softmax, {"name": "adaptive", "cutoffs": [...], "widths": [...] or None} or
-    {"name": "sampled", "samples": ...}. parameter: registers an array by name; draw: initial weights of a shape.
-    width: that of the rows the layer will read. embedding: where its rows (V, width) serve as the weights.
+    {"name": "sampled", "samples": ...}. parameter: registers an array under a name; draw: returns initial weights of a
+    shape. width: of the rows that the head reads. embedding (V, width): given where it is to be the output weights too.
     Raises ValueError for other names and for options that do not fit.
 
     >>> build(None, Parameter, np.zeros, vocab_size=7, width=3).top(np.zeros((1, 3)), 2)[0]

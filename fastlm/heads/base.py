@@ -11,17 +11,20 @@ from fastlm import _core, autodiff
 from fastlm.autodiff.tape import Parameter, Variable, empty
 
 Array = np.ndarray
-_READ = 1 << 22    # logits in memory together where a network ends in them: 16 MB
-_BLOCK = 1 << 23   # and where an output layer makes them: 32 MB, but
-_ROWS = 256        # never fewer rows than this, since each block adds a gradient of all the weights to the last one
+READ_LOGITS = 1 << 22    # logits that are in memory together when a model whose rows are logits is read: 16 MB
+BLOCK_LOGITS = 1 << 23   # logits of one block of rows, where a head computes them: 32 MB
+FEWEST_ROWS = 256        # of a block, however large the vocabulary: every block reads and writes the whole gradient of
+                         # the weights once, which many small blocks would do too often
+UNSEEN = 0.1             # the smoothed count of a token that the training text does not have
 LOSSES: dict[str, Callable[..., float]] = {"cross_entropy": autodiff.cross_entropy, "squared": autodiff.squared_error}
 
 
 class Head:
-    """What turns the rows x (N, D) that a network ends in into predictions of the next token.
+    """Turns the rows x (N, D) of a model into predictions of the next token.
 
-    A layer gives ``logits``; the rest follows from it, and is overridden where it can be had without all N * V of them.
-    This class itself is the head of a model whose rows are logits. ``losses``: those it can be trained by.
+    A head gives ``logits``; the other methods follow from it, and are overridden where they need not compute all N * V
+    logits. This class itself is the head of a model whose rows are logits. ``losses``: the names of the losses that it
+    can be trained by.
 
     >>> Head().top(np.log([[0.2, 0.5, 0.3]]), 2)[0]
     array([[1, 2]], dtype=int32)
@@ -31,62 +34,70 @@ class Head:
     width: int | None = None   # D, None where the rows are logits
 
     def logits(self, x: Any) -> Variable:
-        """Rows (N, V) whose softmax is the exact distribution, differentiable."""
+        """Return logits (N, V), whose softmax is the exact distribution; they can be differentiated."""
         return x if isinstance(x, Variable) else Variable(np.ascontiguousarray(x, np.float32))
 
     def write(self, out: Array, x: Array) -> None:
-        """out (N, V) = the logits of x (N, D), outside a tape."""
+        """Write the logits of x (N, D) into out (N, V), outside a tape."""
         np.copyto(out, self.logits(x).value)
 
     def by_rows(self, parameter: Parameter) -> bool:
-        """Whether rows are multiplied by a parameter of this layer transposed: a class is a row of it."""
+        """Return whether rows are multiplied by this parameter transposed, so that a row of it belongs to a token."""
         return False
 
     def loss(self, x: Any, targets: Array, scale: float = 1.0, kind: str = "cross_entropy") -> float:
-        """The summed loss of targets (N,) int32, -1 counting nothing, as `autodiff.cross_entropy`.
+        """Return the summed loss of targets (N,) int32, of which -1 counts nothing.
 
-        On a tape, `scale` times its gradients are added to those of x and of the layer's parameters.
+        On a tape add `scale` times its gradients to those of x and of the head's parameters. Raises ValueError for a
+        kind that is not one of `losses`.
         """
         return LOSSES[self.check_loss(kind)](self.logits(x), targets, scale)
 
     def nats(self, x: Any, targets: Array) -> Array:
-        """-log p of targets (N,) int32 as float64 (N,), 0 where a target is -1; exact, whatever it was trained by."""
+        """Return the exact -log p (N,) float64 of targets (N,) int32; 0 where a target is -1."""
         out = np.empty(len(targets), np.float64)
         _core.cross_entropy(out, self.logits(x).value, targets)
         return out
 
     def top(self, x: Array, k: int) -> tuple[Array, Array]:
-        """The k likeliest tokens after each row: ids int32 and log p float32, (N, min(k, V)) each, likeliest first."""
+        """Return the k most probable tokens for each row: ids int32 and log p float32, (N, min(k, V)) each, the most
+        probable first."""
         logits = self.logits(x).value
         out = empty(logits.shape)
         _core.log_softmax(out, logits)
         return likeliest(out, k)
 
     def rows_together(self, vocab_size: int) -> int:
-        """How many rows a reader of long texts should hand over at once."""
-        return max(1, _READ // vocab_size)
+        """Return how many rows at once the head is best given when a long text is read."""
+        return max(1, READ_LOGITS // vocab_size)
 
     def initialise(self, frequencies: Array) -> None:
-        """Called once before training with the tokens' counts (V,)."""
+        """Set biases by the frequencies of the tokens (V,) in the training text; called once before training."""
 
     def check_loss(self, kind: str) -> str:
-        """`kind`, or ValueError where the layer has no such loss."""
+        """Return `kind`; raise ValueError where the head cannot be trained by this loss."""
         if kind not in self.losses:
             raise ValueError(f"loss = {kind!r}; the output layer {type(self).__name__} has {', '.join(self.losses)}")
         return kind
 
 
 def likeliest(rows: Array, k: int) -> tuple[Array, Array]:
-    """The k largest of each row (N, V) float32, largest first, ties to the lower id: ids int32, values float32."""
+    """Return the ids int32 and values float32, (N, min(k, V)) each, of the largest numbers of each row (N, V) float32.
+
+    The largest comes first; of equal ones the lower id.
+    """
     k = min(k, rows.shape[1])
     ids = np.empty((len(rows), k), np.int32)
-    for row, into in zip(rows, ids, strict=True):
-        into[:] = _core.top_k(row, k)
+    for row, row_ids in zip(rows, ids, strict=True):
+        row_ids[:] = _core.top_k(row, k)
     return ids, np.take_along_axis(rows, ids, axis=1)
 
 
 def blocks(count: int, width: int) -> Iterator[slice]:
-    """`count` rows of `width` numbers as slices of about equal size, of 32 MB or 256 rows at most."""
-    parts = -(-count // max(_ROWS, _BLOCK // width))
+    """Yield slices that cut `count` rows of `width` logits into blocks of about equal size.
+
+    A block has at most `BLOCK_LOGITS` logits or `FEWEST_ROWS` rows, whichever is more.
+    """
+    parts = -(-count // max(FEWEST_ROWS, BLOCK_LOGITS // width))
     rows = -(-count // parts) if parts else 1
     return (slice(first, min(count, first + rows)) for first in range(0, count, rows))

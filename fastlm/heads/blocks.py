@@ -1,4 +1,4 @@
-"""A softmax over some classes, in blocks of rows: never more than a few megabytes of logits, however many the rows."""
+"""A softmax over some classes that is computed in blocks of rows, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Gradients = dict[str, tuple[Array, bool]]
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the weights of classes lie: columns of a parameter (D, .), or with `transpose` rows of one (., D)."""
+    """The weights of some classes inside a parameter: columns of one (D, .), or with `transpose` rows of one (., D)."""
 
     parameter: Parameter
     span: slice
@@ -28,11 +28,11 @@ class Weights:
 
     @property
     def value(self) -> Array:
-        """The weights as (D, classes)."""
+        """The weights (D, classes), a view of the parameter."""
         return self.parameter.value[self.span].T if self.transpose else self.parameter.value[:, self.span]
 
     def multiply(self, out: Array, x: Array) -> None:
-        """out (N, classes) = x (N, D) @ value; out may be some columns of an array."""
+        """Write x (N, D) @ value into out (N, classes), which may be some columns of an array."""
         parameter = self.parameter
         if isinstance(parameter, Int8Parameter):
             parameter = parameter.part(self.span)
@@ -46,20 +46,20 @@ class Weights:
 
 
 def open_gradients(parameters: Iterable[Parameter]) -> Gradients:
-    """Per parameter the buffer of its gradient on this thread's tape, and whether its contents are to be written over.
+    """Return for each parameter, by name, the buffer of its gradient on this thread's tape and whether it is fresh.
 
-    Whoever opens a gradient writes all of it.
+    A fresh buffer holds nothing yet: the caller must write all of it. To other buffers gradients are added.
     """
-    out = {}
+    gradients = {}
     for parameter in parameters:
         leaf = variable(parameter)
         buffer = leaf.overwritable_grad()
-        out[parameter.name] = (leaf.grad_buffer(), False) if buffer is None else (buffer, True)
-    return out
+        gradients[parameter.name] = (leaf.grad_buffer(), False) if buffer is None else (buffer, True)
+    return gradients
 
 
 class Softmax:
-    """p = softmax(x W + b) over C classes, W of several parts side by side and b (C,) the same of vectors."""
+    """p = softmax(x W + b) over C classes; W (D, C) and b (C,) may each be several parameters side by side."""
 
     def __init__(self, weights: list[Weights], biases: list[tuple[Parameter, slice]]) -> None:
         self.weights, self.biases = weights, biases
@@ -69,21 +69,21 @@ class Softmax:
         self.classes: int = edges[-1]
 
     def write_logits(self, out: Array, x: Array) -> None:
-        """out (N, C) = x W + b."""
+        """Write the logits x W + b into out (N, C)."""
         for part, columns in zip(self.weights, self.columns, strict=True):
             part.multiply(out[:, columns], x)
         biases = [parameter.value[span] for parameter, span in self.biases]
         _core.add_bias(out, biases[0] if len(biases) == 1 else np.concatenate(biases))
 
     def nats(self, x: Array, targets: Array) -> Array:
-        """-log p of targets (N,) int32, float64; 0 for -1."""
-        out = np.empty(len(x), np.float64)
+        """Return -log p (N,) float64 of targets (N,) int32; 0 where a target is -1."""
+        nll = np.empty(len(x), np.float64)
         for rows, block in self.in_blocks(x):
-            _core.cross_entropy(out[rows], block, targets[rows])
-        return out
+            _core.cross_entropy(nll[rows], block, targets[rows])
+        return nll
 
     def in_blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Rows of x (N, D) and their logits, block after block in one buffer."""
+        """Yield slices of the rows of x (N, D) and the logits of each slice, all in one buffer."""
         buffer: Array | None = None
         for rows in blocks(len(x), self.classes):
             if buffer is None:
@@ -92,22 +92,27 @@ class Softmax:
             self.write_logits(block, x[rows])
             yield rows, block
 
-    def descend(self, kernel: Callable[..., None], x: Array, targets: Array, scale: float, dx: tuple[Array, bool],
-                gradients: Gradients) -> float:
-        """The summed loss that `kernel` turns logits into, and everything's gradient added, block after block.
+    def loss_and_gradients(self, kernel: Callable[..., None], x: Array, targets: Array, scale: float,
+                           dx: tuple[Array, bool], gradients: Gradients) -> float:
+        """Return the summed loss of targets (N,) int32, and add `scale` times the gradients, block after block.
 
-        dx: the gradient of x (N, D), and whether it is to be written over. A block's products follow each other while
-        its logits are in the cache.
+        kernel: turns logits into their gradient and gives the losses. dx: the buffer of the gradient of x (N, D) and
+        whether it is fresh; gradients: the same of the parameters, see `open_gradients`. The products of a block
+        follow each other while its logits are in the processor's cache.
         """
         losses = np.empty(len(x), np.float64)
         for rows, block in self.in_blocks(x):
             kernel(block, losses[rows], targets[rows], scale)
-            self.back(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0)
+            self.backward(block, x[rows], (dx[0][rows], dx[1]), gradients, rows.start == 0)
         if not len(x):
-            self.back(empty((0, self.classes)), x, dx, gradients, True)
+            self.backward(empty((0, self.classes)), x, dx, gradients, True)
         return float(losses.sum())
 
-    def back(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool) -> None:
+    def backward(self, block: Array, x: Array, dx: tuple[Array, bool], gradients: Gradients, first: bool) -> None:
+        """Add the gradients of x (n, D), of the weights and of the biases from that of the logits, `block` (n, C).
+
+        first: whether this is the first block of rows, which writes over fresh gradients of the parameters.
+        """
         for index, (part, columns) in enumerate(zip(self.weights, self.columns, strict=True)):
             product(dx[0], block[:, columns], part.value.T, not (dx[1] and index == 0))
             buffer, fresh = gradients[part.parameter.name]
@@ -121,7 +126,7 @@ class Softmax:
         at = 0
         for parameter, span in self.biases:
             buffer, fresh = gradients[parameter.name]
-            into = buffer[span]
-            part_of_sums = sums[at: at + len(into)]
-            into[:] = part_of_sums if fresh and first else into + part_of_sums
-            at += len(into)
+            bias_gradient = buffer[span]
+            part_of_sums = sums[at: at + len(bias_gradient)]
+            bias_gradient[:] = part_of_sums if fresh and first else bias_gradient + part_of_sums
+            at += len(bias_gradient)

@@ -1,4 +1,4 @@
-"""The full softmax: every word's logit for every row."""
+"""The full softmax, which computes the logits of all words for every row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastlm.heads.blocks import Softmax, Weights, open_gradients
 
 Array = np.ndarray
 _KERNELS = {"cross_entropy": _core.softmax_cross_entropy, "squared": _core.softmax_squared}
-_ROWS = 4096
+_ROWS = 4096   # read at once in long texts; their logits are computed in blocks
 
 
 class FullSoftmax(Head):
@@ -43,9 +43,9 @@ class FullSoftmax(Head):
             return float(self.nats(x, targets).sum()) if kind == "cross_entropy" else super().loss(x, targets, 1, kind)
         x = variable(x)
         dx = x.overwritable_grad()
-        return self.softmax.descend(_KERNELS[kind], x.value, targets, scale,
-                                    (x.grad_buffer(), False) if dx is None else (dx, True),
-                                    open_gradients((self.weight, self.bias)))
+        return self.softmax.loss_and_gradients(_KERNELS[kind], x.value, targets, scale,
+                                               (x.grad_buffer(), False) if dx is None else (dx, True),
+                                               open_gradients((self.weight, self.bias)))
 
     def nats(self, x: Any, targets: Array) -> Array:
         return self.softmax.nats(variable(x).value, targets)

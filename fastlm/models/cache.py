@@ -1,4 +1,4 @@
-"""A prefix model that goes on learning while it reads: a cache of the text's own last tokens, mixed in."""
+"""The cache model: a prefix model into which what followed the same tokens earlier in the document is mixed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlm import _core
-from fastlm.autodiff.tape import Tape, Variable, empty
+from fastlm.autodiff.tape import Variable, empty
 from fastlm.batch import Batch, Rows, State
 from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
@@ -16,24 +16,33 @@ from fastlm.models.initial import reserve
 
 Array = np.ndarray
 _SIZES = _core.CACHE_SIZES
-_FEW = 256                  # tokens of a document that is better read beside others
-_LONGEST = 1 << 20
-# What suits a unit: tokens of the window, the age in tokens at which one weighs 1/e, contexts from `lowest` tokens to
-# `highest`. Chosen on the validation texts of the benchmarks: docs/tried.md, "Adapting".
+_FEW_TOKENS = 256           # documents of fewer tokens are scored faster side by side than each by itself
+_LONGEST_WINDOW = 1 << 20   # tokens; an assumption
+_ROW_NUMBERS = 1 << 21      # words and probabilities of the cache that are in memory together, 8 bytes each: 16 MB
+_FIRST_WEIGHT = 0.05        # of every context and size until weights are fitted; an assumption
+_ROUNDS = 20                # of expectation maximisation at most
+_SETTLED = 1e-3             # the largest change of a weight at which it ends
+# A weight is estimated as if 10 more tokens had reached the cache and it had explained half a one of them, so that a
+# size that was hardly ever met keeps a weight near 0.05.
+_PRIOR_EXPLAINED, _PRIOR_TOKENS = 0.5, 10
+_LEAST_TOTAL = 1e-300       # a divisor of counts that are zero, so that 0 / 0 is 0
+# Defaults for each unit: the window in tokens, the age in tokens at which a count has fallen to 1/e, contexts of
+# `lowest` to `highest` tokens. Chosen on the validation texts of the benchmarks: docs/tried.md, "Adapting".
 WORD_CACHE: dict[str, Any] = {"window": 1024, "decay": 150.0, "lowest": 0, "highest": 2}
 CHARACTER_CACHE: dict[str, Any] = {"window": 8192, "decay": 2000.0, "lowest": 1, "highest": 8}
 CACHES = {"word": WORD_CACHE, "char": CHARACTER_CACHE, "byte": CHARACTER_CACHE}
 
 
 class CacheModel(PrefixModel):
-    """p_m = (1 - weight_m) p_m-1 + weight_m a_m / S_m: the model's own p, then what followed the last 0, 1, ... tokens
-    when they were last met.
+    """p_m = (1 - weight_m) p_m-1 + weight_m a_m / S_m for m = `lowest` ... `highest`, beginning with a model's own p.
 
-    Cache of Kuhn & De Mori 1990 for contexts of `lowest` to `highest` tokens: a_m(w) is how often w followed the last m
-    tokens within the last `window`, each time weighing exp(-age / decay), and S_m the sum over w. weight_m depends on
-    the size of S_m and is chosen by `fit` on held-out text. The model mixed in, `model` or its configuration, is not
-    changed. `CACHES` holds what suits words and characters. The state is the model's own and the window; a token costs
-    what the window holds of it.
+    A cache (Kuhn & De Mori 1990) of contexts of m tokens: a_m(w) is how often w followed the last m tokens within the
+    last `window` tokens, an occurrence counting exp(-age / decay), and S_m is the sum over w. Where the last m tokens
+    do not occur in the window p_m = p_m-1. weight_m depends on the size of S_m, in powers of two, and is chosen by
+    `fit` on held-out text.
+
+    `model`: a prefix model, which is not changed, or its configuration. `CACHES` holds the defaults for words and
+    characters. The state is that of the model and the window; a token costs as much as it has occurrences there.
 
     >>> from fastlm.models import KneserNey
     >>> CacheModel(5, KneserNey(5, order=2)).log_probabilities([4, 0, 4]).argmax(1).tolist()
@@ -51,100 +60,93 @@ class CacheModel(PrefixModel):
                          lowest=self.lowest, highest=self.highest)
         if self.model.vocab_size != vocab_size:
             raise ValueError(f"{self.model!r} is for {self.model.vocab_size} ids; one for {vocab_size} was expected")
-        if not 1 <= self.window <= _LONGEST:
-            raise ValueError(f"window = {self.window}; 1 to {_LONGEST} tokens were expected")
+        if not 1 <= self.window <= _LONGEST_WINDOW:
+            raise ValueError(f"window = {self.window}; 1 to {_LONGEST_WINDOW} tokens were expected")
         reserve(16 * self.window, f"a cache of {self.window} tokens")
         if not self.decay > 0:
             raise ValueError(f"decay = {self.decay}; a number of tokens above 0 was expected")
         if not 0 <= self.lowest <= self.highest < _core.CACHE_ORDERS:
             raise ValueError(f"contexts of {self.lowest} to {self.highest} tokens were asked for; 0 to "
                              f"{_core.CACHE_ORDERS - 1}, the lowest first, were expected")
-        self._cache = self._made()
-        self.width = min(self.window, vocab_size)     # of a row: the tokens that a window can hold
-        self.weights = np.full((self.highest + 1, _SIZES), 0.05)
+        self._cache = self._build_cache()
+        self.width = min(self.window, vocab_size)     # of the cache's rows: how many different words a window can hold
+        self.weights = np.full((self.highest + 1, _SIZES), _FIRST_WEIGHT)
         self.head = _CacheHead(self)
 
     def fit(self, inputs: Array, targets: Array, starts: Array | None = None, nats: Array | None = None) -> CacheModel:
-        """Chooses the weights by expectation maximisation on a text that the model has not seen; returns itself.
+        """Choose the weights by expectation maximisation on a text that the model has not seen; return the cache model.
 
-        inputs (n,) int32; targets (n,) int32, what follows each, or -1; starts (n,) uint8 or None: 1 where a document
-        begins; nats (n,) float64: the model's own -log p of the targets, where that is known.
+        inputs (n,) int32; targets (n,) int32: the token after each, or -1 for none; starts (n,) uint8 or None: 1 where
+        a document begins; nats (n,) float64: -log p of the targets by the model inside, computed where None is given.
         """
-        wanted = targets >= 0
-        total, count = (array[wanted] for array in self._counts(inputs, targets, starts))
+        used = targets >= 0
+        total, count = (array[used] for array in self._counts(inputs, targets, starts))
         if nats is None:
             cuts = np.flatnonzero(starts)[1:] if starts is not None else np.zeros(0, np.int64)
-            nats = np.concatenate([self._own(x, y) for x, y in zip(np.split(inputs, cuts), np.split(targets, cuts),
-                                                                   strict=True)])
-        own = np.exp(-nats[wanted])
+            nats = np.concatenate([self.model.score(x, y) for x, y in zip(np.split(inputs, cuts),
+                                                                          np.split(targets, cuts), strict=True)])
+        p_model = np.exp(-nats[used])
         size = _sizes(total)
-        weights = np.full(self.weights.shape, 0.05)
-        for _ in range(20):
-            steps = self._steps(own, total, count, weights)
-            left, before = np.ones(len(own)), weights.copy()
+        weights = np.full(self.weights.shape, _FIRST_WEIGHT)
+        for _ in range(_ROUNDS):
+            p = self._mix(p_model, total, count, weights)
+            # The posterior probability that a target came from the model or the cache of a context up to m.
+            reached, before = np.ones(len(p_model)), weights.copy()
             for m in range(self.highest, self.lowest - 1, -1):
                 met = total[:, m] > 0
-                taken = np.where(met, left * (1 - (1 - weights[m][size[:, m]]) * steps[m] / steps[m + 1]), 0)
-                reached = np.bincount(size[met, m], left[met], _SIZES)
-                weights[m] = (np.bincount(size[met, m], taken[met], _SIZES) + 0.5) / (reached + 10)
-                left = left - taken
-            if np.abs(weights - before).max() < 1e-3:
+                explained = np.where(met, reached * (1 - (1 - weights[m][size[:, m]]) * p[m] / p[m + 1]), 0)
+                tokens = np.bincount(size[met, m], reached[met], _SIZES)
+                weights[m] = (np.bincount(size[met, m], explained[met], _SIZES) + _PRIOR_EXPLAINED) \
+                    / (tokens + _PRIOR_TOKENS)
+                reached = reached - explained
+            if np.abs(weights - before).max() < _SETTLED:
                 break
         self.weights = weights
         return self
 
     def _counts(self, inputs: Array, targets: Array, starts: Array | None = None) -> tuple[Array, Array]:
-        """S_m and a_m of the targets, (n, highest + 1) float64 each."""
+        """Return S_m and a_m of the targets, (n, highest + 1) float64 each."""
         total, count = (np.zeros((len(inputs), self.highest + 1)) for _ in range(2))
         self._cache.counts(total, count, inputs, starts, targets, 0)
         return total, count
 
-    def _steps(self, own: Array, total: Array, count: Array, weights: Array) -> list[Array]:
-        """p_m of every target at [m + 1], the model's own before the lowest."""
-        steps, size = [own] * (self.lowest + 1), _sizes(total)
+    def _mix(self, p_model: Array, total: Array, count: Array, weights: Array) -> list[Array]:
+        """Return p_m (n,) of every target at [m + 1]; the entries up to [lowest] are the probabilities p_model."""
+        p, size = [p_model] * (self.lowest + 1), _sizes(total)
         for m in range(self.lowest, self.highest + 1):
             weight = np.where(total[:, m] > 0, weights[m][size[:, m]], 0)
-            steps.append((1 - weight) * steps[-1] + weight * count[:, m] / np.maximum(total[:, m], 1e-300))
-        return steps
-
-    def _own(self, inputs: Array, targets: Array) -> Array:
-        """The model's own nats of one document."""
-        nats = self.model.score(inputs, targets)
-        if nats is not None:
-            return nats
-        nats, state = np.empty(len(targets)), None
-        together = self.model.rows_together()
-        with Tape(record=False):
-            for first in range(0, len(inputs), together):
-                part = slice(first, first + together)
-                x, state = self.model.forward(Batch.of([inputs[part]]), state)
-                nats[part] = self.model.head.nats(x, targets[part])
-        return nats
+            p.append((1 - weight) * p[-1] + weight * count[:, m] / np.maximum(total[:, m], _LEAST_TOTAL))
+        return p
 
     # predicting ---------------------------------------------------------------------------------------------------
 
     def start(self, batch: int = 1) -> State:
-        return self._joined(self.model.start(batch), np.full((batch, self.window), -1, np.int32))
+        return self._join(self.model.start(batch), np.full((batch, self.window), -1, np.int32))
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Rows, State]:
-        """Return Rows of four parts, and the states the sequences end in: what the model's own head reads, the share
-        that is left to it (N,) float32, and the cache's words (N, width) int32 with their probabilities float32."""
+        """Return Rows of four parts, and the states after the batch.
+
+        The parts: the rows of the model inside, the share of the probability that is left to that model (N,) float32,
+        and words of the cache (N, width) int32 with their probabilities (N, width) float32.
+        """
         state = state or self.start(batch.sequences)
-        own = {name.removeprefix("model/"): array for name, array in state.arrays.items() if name != "window"}
-        rows, after = self.model.forward(batch, State(state.sequences, **own))
+        inner = {name.removeprefix("model/"): array for name, array in state.arrays.items() if name != "window"}
+        rows, after = self.model.forward(batch, State(state.sequences, **inner))
         word, mass = np.empty((len(batch), self.width), np.int32), np.empty((len(batch), self.width), np.float32)
         left, windows = np.empty(len(batch), np.float32), state["window"].copy()
         lengths = batch.lengths()
         for lane in np.flatnonzero(lengths):
             at = batch.offset[: lengths[lane]] + lane
             sequence = lane if batch.order is None else batch.order[lane]
-            found = self._read_document(batch.ids[at], None if batch.starts is None else batch.starts[at],
-                                        windows[sequence])
-            word[at], mass[at], left[at] = found
-        return Rows(rows, left, word, mass), self._joined(after, windows)
+            starts = None if batch.starts is None else batch.starts[at]
+            word[at], mass[at], left[at] = self._read_sequence(batch.ids[at], starts, windows[sequence])
+        return Rows(rows, left, word, mass), self._join(after, windows)
 
-    def _read_document(self, ids: Array, starts: Array | None, window: Array) -> tuple[Array, Array, Array]:
-        """Return words, masses and what is left after each of ids (n,), and move the window (self.window,) on."""
+    def _read_sequence(self, ids: Array, starts: Array | None, window: Array) -> tuple[Array, Array, Array]:
+        """Return the words, their probabilities and the share left to the model after each of ids (n,); see `forward`.
+
+        window (self.window,): the last tokens before them, which the last tokens after them replace.
+        """
         before = window[window >= 0]
         text = np.concatenate([before, ids])
         if starts is not None:
@@ -158,16 +160,19 @@ class CacheModel(PrefixModel):
         window[self.window - len(kept):] = kept
         return word, mass, left
 
-    def _joined(self, state: State, windows: Array) -> State:
+    def _join(self, state: State, windows: Array) -> State:
         return State(state.sequences, window=windows, **{f"model/{name}": x for name, x in state.arrays.items()})
 
-    def score(self, inputs: Array, targets: Array) -> Array | None:
-        if len(inputs) < _FEW:
-            return None
+    def scores_directly(self, inputs: Array, targets: Array) -> bool:
+        return len(inputs) >= _FEW_TOKENS
+
+    def score(self, inputs: Array, targets: Array) -> Array:
+        """Return what `PrefixModel.score` does; the cache is looked up for the targets alone, not for every word."""
         total, count = self._counts(inputs, targets)
-        left, said = (self._steps(np.full(len(inputs), own), total, keep * count, self.weights)[-1]
-                      for own, keep in ((1.0, 0.0), (0.0, 1.0)))
-        return _nats(self._own(inputs, targets), left, said, targets)
+        ones, zeros = np.ones(len(inputs)), np.zeros(len(inputs))
+        left = self._mix(ones, total, 0.0 * count, self.weights)[-1]
+        mass = self._mix(zeros, total, count, self.weights)[-1]
+        return _mixed_nll(self.model.score(inputs, targets), left, mass, targets)
 
     # keeping ------------------------------------------------------------------------------------------------------
 
@@ -180,22 +185,22 @@ class CacheModel(PrefixModel):
                             if name != "weights"})
 
     def use(self, weights: Array | None) -> None:
-        """Takes weights (highest + 1, 16) float64 that `fit` chose; ValueError for others."""
+        """Set the weights (highest + 1, 16) float64 that `fit` chose before; raise ValueError where they do not fit."""
         if weights is None or weights.dtype != np.float64 or weights.shape != self.weights.shape \
                 or not ((weights > 0) & (weights < 1)).all():
             raise ValueError(f"its weights are not {self.weights.shape} numbers between 0 and 1")
         self.weights = weights.copy()
 
     def choices(self) -> dict[str, Any]:
-        """Return the arguments it takes beside the model."""
+        """Return the constructor's arguments but the vocabulary size and the model."""
         return {name: value for name, value in self.options.items() if name != "model"}
 
     def choices_in_file(self) -> dict[str, Any]:
-        """Return the same by the names that model files have for them."""
+        """Return the arguments that `choices` gives under their names in model files."""
         return {name: value for name, value in self.config().items() if name not in ("name", "vocab_size", "model")}
 
     def around(self, model: PrefixModel) -> CacheModel:
-        """The same around another model of the vocabulary."""
+        """Return a cache model with the same arguments and weights around another model of the vocabulary."""
         out = CacheModel(self.vocab_size, model, **self.choices())
         out.weights = self.weights.copy()
         return out
@@ -203,7 +208,7 @@ class CacheModel(PrefixModel):
     def quantized(self) -> CacheModel:
         return self.around(self.model.quantized())
 
-    def _made(self) -> _core.Cache:
+    def _build_cache(self) -> _core.Cache:
         decay = np.exp(np.arange(self.window) / -self.decay)
         return _core.Cache(self.vocab_size, decay, self.lowest, self.highest + 1)
 
@@ -212,25 +217,25 @@ class CacheModel(PrefixModel):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._cache = self._made()
+        self._cache = self._build_cache()
 
     def __repr__(self) -> str:
         return f"<CacheModel of {self.model!r} and its last {self.window} tokens>"
 
 
 def _sizes(total: Array) -> Array:
-    """The sizes of S (n, orders), as weights are chosen by."""
+    """Return the sizes of S (n, orders): whole numbers, one for each power of two, which choose the weights."""
     return np.clip(np.frexp(total)[1] + _core.CACHE_SHIFT, 0, _SIZES - 1)
 
 
-def _nats(own: Array, left: Array, said: Array, targets: Array) -> Array:
-    """-log(left exp(-own) + said), 0 where a target is -1."""
-    with np.errstate(divide="ignore"):      # the cache may have said nothing
-        return np.where(targets < 0, 0.0, -np.logaddexp(np.log(left) - own, np.log(said)))
+def _mixed_nll(model_nll: Array, left: Array, mass: Array, targets: Array) -> Array:
+    """Return -log(left exp(-model_nll) + mass), 0 where a target is -1; mass: what the cache adds to a target."""
+    with np.errstate(divide="ignore"):      # the mass is zero where the target is not in the cache
+        return np.where(targets < 0, 0.0, -np.logaddexp(np.log(left) - model_nll, np.log(mass)))
 
 
 class _CacheHead(Head):
-    """Hands the model's own head its rows, and adds what the cache has."""
+    """Gives the model's own head its rows, and mixes in the words of the cache."""
 
     losses = ()
 
@@ -243,18 +248,18 @@ class _CacheHead(Head):
         self.model.model.head.write(out, rows)
         _core.log_softmax(out, out)
         out += np.log(left)[:, None]
-        at, k = np.nonzero(mass)
-        ids = word[at, k]
-        out[at, ids] = np.logaddexp(out[at, ids], np.log(mass[at, k]))
+        row, column = np.nonzero(mass)
+        ids = word[row, column]
+        out[row, ids] = np.logaddexp(out[row, ids], np.log(mass[row, column]))
         return Variable(out)
 
     def nats(self, x: Any, targets: Array) -> Array:
         rows, left, word, mass = x.value.parts
-        said = np.where(word == targets[:, None], mass, 0).sum(1, dtype=np.float64)
-        return _nats(self.model.model.head.nats(rows, targets), left.astype(np.float64), said, targets)
+        of_target = np.where(word == targets[:, None], mass, 0).sum(1, dtype=np.float64)
+        return _mixed_nll(self.model.model.head.nats(rows, targets), left.astype(np.float64), of_target, targets)
 
     def rows_together(self, vocab_size: int) -> int:
-        return max(1, min(self.model.model.rows_together(), (1 << 21) // self.model.width))
+        return max(1, min(self.model.model.rows_together(), _ROW_NUMBERS // self.model.width))
 
     def check_loss(self, kind: str) -> str:
         raise ValueError("a CacheModel is not trained by itself; train the model in it, then fit its weights")

@@ -12,13 +12,15 @@ from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import HashedNGrams
+from fastlm.models.initial import SMALL_OUTPUT, UNIT_VARIANCE
 
 
 class DecayedBag(PrefixModel):
     """s_k = rate_k * s_k + E[x]; h = tanh(s A + b); logits = h B + c. FOFE at K rates, Zhang et al. 2015.
 
-    A prefix of any length costs the same: the one-hot matrix times a vector of powers of each rate, kept up to date.
-    `rates` in [0, 1); 0 is the last token alone. `ngrams`: hashed n-grams beside the bags, see `HashedNGrams`.
+    s_k is the sum of all embeddings so far, each weighted by a power of the rate that grows with its age; one more
+    token costs the same after any prefix. `rates` in [0, 1); a rate of 0 keeps the last token alone. `ngrams`: hashed
+    n-grams beside the bags, see `HashedNGrams`.
 
     >>> DecayedBag(vocab_size=5, width=8, hidden=16).log_probabilities([4, 0]).shape
     (2, 5)
@@ -38,14 +40,15 @@ class DecayedBag(PrefixModel):
         self.rates = np.array(rates, np.float32)
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
         self.ngrams = HashedNGrams(ngrams, self.parameter)
-        drawn = uniform(rng, (width * len(rates) + self.ngrams.width, hidden), 1.7)
-        # a bag at rate r holds about 1/(1-r) tokens; scaled so that every rate speaks equally loud at first
+        drawn = uniform(rng, (width * len(rates) + self.ngrams.width, hidden), UNIT_VARIANCE)
+        # A bag of rate r is a sum of variance 1 / (1 - r^2), so its weights are scaled to give every rate the same
+        # influence at first.
         scale = np.repeat(np.sqrt((1 - self.rates**2) / (width * len(rates))), width)
         scale = np.append(scale, np.full(self.ngrams.width, max(1, self.ngrams.width)**-0.5, np.float32))
         self.projection = self.parameter("projection", drawn * scale[:, None])
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
         self.head = heads.build(output, self.parameter,
-                                          lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
+                                lambda shape: uniform(rng, shape, SMALL_OUTPUT / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         bags = np.zeros((batch, len(self.rates), self.width), np.float32)
@@ -56,6 +59,6 @@ class DecayedBag(PrefixModel):
         x = autodiff.gather(self.embedding, batch.ids)
         after: dict[str, np.ndarray] = {}
         bags, after["bags"] = sequence.decayed_sum(x, self.rates, batch, state["bags"])
-        bags = self.ngrams.joined_to(bags, batch, state, after)
+        bags = self.ngrams.append_to(bags, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(bags, self.projection, self.projection_bias))
         return autodiff.dropout(hidden, self.dropout), State(batch.sequences, **after)

@@ -11,12 +11,13 @@ from fastlm.autodiff import Variable, sequence
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import HashedNGrams
+from fastlm.models.initial import SMALL_OUTPUT, UNIT_VARIANCE
 
 
 class FeedForward(PrefixModel):
     """x = [E[x_j], E[x_j-1], ..., E[x_j-n+1]]; h = tanh(x A + b); logits = h B + c. Bengio et al. 2003.
 
-    `context` is n; places before the document's start hold zeros. The state is the last n - 1 ids.
+    `context` is n; positions before the document's start hold zeros. The state is the last n - 1 ids.
     `ngrams`: hashed n-grams beside the embeddings, see `hashed_ngrams.HashedNGrams`.
 
     >>> FeedForward(vocab_size=5, context=3, width=8, hidden=16).log_probabilities([4, 0]).shape
@@ -36,10 +37,11 @@ class FeedForward(PrefixModel):
         self.embedding = self.parameter("embedding", uniform(rng, (vocab_size, width), 1.0))
         self.ngrams = HashedNGrams(ngrams, self.parameter)
         inputs = context * width + self.ngrams.width
-        self.projection = self.parameter("projection", uniform(rng, (inputs, hidden), 1.7 / np.sqrt(inputs)))
+        drawn = uniform(rng, (inputs, hidden), UNIT_VARIANCE / np.sqrt(inputs))
+        self.projection = self.parameter("projection", drawn)
         self.projection_bias = self.parameter("projection_bias", np.zeros(hidden, np.float32))
         self.head = heads.build(output, self.parameter,
-                                          lambda shape: uniform(rng, shape, 0.5 / np.sqrt(hidden)), vocab_size, hidden)
+                                lambda shape: uniform(rng, shape, SMALL_OUTPUT / np.sqrt(hidden)), vocab_size, hidden)
 
     def start(self, batch: int = 1) -> State:
         ids = np.full((batch, self.context - 1), -1, np.int64)
@@ -50,6 +52,6 @@ class FeedForward(PrefixModel):
         after: dict[str, np.ndarray] = {}
         ids, after["ids"] = sequence.last_ids(batch, self.context, state["ids"])
         x = autodiff.reshape(autodiff.gather(self.embedding, ids), (len(batch), self.context * self.width))
-        x = self.ngrams.joined_to(x, batch, state, after)
+        x = self.ngrams.append_to(x, batch, state, after)
         hidden = autodiff.tanh(autodiff.linear(x, self.projection, self.projection_bias))
         return autodiff.dropout(hidden, self.dropout), State(batch.sequences, **after)

@@ -1,8 +1,8 @@
-"""Initial values of parameters: drawn, or where a model is made again from a file not drawn but bounded in size.
+"""Initial values of parameters, and a limit of their size while a model is built from a file.
 
-The numbers of a file's configuration have been checked by nobody, and their products are the sizes of arrays. So while
-`limited` is active nothing is drawn, what would be drawn takes no memory, and all that a model takes together is
-compared with the weights that the file holds before it is taken.
+The options in a file may be wrong or hostile, and their products are the sizes of arrays. So while `limited` is active
+no random numbers are drawn, arrays of initial values take no memory, and the memory that a model asks for is compared
+with the weights that the file holds before it is taken.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ from contextvars import ContextVar
 import numpy as np
 
 Array = np.ndarray
-BESIDE = 32 << 20          # bytes that a model may take beside its weights: caches, states, what holds it together
-PER_MODEL = 32 << 10       # bytes, more than the Python objects of a model or of one of its parts take
-PER_PARAMETER = 4 << 10    # bytes, more than those of a parameter take
+BESIDE = 32 << 20          # bytes that a model may take beside its weights, for caches, states and Python objects
+PER_MODEL = 32 << 10       # bytes counted for each model and part: more than its Python objects take
+PER_PARAMETER = 4 << 10    # bytes counted for each parameter: more than its Python objects take
+# Bounds of the uniform first weights of a matrix, before they are divided by the root of the number of its inputs.
+# 1.7: the variance is then 1.7^2 / 3 = 0.96, so that sums of inputs of variance 1 have a variance of about 1, which
+# keeps a tanh out of saturation (LeCun et al. 1998, "Efficient BackProp").
+UNIT_VARIANCE = 1.7
+# 0.5: the first logits are small beside the output bias, so that training begins near the frequencies of the tokens.
+# An assumption.
+SMALL_OUTPUT = 0.5
+GPT2_SCALE = 0.02          # standard deviation of all first weights of GPT-2 (Radford et al. 2019)
 
 
 class _Allowance:
-    """How many bytes the model that is being made may still take, and what they were granted for."""
+    """How many bytes the model that is being built may still take, and for how many weights they were granted."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self.numbers = sum(array.size for array in weights.values())
@@ -33,7 +41,7 @@ _allowance: ContextVar[_Allowance | None] = ContextVar("allowance", default=None
 
 @contextmanager
 def limited(weights: Mapping[str, Array]) -> Iterator[None]:
-    """Within it a model may take what these weights take in float32, and 32 MiB; nothing is drawn."""
+    """Limit the models built within it to the memory of these weights in float32 and 32 MiB, and draw nothing."""
     token = _allowance.set(_Allowance(weights))
     try:
         yield
@@ -42,7 +50,9 @@ def limited(weights: Mapping[str, Array]) -> Iterator[None]:
 
 
 def reserve(size: int, what: str) -> None:
-    """Counts bytes against the limit where there is one; ValueError where so many are not left.
+    """Count bytes against the limit, where there is one; raise ValueError where fewer are left.
+
+    what: names the array in the error.
 
     >>> with limited({"weight": np.zeros(7)}):
     ...     reserve(1 << 30, "the table")
@@ -56,12 +66,12 @@ def reserve(size: int, what: str) -> None:
 
 
 def reserve_parameter(name: str, shape: tuple[int, ...]) -> None:
-    """`reserve` for a parameter of a shape in float32."""
+    """Count the bytes of a float32 parameter of this shape as `reserve` does."""
     reserve(_bytes(shape) + PER_PARAMETER, f"parameter {name} of shape {shape}")
 
 
 def zeros(shape: tuple[int, ...]) -> Array:
-    """Zeros (shape) float32, read-only, that take no memory: a parameter that is made of them has its own."""
+    """Return read-only zeros (shape) float32 that take no memory; a parameter made from them gets memory of its own."""
     allowance = _allowance.get()
     if allowance is not None:
         _check(allowance, _bytes(shape), f"an array of shape {shape}")
@@ -69,22 +79,23 @@ def zeros(shape: tuple[int, ...]) -> Array:
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:
-    """Draws (shape) float32 evenly from -scale to scale; gives `zeros` where a model is made again from a file."""
+    """Draw (shape) float32 evenly from -scale to scale; return `zeros` while a model is built from a file."""
     return zeros(shape) if _allowance.get() is not None else rng.uniform(-scale, scale, shape).astype(np.float32)
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Array:
-    """Draws (shape) float32 around zero with a standard deviation; gives `zeros` where a model is made from a file."""
+    """Draw (shape) float32 from a normal distribution of standard deviation scale; return `zeros` while a model is
+    built from a file."""
     return zeros(shape) if _allowance.get() is not None else rng.normal(0, scale, shape).astype(np.float32)
 
 
 def are_zeros(array: Array) -> bool:
-    """Whether an array is one zero, repeated without memory of its own."""
+    """Return whether an array is a single zero that is repeated without memory of its own, as `zeros` makes it."""
     return array.size > 0 and not any(array.strides) and not array.flat[0]
 
 
 def _bytes(shape: tuple[int, ...]) -> int:
-    """Of float32 numbers; an extent of zero counts as one, so that no other extent goes unnoticed beside it."""
+    """Return the bytes of float32 numbers; an extent of 0 counts as 1, so that huge other extents are still noticed."""
     return 4 * math.prod(max(1, extent) for extent in shape)
 
 

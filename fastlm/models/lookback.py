@@ -1,4 +1,4 @@
-"""What followed where a document was in a like place before: attention of recurrent layers to their own past."""
+"""Lookback attention: recurrent layers that attend to their own past."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fastlm.batch import Batch, State
 from fastlm.models.initial import uniform as uniform_draws
 
 Array = np.ndarray
-_PLACES = 64   # more than there are, at first
+_ROOM = 64   # entries that a stepper has room for at first, beyond those of the state that it begins with
 
 
 class Lookback:
-    """Adds to every row x[n] of a document what it finds of the last `window` rows:
+    """Adds to every row x[n] of a document what attention finds among the document's last `window` rows:
 
         sum over j of softmax_j(x[n] Q . x[j - 1] K / sqrt(width) - (n - j) / window) x[j] V M
 
-    so that a row is led to what came after the rows that were like it. One head; x K is zero before a document. A layer
-    of attention that is not transformer-like: Merity 2019, "Single headed attention RNN"; keys one token behind their
-    values, as the heads have that Olsson et al. 2022, "In-context learning and induction heads", found.
-    ``width``: of Q, K and V, 0 where `options` is None.
+    The key of row j comes from row j - 1, so that attention leads a row to what followed similar rows earlier; the row
+    before a document counts as zeros. One head. A layer of attention in a network that is not a transformer: Merity
+    2019, "Single headed attention RNN"; keys one token behind their values, as in the induction heads of Olsson et al.
+    2022, "In-context learning and induction heads". ``width``: of Q, K and V, 0 where `options` is None.
     """
 
     def __init__(self, options: dict[str, Any] | None, parameter: Callable[[str, Array], Parameter], hidden: int,
@@ -50,14 +50,14 @@ class Lookback:
         self.mix = parameter("lookback_mix", uniform(self.width, hidden))
 
     def start(self, batch: int) -> dict[str, Array]:
-        """What the state of empty prefixes holds for it."""
+        """Return the arrays that the state of empty prefixes holds for the layer."""
         if not self.width:
             return {}
         return {"length": np.zeros(batch, np.int64), "key": np.zeros((batch, self.width), np.float32),
                 "past": np.zeros((batch, 0, 2 * self.width), np.float32)}
 
-    def added(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
-        """x (N, H) with what is found added, or x itself; puts what is to be carried on into `after`."""
+    def added_to(self, x: Variable, batch: Batch, state: State, after: dict[str, Array]) -> Variable:
+        """Return x (N, H) plus what attention finds, or x itself without a lookback; put the new state into `after`."""
         if not self.width:
             return x
         spans = attention.Spans(batch, state["length"], self.window)
@@ -68,68 +68,67 @@ class Lookback:
         return autodiff.add(x, autodiff.matmul(found, self.mix))
 
     def stepper(self, state: State) -> LookbackStepper | None:
-        """What reads on from a state row by row, None where nothing looks back."""
+        """Return what computes `added_to` row by row from a state on, or None without a lookback."""
         return LookbackStepper(self, state) if self.width else None
 
 
 class LookbackStepper:
-    """`Lookback.added` for one row of every sequence at a time.
+    """Computes `Lookback.added_to` for one row of every sequence at a time, with keys and values kept in place.
 
-    Keys and values (S, places, width) end at the same place in all sequences, so that what is seen is one stretch of
-    them. Where there is no place left there come to be twice as many, up to 2 window; then what may still be seen moves
-    to the front.
+    Keys and values (S, 1, room, width) of all sequences end at the same entry. Where the room is used up it doubles, up
+    to 2 window entries; from then on the entries that may still be seen move to the front, once every `window` steps.
     """
 
     def __init__(self, lookback: Lookback, state: State) -> None:
         self._lookback = lookback
         self._length, self._key, past = state["length"].copy(), state["key"].copy(), state["past"]
-        sequences, self._at, width = past.shape[0], past.shape[1], lookback.width
-        self._keys = np.zeros((sequences, self._at + _PLACES, width), np.float32)
-        self._values = np.zeros_like(self._keys)
-        for own, length, keys, values in zip(past, self._length.tolist(), self._keys, self._values, strict=True):
-            keys[self._at - length: self._at] = own[:length, :width]
-            values[self._at - length: self._at] = own[:length, width:]
+        sequences, self._end, width = past.shape[0], past.shape[1], lookback.width
+        self._reserve(self._end + _ROOM)
+        for entries, length, keys, values in zip(past, self._length.tolist(), self._keys, self._values, strict=True):
+            keys[0, self._end - length: self._end] = entries[:length, :width]
+            values[0, self._end - length: self._end] = entries[:length, width:]
         self._qkv = np.empty((sequences, 3 * width), np.float32)
+        self._found = np.empty((sequences, width), np.float32)
         self._out: Array | None = None
 
-    def added(self, x: Array) -> Array:
-        """x (S, H) with what is found added, in a buffer that the next call writes over."""
+    def _reserve(self, room: int) -> None:
+        self._keys = np.zeros((len(self._key), 1, room, self._lookback.width), np.float32)
+        self._values = np.zeros_like(self._keys)
+        self._score = np.empty(_core.attention_step_scratch(room), np.float32)
+
+    def added_to(self, x: Array) -> Array:
+        """Return x (S, H) plus what attention finds, in a buffer that the next call writes over."""
         lookback, width = self._lookback, self._lookback.width
-        if self._at == self._keys.shape[1]:
+        if self._end == self._keys.shape[2]:
             self._make_room()
         lookback.qkv.multiply(self._qkv, x)
-        self._keys[:, self._at], self._values[:, self._at] = self._key, self._qkv[:, 2 * width:]
+        self._keys[:, 0, self._end], self._values[:, 0, self._end] = self._key, self._qkv[:, 2 * width:]
         self._key[:] = self._qkv[:, width: 2 * width]
-        self._at += 1
+        self._end += 1
         np.minimum(self._length + 1, lookback.window, out=self._length)
-        seen = slice(self._at - int(self._length.max()), self._at)
-        scores = np.matmul(self._keys[:, seen], self._qkv[:, :width, None])[:, :, 0] / np.float32(np.sqrt(width))
-        scores -= lookback.slopes * np.arange(scores.shape[1] - 1, -1, -1, dtype=np.float32)
-        if (self._length < scores.shape[1]).any():   # documents that began later
-            scores[np.arange(scores.shape[1]) < scores.shape[1] - self._length[:, None]] = -np.inf
-        _core.log_softmax(scores, scores)
-        found = np.matmul(np.exp(scores, out=scores)[:, None], self._values[:, seen])[:, 0]
+        _core.attention_step(self._found, self._score, self._qkv, self._keys, self._values, lookback.slopes,
+                             self._length, self._end)
         if self._out is None:
             self._out = np.empty(x.shape, np.float32)
-        lookback.mix.multiply(self._out, found)
+        lookback.mix.multiply(self._out, self._found)
         self._out += x
         return self._out
 
     def _make_room(self) -> None:
-        places, kept = self._at, min(self._at, self._lookback.window - 1)
-        if places < 2 * self._lookback.window:
-            places = min(2 * self._lookback.window, 2 * places)
-        for name in ("_keys", "_values"):
-            old, new = getattr(self, name), np.zeros((len(self._key), places, self._lookback.width), np.float32)
-            new[:, :kept] = old[:, self._at - kept: self._at]
-            setattr(self, name, new)
-        self._at = kept
+        room, kept = self._end, min(self._end, self._lookback.window - 1)
+        if room < 2 * self._lookback.window:
+            room = min(2 * self._lookback.window, 2 * room)
+        keys, values = self._keys, self._values
+        self._reserve(room)
+        self._keys[:, :, :kept] = keys[:, :, self._end - kept: self._end]
+        self._values[:, :, :kept] = values[:, :, self._end - kept: self._end]
+        self._end = kept
 
     def state(self) -> dict[str, Array]:
-        """What `Lookback.added` carries on."""
+        """Return the arrays that `Lookback.added_to` reads on from."""
         width, kept = self._lookback.width, np.minimum(self._length, self._lookback.window - 1)
         past = np.zeros((len(kept), int(kept.max(initial=0)), 2 * width), np.float32)
-        for own, length, keys, values in zip(past, kept.tolist(), self._keys, self._values, strict=True):
-            own[:length, :width] = keys[self._at - length: self._at]
-            own[:length, width:] = values[self._at - length: self._at]
+        for entries, length, keys, values in zip(past, kept.tolist(), self._keys, self._values, strict=True):
+            entries[:length, :width] = keys[0, self._end - length: self._end]
+            entries[:length, width:] = values[0, self._end - length: self._end]
         return {"length": kept, "key": self._key.copy(), "past": past}

@@ -1,4 +1,4 @@
-"""What language models of recurrent layers share."""
+"""Language models of recurrent layers: everything but the cell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlm import autodiff, heads
-from fastlm.autodiff import Variable
+from fastlm.autodiff import Parameter, Variable, cells
+from fastlm.autodiff.cells import Cell
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel, Stepper, check_sizes, named, uniform
 from fastlm.models.hashed_ngrams import HashedNGrams, embed
@@ -17,14 +18,9 @@ Array = np.ndarray
 
 
 class Recurrent(PrefixModel, abstract=True):
-    """Embedding -> `layers` recurrent layers -> softmax.
+    """Embedding -> `layers` recurrent layers -> softmax. A subclass names the `CELL` that its layers are made of."""
 
-    A subclass names its `GATES`, of which the second begins at one, and the arrays of its state, a `STATE` for each
-    layer; it runs a layer, `along`, and may have a stepper of its own.
-    """
-
-    GATES: ClassVar[int]
-    STATE: ClassVar[tuple[str, ...]]
+    CELL: ClassVar[Cell]
 
     def __init__(self, vocab_size: int, hidden: int = 256, layers: int = 1, width: int | None = None,
                  tied: bool = False, dropout: float = 0.0, seed: int = 0, output: dict[str, Any] | None = None,
@@ -44,30 +40,29 @@ class Recurrent(PrefixModel, abstract=True):
         self.ngrams = HashedNGrams(ngrams, self.parameter)
         for layer in range(layers):
             inputs = width + self.ngrams.width if layer == 0 else hidden
-            self.parameter(f"input{layer}", uniform(rng, (inputs, self.GATES * hidden), 1 / np.sqrt(inputs)))
-            self.parameter(f"recurrent{layer}", uniform(rng, (hidden, self.GATES * hidden), scale))
-            gates = np.zeros(self.GATES * hidden, np.float32)
+            self.parameter(f"input{layer}", uniform(rng, (inputs, self.CELL.gates * hidden), 1 / np.sqrt(inputs)))
+            self.parameter(f"recurrent{layer}", uniform(rng, (hidden, self.CELL.gates * hidden), scale))
+            gates = np.zeros(self.CELL.gates * hidden, np.float32)
             gates[hidden: 2 * hidden] = 1   # remember at first: Gers et al. 2000
             self.parameter(f"bias{layer}", gates)
-            self.add(layer)
+            if self.CELL.recurrent_bias:
+                self.parameter(f"recurrent_bias{layer}", np.zeros(hidden, np.float32))
         self.head = heads.build(output, self.parameter, lambda shape: uniform(rng, shape, scale), vocab_size,
                                           hidden, self.embedding if tied else None)
         self.lookback = Lookback(lookback, self.parameter, hidden, rng)
 
-    def add(self, layer: int) -> None:
-        """Adds the parameters that only layers of this kind have."""
+    def layer_parameters(self, layer: int) -> list[Parameter]:
+        """Return a layer's parameters in the order of `cells.layer`."""
+        names = "input", "bias", "recurrent", *(["recurrent_bias"] if self.CELL.recurrent_bias else [])
+        return [self.parameters[f"{name}{layer}"] for name in names]
 
-    def along(self, layer: int, x: Variable, batch: Batch, state: State, rows: Array | None) -> tuple[Any, ...]:
-        """A layer along time: what it makes of x, and the arrays of its state after it, in the order of `STATE`."""
-        raise NotImplementedError
-
-    def own_stepper(self, state: State) -> RecurrentStepper:
-        """A stepper that computes what `along` does."""
-        raise NotImplementedError
+    def layer_states(self, layer: int, state: State) -> list[Array]:
+        """Return the arrays of a state that one layer carries."""
+        return [state[f"{name}{layer}"] for name in self.CELL.states]
 
     def start(self, batch: int = 1) -> State:
         zeros = {f"{name}{layer}": np.zeros((batch, self.hidden), np.float32)
-                 for layer in range(self.layers) for name in self.STATE}
+                 for layer in range(self.layers) for name in self.CELL.states}
         return State(batch, **zeros, **self.ngrams.start(batch), **self.lookback.start(batch))
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
@@ -76,9 +71,10 @@ class Recurrent(PrefixModel, abstract=True):
         x, rows = embed(self.embedding, self.ngrams, batch, state, after)
         for layer in range(self.layers):
             x = autodiff.dropout(x, self.dropout if rows is None or layer else 0.0)
-            x, *reached = self.along(layer, x, batch, state, None if layer else rows)
-            after.update(zip((f"{name}{layer}" for name in self.STATE), reached, strict=True))
-        x = self.lookback.added(x, batch, state, after)
+            x, reached = cells.layer(self.CELL, x, self.layer_parameters(layer), batch, self.layer_states(layer, state),
+                                     None if layer else rows)
+            after.update(zip((f"{name}{layer}" for name in self.CELL.states), reached, strict=True))
+        x = self.lookback.added_to(x, batch, state, after)
         return autodiff.dropout(x, self.dropout), State(batch.sequences, **after)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:
@@ -88,35 +84,40 @@ class Recurrent(PrefixModel, abstract=True):
         return stepper.step(ids), stepper.end()
 
     def stepper(self, state: State) -> Stepper:
-        """In buffers of its own, unless a subclass changes what is computed."""
-        plain = type(self).forward is Recurrent.forward and not self.ngrams.width
-        return self.own_stepper(state) if plain else Stepper(self, state)
+        """Return a stepper that computes in buffers of its own, unless a subclass changes what is computed."""
+        unchanged = type(self).forward is Recurrent.forward and not self.ngrams.width
+        return RecurrentStepper(self, state) if unchanged else Stepper(self, state)
 
 
 class RecurrentStepper(Stepper):
-    """A `Stepper` of recurrent layers that moves a copy of their state on in place."""
+    """A `Stepper` that allocates nothing large: a copy of the layers' states moves on in place, and for few sequences
+    one C call a layer reads every weight once."""
 
     def __init__(self, model: Recurrent, state: State) -> None:
         super().__init__(model, state.copy())
         self._ids = np.empty(len(state), np.int64)
         self._embedding, self._lookback = model.embedding, model.lookback.stepper(state)
-        self._first = np.empty((len(state), model.embedding.shape[1]), np.float32)
+        self._embedded = np.empty((len(state), model.embedding.shape[1]), np.float32)
+        self._layers: list[cells.LayerStepper] = []
+        x = self._embedded
+        for layer in range(model.layers):
+            self._layers.append(cells.LayerStepper(model.CELL, x, model.layer_parameters(layer),
+                                                   model.layer_states(layer, self._state)))
+            x = self._layers[-1].output
+        self._last = x
 
     def advance(self, ids: Array | int) -> Array:
         if type(ids) is int and 0 <= ids < self.model.vocab_size and len(self._ids) == 1:
             self._ids[0] = ids
         else:
             self._ids[:] = self.model.check_step(ids, len(self._ids))
-        self._embedding.gather(self._first, self._ids)
-        x = self._along()
-        return x if self._lookback is None else self._lookback.added(x)
-
-    def _along(self) -> Array:
-        """Moves every layer on by what the first one reads, `_first`; the rows (S, H) of the last."""
-        raise NotImplementedError
+        self._embedding.gather(self._embedded, self._ids)
+        for layer in self._layers:
+            layer.advance()
+        return self._last if self._lookback is None else self._lookback.added_to(self._last)
 
     def end(self) -> State:
-        """The state itself, for a stepper that takes no more steps."""
+        """Return the state itself, not a copy, for a stepper that takes no more steps."""
         if self._lookback is not None:
             self._state.arrays.update(self._lookback.state())
         return self._state

@@ -12,9 +12,11 @@ from fastlm.batch import Batch, State
 from fastlm.heads import build as build_head
 from fastlm.models.base import PrefixModel, named
 from fastlm.models.hashed_ngrams import HashedNGrams
-from fastlm.models.initial import normal as normal_draws
+from fastlm.models.initial import GPT2_SCALE
+from fastlm.models.initial import normal as draw_normal
 
 Array = np.ndarray
+_ALIBI = 8   # the steepest slope is 2^(-8 / H), the flattest 2^-8 (Press et al. 2022)
 
 
 class Transformer(PrefixModel):
@@ -22,11 +24,12 @@ class Transformer(PrefixModel):
 
         x += attention(norm(x) A + a) B + b;   x += gelu(norm(x) C + c) D + d
 
-    `heads` of width / heads each; the MLP is `expansion` times as wide; `tied` uses the embedding as the output weights
-    too. A token sees the last `window` tokens, itself among them, in every layer, or all of its document where that is
-    None. Positions are told by distance alone: head h of H lowers the score of a key by 2^(-8(h+1)/H) a token between
-    (ALiBi, Press et al. 2022). So any length will do, and the state is the keys and values that may still be seen.
-    `ngrams`: hashed n-grams, brought to the width of x and added to it, see `hashed_ngrams.HashedNGrams`.
+    Each of the `heads` has width / heads units; the MLP is `expansion` times as wide; `tied` uses the embedding as the
+    output weights too. In every layer a token attends to the last `window` tokens, itself among them, or to all of its
+    document where `window` is None. Positions enter by distance alone: head h of H lowers the score of a key by
+    2^(-8(h+1)/H) for each token of distance (ALiBi, Press et al. 2022). So documents may have any length, and the state
+    is the keys and values that later tokens may attend to. `ngrams`: hashed n-grams, multiplied to the width of x and
+    added to it, see `hashed_ngrams.HashedNGrams`.
 
     >>> Transformer(vocab_size=5, width=16, heads=2).log_probabilities([4, 0]).shape
     (2, 5)
@@ -46,30 +49,31 @@ class Transformer(PrefixModel):
             raise ValueError(f"window = {window}; at least 1 token was expected, or None for all")
         rng = np.random.default_rng(seed)
 
-        def normal(shape: tuple[int, ...], scale: float = 0.02) -> Array:
-            return normal_draws(rng, shape, scale)
+        def normal(shape: tuple[int, ...], scale: float = GPT2_SCALE) -> Array:
+            return draw_normal(rng, shape, scale)
         self.width, self.layers, self.window, self.tied, self.dropout = width, layers, window, tied, dropout
         self.embedding = self.parameter("embedding", normal((vocab_size, width)))
-        self.slopes = (2.0 ** (-8 * np.arange(1, heads + 1) / heads)).astype(np.float32)
+        self.slopes = (2.0 ** (-_ALIBI * np.arange(1, heads + 1) / heads)).astype(np.float32)
         self.ngrams = HashedNGrams(ngrams, self.parameter)
         self.ngrams.project(self.parameter, normal, width)
-        inner, last = expansion * width, 0.02 / np.sqrt(2 * layers)   # what adds to the residual starts small: GPT-2
+        # As in GPT-2 a matrix whose result is added to x starts smaller the more of them there are.
+        inner, last = expansion * width, GPT2_SCALE / np.sqrt(2 * layers)
         for layer in range(layers):
-            self._norm(f"attention_norm{layer}")
-            self._linear(f"qkv{layer}", normal((width, 3 * width)))
-            self._linear(f"mix{layer}", normal((width, width), last))
-            self._norm(f"mlp_norm{layer}")
-            self._linear(f"expand{layer}", normal((width, inner)))
-            self._linear(f"contract{layer}", normal((inner, width), last))
-        self._norm("norm")
+            self._register_norm(f"attention_norm{layer}")
+            self._register_linear(f"qkv{layer}", normal((width, 3 * width)))
+            self._register_linear(f"mix{layer}", normal((width, width), last))
+            self._register_norm(f"mlp_norm{layer}")
+            self._register_linear(f"expand{layer}", normal((width, inner)))
+            self._register_linear(f"contract{layer}", normal((inner, width), last))
+        self._register_norm("norm")
         self.head = build_head(output, self.parameter, normal, vocab_size, width,
-                                          self.embedding if tied else None)
+                               self.embedding if tied else None)
 
-    def _norm(self, name: str) -> None:
+    def _register_norm(self, name: str) -> None:
         self.parameter(name, np.ones(self.width))
         self.parameter(f"{name}_bias", np.zeros(self.width))
 
-    def _linear(self, name: str, weight: Array) -> None:
+    def _register_linear(self, name: str, weight: Array) -> None:
         self.parameter(name, weight)
         self.parameter(f"{name}_bias", np.zeros(weight.shape[1]))
 
@@ -81,23 +85,23 @@ class Transformer(PrefixModel):
         state = state or self.start(batch.sequences)
         spans = attention.Spans(batch, state["length"], self.window)
         after: dict[str, Array] = {}
-        x = self.ngrams.added_to(autodiff.gather(self.embedding, batch.ids), batch, state, after)
+        x = self.ngrams.add_to(autodiff.gather(self.embedding, batch.ids), batch, state, after)
         x = autodiff.dropout(x, self.dropout)
         for layer in range(self.layers):
-            qkv = autodiff.linear(self._normed(x, f"attention_norm{layer}"), *self._pair(f"qkv{layer}"))
+            qkv = autodiff.linear(self._normalise(x, f"attention_norm{layer}"), *self._pair(f"qkv{layer}"))
             attended, after[f"past{layer}"] = attention.attention(qkv, self.slopes, spans, state[f"past{layer}"])
-            x = self._added(x, attended, f"mix{layer}")
-            inner = attention.linear_gelu(self._normed(x, f"mlp_norm{layer}"), *self._pair(f"expand{layer}"))
-            x = self._added(x, inner, f"contract{layer}")
-        return self._normed(x, "norm"), State(batch.sequences, length=spans.after, **after)
+            x = self._add_branch(x, attended, f"mix{layer}")
+            inner = attention.linear_gelu(self._normalise(x, f"mlp_norm{layer}"), *self._pair(f"expand{layer}"))
+            x = self._add_branch(x, inner, f"contract{layer}")
+        return self._normalise(x, "norm"), State(batch.sequences, length=spans.after, **after)
 
     def _pair(self, name: str) -> tuple[Any, Any]:
         return self.parameters[name], self.parameters[f"{name}_bias"]
 
-    def _normed(self, x: Variable, name: str) -> Variable:
+    def _normalise(self, x: Variable, name: str) -> Variable:
         return attention.layer_norm(x, *self._pair(name))
 
-    def _added(self, x: Variable, branch: Variable, name: str) -> Variable:
+    def _add_branch(self, x: Variable, branch: Variable, name: str) -> Variable:
         if self.dropout == 0:
             return attention.linear_residual(branch, *self._pair(name), x)
         return autodiff.add(x, autodiff.dropout(autodiff.linear(branch, *self._pair(name)), self.dropout))

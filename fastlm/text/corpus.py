@@ -22,9 +22,9 @@ class Corpus:
     """The token ids of documents, one document after another.
 
     ids: int32 (N,). offsets: int64 (D+1,); document d is ids[offsets[d]:offsets[d+1]].
-    unknown_at: int64, ascending: where in `ids` a token stands that the vocabulary lacks (`<unk>` written in
-    the text is none). bytes: UTF-8 bytes of the text read, 0 where there was none. boundary: the id that ends
-    a line of words.
+    unknown_at: int64, ascending: where in `ids` a token stands that the vocabulary lacks (not counting an
+    `<unk>` that is written in the text). bytes: UTF-8 bytes of the text read, 0 where there was none.
+    boundary: the id that ends a line of words.
     """
 
     ids: np.ndarray
@@ -35,7 +35,7 @@ class Corpus:
 
     @classmethod
     def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file") -> Self:
-        """Reads a source with a given vocabulary.
+        """Read a source with a given vocabulary.
 
         source, documents: as `read_documents` takes them. In words every document ends in an end-of-line
         token, if the vocabulary has one; in lines and paragraphs of characters or bytes, in "\\n".
@@ -66,7 +66,7 @@ class Corpus:
         max_size: int | None = None,
         documents: str = "file",
     ) -> tuple[Vocabulary, Self]:
-        """Reads a source once, making its vocabulary on the way: (vocabulary, corpus).
+        """Read a source once and make its vocabulary on the way: (vocabulary, corpus).
 
         The arguments and errors are those of `Vocabulary.build`; the source may be a generator.
         """
@@ -93,10 +93,10 @@ class Corpus:
 
     @classmethod
     def from_ids(cls, documents: Iterable[Ids]) -> Self:
-        """A corpus of documents that are ids already: sequences of integers (n,), from 0 to 2^31 - 1.
+        """Return a corpus of documents that are ids already: sequences of integers (n,), from 0 to 2^31 - 1.
 
-        Raises IndexError for an id out of range, TypeError for what is no integer, ValueError where there is
-        no id.
+        Raises IndexError for an id out of range, TypeError for anything that is not an integer, ValueError where
+        there is no id at all.
 
             >>> len(Corpus.from_ids([[25, 7], [100]]))
             3
@@ -140,7 +140,7 @@ class Corpus:
         """Return the tokens from `first` up to `last`, not included, with a view of their ids.
 
         A document that is cut begins anew. Here and in `select` empty documents are left out, and `bytes` are
-        shared out by the number of tokens. Raises IndexError where these are no places of the corpus, in this order.
+        shared out by the number of tokens. Raises IndexError unless 0 <= first <= last <= len(self).
         """
         if not 0 <= first <= last <= len(self):
             raise IndexError(f"tokens {first} to {last} were asked for; places from 0 to {len(self)} were expected")
@@ -195,5 +195,5 @@ def _distinct(values: np.ndarray) -> np.ndarray:
 
 
 def _parts(ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Views of the ids, small enough for temporaries of 8 bytes an id not to matter."""
+    """Yield (position, view) of parts of the ids, small enough for temporaries of 8 bytes an id not to matter."""
     return ((start, ids[start : start + PIECE]) for start in range(0, len(ids), PIECE))

@@ -17,7 +17,7 @@ _CODE_POINTS = 0x110000
 def fill(
     source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer
 ) -> Iterator[tuple[str, bytes, int]]:
-    """Scans the documents of a source into the buffer, one at a time: (name, text, where its ids begin).
+    """Scan the documents of a source into the buffer, and yield for each (name, text, where its ids begin).
 
     Every document that is not empty ends a line, the last line of the text included: with the id `newline` in
     words (unless that is None), with the character in characters and bytes where documents are lines.
@@ -32,7 +32,8 @@ def fill(
 
 
 class Tally:
-    """Counts tokens under provisional ids: words as they appear, code points and bytes as what they are."""
+    """Counts of tokens under provisional ids: of words in the order of their first use, of code points and bytes as
+    their own values."""
 
     def __init__(self, unit: str, min_count: int = 1, max_size: int | None = None) -> None:
         check_choice("unit", unit, UNITS)
@@ -55,17 +56,17 @@ class Tally:
         self._counts = np.zeros(2, np.int64)
 
     def count(self, ids: np.ndarray) -> None:
-        """Adds the occurrences of provisional ids (n,)."""
+        """Add the occurrences of provisional ids (n,)."""
         for start in range(0, len(ids), PIECE):
             counts = np.bincount(ids[start : start + PIECE], minlength=len(self._counts))
             counts[: len(self._counts)] += self._counts
             self._counts = counts
 
     def choose(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """(tokens, counts int64 (V,), the id of every provisional id, int32).
+        """Return (tokens, counts int64 (V,), the id of every provisional id, int32).
 
-        The most frequent token comes first, ties in the order of their bytes. Tokens left out are counted,
-        and mapped, as the unknown token.
+        The most frequent token comes first, ties in the order of their bytes. Tokens that are left out are counted
+        and mapped as the unknown token.
         """
         if self._unit == "byte":
             counts = np.zeros(256, np.int64)
@@ -95,7 +96,7 @@ class Tally:
         return [names[n].decode() for n in kept], counts[kept], mapping
 
     def _names(self) -> tuple[np.ndarray, list[bytes]]:
-        """The provisional ids in use, ascending, and the UTF-8 of their tokens."""
+        """Return the provisional ids in use, ascending, and the UTF-8 of their tokens."""
         if self._unit == "word":
             blob, offsets = self._table.arrays()
             text, ends = blob.tobytes(), offsets.tolist()

@@ -11,7 +11,10 @@ from fastlm.text.vocabulary import Vocabulary
 
 
 def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary, Corpus]:
-    """Words seen once become ``<unk>``, where that leaves at least nine tenths of the text as it is."""
+    """Turn words seen once into ``<unk>``, where that leaves at least nine tenths of the text as it is.
+
+    Returns the vocabulary and the corpus unchanged for characters and bytes, and where the text holds ``<unk>`` itself.
+    """
     unknown = vocabulary.unknown
     if vocabulary.unit != "word" or unknown is None or vocabulary.counts[unknown] > 0:
         return vocabulary, corpus

@@ -19,20 +19,20 @@ class OneHot:
     shape: tuple[int, int]
 
     def to_dense(self) -> np.ndarray:
-        """The matrix, float32 (|V|, T)."""
+        """Return the matrix, float32 (|V|, T)."""
         dense = np.zeros(self.shape, np.float32)
         dense[self.ids, np.arange(len(self.ids))] = 1
         return dense
 
     def to_vector(self) -> np.ndarray:
-        """The columns one after another, float32 (|V| * T,): entry t*|V| + id is 1."""
+        """Return the columns one after another, float32 (|V| * T,): entry t*|V| + id is 1."""
         vocab_size, max_length = self.shape
         vector = np.zeros(vocab_size * max_length, np.float32)
         vector[np.arange(len(self.ids)) * vocab_size + self.ids] = 1
         return vector
 
     def to_csr(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The matrix in compressed sparse rows: data float32 (n,), indices int32 (n,), indptr int32 (|V|+1,).
+        """Return the matrix in compressed sparse rows: data float32 (n,), indices int32 (n,), indptr int32 (|V|+1,).
 
             scipy.sparse.csr_array(x.to_csr(), shape=x.shape)
         """
@@ -42,7 +42,7 @@ class OneHot:
 
 
 def indicator(ids: Ids, vocab_size: int) -> np.ndarray:
-    """Which tokens occur in a prefix: float32 (vocab_size,), 1 at every id of `ids` (N,), 0 elsewhere.
+    """Return which tokens occur in a prefix: float32 (vocab_size,), 1 at every id of `ids` (N,), 0 elsewhere.
 
     Raises IndexError where an id is outside the vocabulary, ValueError where vocab_size is below 1.
 
@@ -56,10 +56,10 @@ def indicator(ids: Ids, vocab_size: int) -> np.ndarray:
 
 
 def encode(ids: Ids, vocab_size: int, max_length: int) -> OneHot:
-    """The positional one-hot matrix of a document, of the shape (vocab_size, max_length).
+    """Return the positional one-hot matrix of a document, of the shape (vocab_size, max_length).
 
-    ids (N,) integers. Raises IndexError where an id is outside the vocabulary, ValueError where vocab_size or
-    max_length is below 1.
+    ids (N,) integers, of which those from max_length on are left out. Raises IndexError where an id is outside
+    the vocabulary, ValueError where vocab_size or max_length is below 1.
 
         >>> encode([1, 0], vocab_size=2, max_length=3).to_vector()
         array([0., 1., 1., 0., 0., 0.], dtype=float32)
@@ -72,7 +72,7 @@ def encode(ids: Ids, vocab_size: int, max_length: int) -> OneHot:
 
 
 def decode(x: OneHot | np.ndarray, vocab_size: int | None = None) -> np.ndarray:
-    """The ids of a positional one-hot matrix, int32 (n,), exactly those it was made from.
+    """Return the ids of a positional one-hot matrix, int32 (n,), exactly those it was made from.
 
     x is what `encode` returned, its dense matrix (|V|, T), or its concatenated columns (|V| * T,) with
     `vocab_size`.

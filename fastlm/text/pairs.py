@@ -10,7 +10,7 @@ _LARGEST = 2**31 - 1
 
 
 def integers(ids: Ids, name: str = "ids") -> np.ndarray:
-    """The ids as a one-dimensional integer array: the array itself where it is one, int64 where it is a list.
+    """Return the ids as a one-dimensional integer array: an array as it is, a list as int64.
 
     Raises TypeError where they are not integers, ValueError where they are not one-dimensional.
     """
@@ -25,9 +25,9 @@ def integers(ids: Ids, name: str = "ids") -> np.ndarray:
 
 
 def as_ids(ids: Ids, vocab_size: int | None = None, name: str = "ids") -> np.ndarray:
-    """The ids as an int32 array (N,), not copied where they are one already.
+    """Return the ids as an int32 array (N,), not copied where they are one already.
 
-    With a `vocab_size` every id has to lie below it. Raises TypeError and ValueError as `integers` does, and
+    With a `vocab_size` every id must lie below it. Raises TypeError and ValueError as `integers` does, and
     IndexError for an id out of range: `ids[17] = 70 is outside the vocabulary of 65`.
     """
     array = integers(ids, name)
@@ -40,7 +40,7 @@ def as_ids(ids: Ids, vocab_size: int | None = None, name: str = "ids") -> np.nda
 
 
 def pairs(ids: Ids) -> Iterator[tuple[np.ndarray, int]]:
-    """Every (prefix, target) pair of a document: `ids[:j]` and `ids[j]` for j = 1 .. N-1.
+    """Yield every (prefix, target) pair of a document: `ids[:j]` and `ids[j]` for j = 1 .. N-1.
 
     The prefixes are views on `ids` (N,), of its integer dtype; nothing is copied. Fewer than two ids make no
     pair.

@@ -18,13 +18,13 @@ _LONGEST_NAME = 4096  # characters; PATH_MAX of Linux, and more than other syste
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises ValueError where an argument is none of its choices."""
+    """Raise ValueError where the value of an argument is not one of its choices."""
     if value not in choices:
         raise ValueError(f"{name} = {value!r}; expected one of {', '.join(map(repr, choices))}")
 
 
 def read_documents(source: Any, documents: str = "file", unit: str = "word") -> Iterator[tuple[str, bytes]]:
-    """The documents of a source, one (name, text) at a time; text is bytes as they stand there, uncompressed.
+    """Yield the documents of a source as (name, text); text is the bytes as they are there, uncompressed.
 
     source: a path (every `str` is one), a folder (its files in the order of their names, hidden ones left
     out), an open file, a list of paths, or an iterable of strings, one text each (of bytes where unit is
@@ -32,9 +32,9 @@ def read_documents(source: Any, documents: str = "file", unit: str = "word") -> 
     documents: "file", a text is a document; "line", every line, with its "\\n"; "blank-line", what stands
     between lines of nothing but whitespace. Lines end at "\\n" only.
 
-    Raises FileNotFoundError, TypeError for what is no source, and ValueError for text that is not UTF-8, that
-    contains a NUL (neither where unit is "byte"), or that cannot be uncompressed; each names the file and the
-    offset.
+    Raises FileNotFoundError for a path that does not exist, TypeError for an object that is not a source, and
+    ValueError for text that is not UTF-8 or contains a NUL (both are allowed where unit is "byte") or that cannot
+    be uncompressed; each names the file and the offset.
 
         >>> list(read_documents(["I am\\na", "machine"], documents="line"))
         [('documents[0]', b'I am\\n'), ('documents[0]', b'a'), ('documents[1]', b'machine')]
@@ -45,11 +45,11 @@ def read_documents(source: Any, documents: str = "file", unit: str = "word") -> 
 
 
 def text_bytes(text: str | bytes, name: str, unit: str) -> bytes:
-    """A string as UTF-8, free of what `unit` cannot hold: NUL characters and lone surrogates.
+    """Return a string as UTF-8, once it is checked for NUL characters and lone surrogates, which words and characters
+    cannot hold.
 
-    For "byte", bytes come back as they are and U+DC80..U+DCFF stand for the bytes that `decode` made them
-    from.
-    Raises TypeError where it is no string, ValueError where it has what it must not.
+    For unit "byte", bytes are returned as they are, and U+DC80..U+DCFF stand for the bytes that `decode` made them
+    from. Raises TypeError for anything but a string, and ValueError for such characters.
     """
     if isinstance(text, bytes | bytearray) and unit == "byte":
         return bytes(text)
@@ -88,7 +88,7 @@ def _is_of_compression(error: Exception) -> bool:
 
 
 def _cut(name: str, text: bytes | BinaryIO, documents: str, unit: str) -> Iterator[tuple[str, bytes]]:
-    """The documents of one text. A string was checked when it was encoded; the bytes of a file are here."""
+    """Yield the documents of one text; the bytes of a file are checked here, strings were when they were encoded."""
     if documents == "file":
         whole = text if isinstance(text, bytes) else _checked(text.read(), name, 0, unit)
         yield name, whole
@@ -108,7 +108,7 @@ def _cut(name: str, text: bytes | BinaryIO, documents: str, unit: str) -> Iterat
 
 
 def _checked_lines(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
-    """Checks lines by the mebibyte: one by one they are too short for it."""
+    """Yield lines, checked a mebibyte at a time, since single lines are too short to be checked fast."""
     offset = 0
     while lines := stream.readlines(PIECE):
         offset += len(_checked(b"".join(lines), name, offset, unit))
@@ -133,7 +133,7 @@ def _checked(text: bytes, name: str, offset: int, unit: str) -> bytes:
 
 
 def _texts(source: Any, unit: str) -> Iterator[tuple[str, bytes | BinaryIO]]:
-    """(name, text): the bytes of a string, a stream of uncompressed bytes for a file."""
+    """Yield (name, text): the bytes of a string, or a stream of uncompressed bytes for a file."""
     if isinstance(source, str | os.PathLike):
         yield from _files(source)
     elif hasattr(source, "read"):
@@ -152,7 +152,7 @@ def _texts(source: Any, unit: str) -> Iterator[tuple[str, bytes | BinaryIO]]:
 
 
 def _are_paths(source: list[Any] | tuple[Any, ...]) -> bool:
-    """Whether the strings of a list are paths: all of them name files, or none does."""
+    """Return whether the strings of a list are paths: all of them must name files, or none."""
     strings = [item for item in source if isinstance(item, str)]
     missing = [item for item in strings if "\n" in item or not os.path.exists(item)]
     others = [item for item in source if isinstance(item, os.PathLike)]
@@ -169,7 +169,7 @@ def _are_paths(source: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def _like_a_file_name(text: str) -> bool:
-    """Tell whether a text, short enough for a path, has no whitespace in it, and a slash or the ending of a file."""
+    """Return whether a text is short enough for a path, without whitespace, and has a slash or the ending of a file."""
     return len(text) <= _LONGEST_NAME and ("/" in text or text.endswith(_ENDINGS)) and not re.search(r"\s", text)
 
 
@@ -205,12 +205,12 @@ def _open_file(file: Any, unit: str) -> tuple[str, bytes | BinaryIO]:
 
 
 def _buffered(text: bytes) -> BinaryIO:
-    # A reader around the caller's own raw file would close it when forgotten; this one holds a copy.
+    # A reader around the caller's own raw file would close that file when it is collected; this one holds a copy.
     return io.BufferedReader(io.BytesIO(text))
 
 
 def _uncompressed(file: Any) -> Any:
-    """The stream itself, or what it holds where it begins like .gz, .bz2 or .xz."""
+    """Return the stream itself, or its uncompressed contents where it begins like .gz, .bz2 or .xz."""
     head = file.peek(16)
     if head[:2] == b"\x1f\x8b":
         import gzip

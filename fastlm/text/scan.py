@@ -12,7 +12,7 @@ Scanner = Callable[[bytes, "IdBuffer"], None]
 
 
 class IdBuffer:
-    """A growing int32 array: 4 bytes an id at rest, 10 at most while it moves to a larger place."""
+    """A growing int32 array: 4 bytes an id, and at most 10 while it is copied to a larger one."""
 
     def __init__(self, capacity: int = 1024) -> None:
         self._array = np.empty(capacity, np.int32)
@@ -20,11 +20,11 @@ class IdBuffer:
 
     @property
     def ids(self) -> np.ndarray:
-        """The ids written so far, a view that is good until the next one is written."""
+        """The ids written so far, a view that is valid until the next one is written."""
         return self._array[: self.size]
 
     def room(self, least: int = 1) -> np.ndarray:
-        """The free part, at least `least` ids long; the writer then adds to `size` what it wrote."""
+        """Return the free part, at least `least` ids long; the writer adds the number of ids it wrote to `size`."""
         if self.size + least > len(self._array):
             larger = np.empty(max(self.size + least, self.size + self.size // 2), np.int32)
             larger[: self.size] = self.ids
@@ -32,21 +32,21 @@ class IdBuffer:
         return self._array[self.size :]
 
     def append(self, ids: np.ndarray) -> None:
-        """Adds integer ids (n,)."""
+        """Append integer ids (n,)."""
         self.room(len(ids))[: len(ids)] = ids
         self.size += len(ids)
 
     def ends_in(self, id: int, start: int) -> bool:
-        """Whether ids were written from `start` on, and this one last."""
+        """Return whether any ids were written from `start` on, and this one last."""
         return self.size > start and self._array[self.size - 1] == id
 
     def finish(self) -> np.ndarray:
-        """A copy of exactly the ids written."""
+        """Return a copy of exactly the ids written."""
         return self.ids.copy()
 
 
 def pieces(text: bytes, size: int = PIECE) -> Iterator[tuple[int, memoryview]]:
-    """(offset, part) of UTF-8 text in parts of about `size` bytes that end between characters."""
+    """Yield (offset, part) of UTF-8 text in parts of about `size` bytes that end between characters."""
     view, start = memoryview(text), 0
     while start < len(text):
         end = min(start + size, len(text))
@@ -58,7 +58,10 @@ def pieces(text: bytes, size: int = PIECE) -> Iterator[tuple[int, memoryview]]:
 
 
 def word_scanner(walk: Walk, newline: int) -> Scanner:
-    """Words between ASCII whitespace by `WordTable.learn` or `.find`; "\\n" has the id newline, -1: none."""
+    """Return a scanner of words between ASCII whitespace.
+
+    walk: `WordTable.learn` or `.find`; newline: the id of "\\n", -1 where it has none.
+    """
 
     def scan(text: bytes, buffer: IdBuffer) -> None:
         position = 0
@@ -72,7 +75,8 @@ def word_scanner(walk: Walk, newline: int) -> Scanner:
 
 
 def char_scanner(lookup: np.ndarray | None = None) -> Scanner:
-    """Code points, or with a lookup their ids there; its last entry is for every code point past its end."""
+    """Return a scanner of code points, or of their ids in a lookup, whose last entry is for all code points past its
+    end."""
 
     def scan(text: bytes, buffer: IdBuffer) -> None:
         for _, piece in pieces(text, _IN_CACHE):
@@ -87,5 +91,5 @@ def char_scanner(lookup: np.ndarray | None = None) -> Scanner:
 
 
 def scan_bytes(text: bytes, buffer: IdBuffer) -> None:
-    """Byte values as they are."""
+    """Append the values of the bytes as ids."""
     buffer.append(np.frombuffer(text, np.uint8))

@@ -1,4 +1,4 @@
-"""What a token is, and the checks of those that a caller brings."""
+"""What a token of each unit is, and checks of the tokens that a caller gives."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _EXPECTED = {
 
 
 def by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | None]:
-    """A list of tokens, None at a gap."""
+    """Return the tokens as a list, None at a gap; ValueError or TypeError for what gives no such list."""
     if not isinstance(tokens_by_id, Mapping):
         if isinstance(tokens_by_id, str | bytes):
             raise TypeError(f"tokens_by_id is a {type(tokens_by_id).__name__}; expected a list or a mapping")
@@ -41,7 +41,7 @@ def by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | 
 
 
 def ids_of(tokens: list[str | None], unit: str) -> dict[str, int]:
-    """The id of every token, each looked at once."""
+    """Return the id of every token; ValueError for a token that the unit does not have, or that is there twice."""
     ids: dict[str, int] = {}
     fits = re.compile(_TOKEN[unit]).fullmatch
     for id, token in enumerate(tokens):

@@ -36,11 +36,11 @@ class Vocabulary:
     points; bytes are the 256 values themselves. `<unk>` stands for every token that is not there.
 
     tokens_by_id: a sequence of tokens, None where an id has none, or a mapping of ids to tokens; the size is
-    the largest id + 1. counts: int64 (V,) occurrences where they are known, otherwise zeros.
+    the largest id + 1. counts: int64 (V,) occurrences where they are known; None for zeros.
     Attributes: tokens (a list, None at a gap), counts, unit, and the ids `unknown` (of `<unk>`) and
-    `end_of_line` (of "\\n"), None where there is none. A vocabulary does not change once made.
-    Raises ValueError for a token that its unit cannot read, that is there twice, or for an id that is not
-    one.
+    `end_of_line` (of "\\n"), None where there is none. A vocabulary is never changed.
+    Raises ValueError for a token that its unit cannot read or that is there twice, and for an id that is not an
+    integer from 0 on.
 
         >>> vocabulary = Vocabulary({25: "I", 7: "am", 100: "a"})
         >>> vocabulary.encode("I am a"), len(vocabulary)
@@ -73,11 +73,11 @@ class Vocabulary:
         max_size: int | None = None,
         documents: str = "file",
     ) -> Self:
-        """The vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
+        """Return the vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
 
         source, documents: as `read_documents` takes them. unit: "word", "char" or "byte". Tokens seen fewer
         than `min_count` times, or beyond `max_size` tokens in all, count as `<unk>`; it and the end of line
-        are always there. A byte vocabulary has its 256 ids whatever the source.
+        are always there. A byte vocabulary has 256 ids, whatever the source is.
         Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
 
             >>> Vocabulary.build(["a b a"]).tokens
@@ -120,7 +120,7 @@ class Vocabulary:
         return type(self).from_arrays, self.to_arrays()
 
     def id(self, token: str) -> int:
-        """The id of a token. Raises ValueError where there is none; `encode` gives `<unk>` there."""
+        """Return the id of a token. Raises ValueError where there is none; there `encode` gives `<unk>`."""
         try:
             return self._ids[token]
         except KeyError:
@@ -128,7 +128,7 @@ class Vocabulary:
             raise ValueError(f"{token!r} is not among the {count} tokens of the vocabulary") from None
 
     def token(self, id: int) -> str:
-        """The token of an id. Raises IndexError outside the vocabulary, ValueError at a gap."""
+        """Return the token of an id. Raises IndexError outside the vocabulary, ValueError at a gap."""
         if not 0 <= id < len(self):
             raise IndexError(f"id {id} is outside the vocabulary of {len(self)}")
         token = self.tokens[id]
@@ -137,7 +137,7 @@ class Vocabulary:
         return token
 
     def encode(self, text: str | bytes) -> np.ndarray:
-        """The ids of a text, int32 (N,), one for every word and "\\n", character, or byte; nothing is added.
+        """Return the ids of a text, int32 (N,), one for every word and "\\n", character, or byte; nothing is added.
 
         Bytes are taken for unit "byte" only. Where the vocabulary has no "\\n", newlines in words are
         whitespace.
@@ -151,7 +151,7 @@ class Vocabulary:
         return ids
 
     def decode(self, ids: Ids) -> str:
-        """The text of ids (N,): words joined by spaces and "\\n" as it is; characters; bytes read as UTF-8.
+        """Return the text of ids (N,): words joined by spaces, with "\\n" as it is; characters; or bytes read as UTF-8.
 
         Bytes that are not UTF-8 become U+DC80..U+DCFF, which `encode` turns into the same bytes again.
         Raises IndexError for an id outside the vocabulary, ValueError for a gap.
@@ -188,7 +188,7 @@ class Vocabulary:
                 for token, is_part in zip(self.tokens, part, strict=True)]
 
     def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-        """The vocabulary as (blob uint8, offsets int64 (V+1,), counts int64 (V,), unit).
+        """Return the vocabulary as (blob uint8, offsets int64 (V+1,), counts int64 (V,), unit).
 
         The UTF-8 of token i is blob[offsets[i]:offsets[i+1]], nothing at a gap: no token is empty.
         """
@@ -199,7 +199,7 @@ class Vocabulary:
 
     @classmethod
     def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str) -> Self:
-        """The vocabulary that `to_arrays` took apart. Raises ValueError for arrays that are none's."""
+        """Return the vocabulary that `to_arrays` gave these for. Raises ValueError where they are of no vocabulary."""
         check_choice("unit", unit, UNITS)
         parts = (("blob", blob, "uint8"), ("offsets", offsets, "int64"), ("counts", counts, "int64"))
         for name, array, dtype in parts:
@@ -217,7 +217,7 @@ class Vocabulary:
 
     @cached_property
     def scan(self) -> Scanner:
-        """Adds the ids of checked UTF-8 to a buffer, -1 for a token that is not there; `settle` follows."""
+        """A scanner that appends the ids of checked UTF-8 to a buffer, -1 where unknown; `settle` must follow."""
         if self.unit == "byte":
             return scan_bytes
         if self.unit == "word":
@@ -230,7 +230,7 @@ class Vocabulary:
         return char_scanner(lookup)
 
     def settle(self, ids: np.ndarray, name: str = "", text: bytes = b"") -> np.ndarray:
-        """Puts the id of `<unk>` for every -1 `scan` left in ids (N,); returns where they were, int64 (n,).
+        """Replace every -1 that `scan` left in ids (N,) by the id of `<unk>`; return where they were, int64 (n,).
 
         Raises ValueError, naming the text and its first such token, where there is no `<unk>`.
         """

@@ -62,14 +62,15 @@ class StreamBatches:
         self.batch_size, self.sequence_length = batch_size, sequence_length
         self.shards = min(shards, batch_size)
         self.length = -(-len(self.inputs) // batch_size)
+        self._firsts = [part * self.length for part in np.array_split(np.arange(batch_size), self.shards)]
         self.per_epoch = -(-self.length // sequence_length)
 
     def __getitem__(self, step: int) -> list[Shard]:
         first = step % self.per_epoch * self.sequence_length
         steps = np.arange(first, min(first + self.sequence_length, self.length))
         out = []
-        for stretches in np.array_split(np.arange(self.batch_size), self.shards):
-            at = steps[:, None] + (stretches * self.length)[None, :]
+        for firsts in self._firsts:   # where each stretch of a shard begins
+            at = steps[:, None] + firsts[None, :]
             beyond = at >= len(self.inputs)   # the last stretch may be shorter: padding is read and never predicted
             at[beyond] = 0
             targets = self.targets[at]

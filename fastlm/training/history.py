@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlm.models.base import current_config
+from fastlm.models.rebuild import current_config
 
 Array = np.ndarray
 # {name here: name in model files of format 1}

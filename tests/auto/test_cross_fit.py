@@ -63,12 +63,12 @@ def test_some_of_the_folds() -> None:
     corpus = Corpus.from_ids([chain(70, 1), chain(10, 2), chain(41, 3)])
     parts = [KneserNey(V, order=3), Factored(V, [2])]
     whole, _ = cross_fit(parts, corpus, 5)
-    table, text = cross_fit(parts, corpus, 5, done=2)
+    table, text = cross_fit(parts, corpus, 5, used=2)
     np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[24:48], corpus.ids[73:97]]))
     assert text.offsets.tolist() == [0, 24, 31, 48]
     np.testing.assert_array_equal(table, np.concatenate([whole[:, 24:48], whole[:, 73:97]], axis=1))
     # the middle one of three, in two stretches
-    table, text = cross_fit(parts, corpus, 3, done=1, policy=Policy(shortest_stretch=20))
+    table, text = cross_fit(parts, corpus, 3, used=1, policy=Policy(shortest_stretch=20))
     np.testing.assert_array_equal(text.ids, np.concatenate([corpus.ids[20:40], corpus.ids[81:101]]))
     assert text.offsets.tolist() == [0, 20, 40]
     rest = Corpus.from_ids([corpus.ids[:20], corpus.ids[40:70], corpus.ids[70:80], corpus.ids[80:81],
@@ -77,8 +77,8 @@ def test_some_of_the_folds() -> None:
         part.fit(rest, 1)
         wanted = np.concatenate([part.log_probabilities(corpus.ids[a:a + 20]) for a in (20, 81)])
         np.testing.assert_allclose(decoded(codes), np.maximum(wanted, -255 / 16), atol=1 / 32 + 1e-5)
-    with pytest.raises(ValueError, match=r"^done = 6; 1 to 5 folds were expected$"):
-        cross_fit(parts, corpus, 5, done=6)
+    with pytest.raises(ValueError, match=r"^used = 6; 1 to 5 folds were expected$"):
+        cross_fit(parts, corpus, 5, used=6)
 
 
 def test_nothing_leaks() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import fastlm
 from fastlm.auto.held_out import hold_out
+from fastlm.auto.policy import Policy
 
 
 def test_ten_stretches_of_one_document():
@@ -106,6 +107,17 @@ def test_very_little_text():
     few = replace(fastlm.Corpus.from_ids([[1, 2], [3], [4], [5, 6], [7, 8], *[[]] * 20]), boundary=0)
     assert len(hold_out(few, 0.5)[1]) == 4
     assert len(hold_out(replace(few, boundary=None), 0.05)[1]) == 2
+
+
+def test_the_policy_says_how_many_stretches_and_which_documents():
+    one = fastlm.Corpus.from_ids([range(40)])
+    assert hold_out(one, 0.25, Policy(held_out_stretches=2))[1].ids.tolist() == [*range(15, 20), *range(35, 40)]
+    assert hold_out(one, 0.25)[1].ids.tolist() == hold_out(one, 0.25, Policy())[1].ids.tolist()
+    few = fastlm.Corpus.from_ids([[i] * 4 for i in range(10)])
+    assert hold_out(few, 0.2, Policy(many_documents=11))[1].ids.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
+    whole = Policy(many_documents=10, whole_document_share=0.5)
+    assert hold_out(few, 0.2, whole)[1].ids.tolist() == [3] * 4 + [8] * 4
+    assert max(len(part) for part in hold_out(few, 0.2, Policy(many_documents=10))[1].documents()) == 2
 
 
 def test_unknown_words_stay_where_they_were():

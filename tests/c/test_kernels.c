@@ -417,6 +417,17 @@ static void block(const flm_kernels *k, outputs *kept, size_t D)
     for (size_t d = 0; d < 2 * H * D; d++) CHECK(after[(L + 1) * 2 * H * D + d] == 0.0f);
     keep(kept, after, S * L * 2 * H * D * sizeof *after);
 
+    enum { P = 70 };
+    const int64_t seen[S] = {69, 1};
+    float *keys = random_floats(S * H * P * D, 59), *values = random_floats(S * H * P * D, 60);
+    float *score = exactly(k->attention_step_scratch(P), sizeof *score), *one = exactly(S * H * D, sizeof *one);
+    k->attention_step(one, score, qkv, keys, values, slope, seen, P - 1, S, P, H, D);
+    for (size_t i = 0; i < H * D; i++) CHECK(one[H * D + i] == values[((H + i / D) * P + P - 2) * D + i % D]);
+    keep(kept, one, S * H * D * sizeof *one);
+    free(keys);
+    free(values);
+    free(score);
+
     float *x = random_floats(N * D, 55), *y = exactly(N * D, sizeof *y), *gain = random_floats(D, 56);
     float *moments = exactly(2 * N, sizeof *moments), *dx = random_floats(N * D, 57), *dgain = random_floats(D, 58);
     double *sums = exactly(2 * D, sizeof *sums);

@@ -14,7 +14,6 @@ from tests.core.cases import F, close, normal
 pytestmark = pytest.mark.usefixtures("isa")
 
 
-
 def attend(qkv, slopes, spans, past, gradient):
     """out, log_sum, dqkv and what is carried on, in the order of the lanes."""
     kernel = _core.Attention(qkv, past, slopes, spans.length, spans.first, spans.batch.offset)
@@ -122,6 +121,105 @@ def test_attention_of_extreme_scores() -> None:
     close(out, np.array([[1], [1], [2]]))
     close(log_sum, np.array([[300], [300], [300 + math.log(2)]]))
     assert np.isfinite(dqkv).all()
+
+
+# one row of every sequence --------------------------------------------------------------------------------------------
+
+def attend_one(qkv, keys, values, slopes, length, end):
+    """out (S, HD) of one more row a sequence."""
+    out = np.full((len(qkv), qkv.shape[1] // 3), np.nan, F)
+    score = np.full(_core.attention_step_scratch(keys.shape[2]), np.nan, F)
+    _core.attention_step(out, score, qkv, keys, values, slopes, length, end)
+    return out
+
+
+def test_one_row_by_hand() -> None:
+    """q = 2 sees the keys 1 and 3 at places 1 and 2, the first one token away; what lies around them is not read."""
+    keys, values = np.array([[[[np.nan], [1], [3], [np.nan]]]], F), np.array([[[[np.nan], [10], [20], [np.nan]]]], F)
+    p = 1 / (1 + math.exp(-(2 * 3 - 2 * 1 + 0.5)))
+    out = attend_one(np.array([[2, 7, 8]], F), keys, values, np.array([0.5], F), np.array([2]), 3)
+    close(out, np.array([[p * 20 + (1 - p) * 10]]))
+    alone = attend_one(np.array([[2, 7, 8]], F), keys, values, np.array([0.5], F), np.array([1]), 3)
+    assert alone.tolist() == [[20]]
+
+
+STEPS = [  # entries seen by each sequence, the place where they end, places, heads, width of one
+    ([1], 1, 1, 1, 1), ([3, 1], 3, 4, 2, 3), ([], 0, 2, 3, 5), ([64, 1, 65], 65, 70, 1, 16),
+    ([130, 63], 200, 201, 2, 17), ([512], 512, 512, 1, 32), ([5], 9, 128, 1, 130),
+]
+
+
+def step_case(rng, lengths, places, heads, width):
+    """qkv, keys, values and slopes, unequal and random."""
+    return (normal(rng, len(lengths), 3 * heads * width), normal(rng, len(lengths), heads, places, width),
+            normal(rng, len(lengths), heads, places, width), (0.5 ** np.arange(1, heads + 1)).astype(F))
+
+
+@pytest.mark.parametrize("lengths, end, places, heads, width", STEPS)
+def test_one_row_against_float64(lengths, end, places, heads, width) -> None:
+    rng = np.random.default_rng(width)
+    qkv, keys, values, slopes = step_case(rng, lengths, places, heads, width)
+    before = [array.tobytes() for array in (qkv, keys, values)]
+    out = attend_one(qkv, keys, values, slopes, np.array(lengths, np.int64), end)
+    assert [array.tobytes() for array in (qkv, keys, values)] == before
+    wanted = np.zeros((len(lengths), heads, width))
+    for s, length in enumerate(lengths):
+        for h in range(heads):
+            k, v = keys[s, h, end - length: end].astype(float), values[s, h, end - length: end].astype(float)
+            score = k @ qkv[s, h * width: (h + 1) * width] / math.sqrt(width) - slopes[h] * np.arange(length)[::-1]
+            p = np.exp(score - score.max())
+            wanted[s, h] = p @ v / p.sum()
+    close(out, wanted.reshape(len(lengths), heads * width))
+
+
+@pytest.mark.parametrize("lengths, end, places, heads, width", STEPS)
+def test_one_row_gives_the_same_bytes_everywhere(lengths, end, places, heads, width) -> None:
+    qkv, keys, values, slopes = step_case(np.random.default_rng(width), lengths, places, heads, width)
+    first, *others = every_isa(lambda: attend_one(qkv, keys, values, slopes, np.array(lengths, np.int64), end))
+    assert all(other.tobytes() == first.tobytes() for other in others)
+
+
+def test_one_row_is_the_last_row_of_attention() -> None:
+    """Two heads, a window of 9 of 23 rows: the last row of forward, and the same row with its past in place."""
+    rng = np.random.default_rng(5)
+    batch = Batch.of([np.zeros(23, np.int32)])
+    qkv, slopes = normal(rng, 23, 3 * 14), np.array([0.25, 0.0625], F)
+    spans = Spans(batch, np.zeros(1, np.int64), 9)
+    whole, *_ = attend(qkv, slopes, spans, np.zeros((1, 0, 28), F), normal(rng, 23, 14))
+    keys, values = (np.ascontiguousarray(part.reshape(1, 23, 2, 7).transpose(0, 2, 1, 3))
+                    for part in (qkv[:, 14:28], qkv[:, 28:]))
+    close(attend_one(qkv[-1:], keys, values, slopes, np.array([9]), 23), whole[-1:])
+
+
+def test_one_row_of_extreme_scores() -> None:
+    keys, values = np.array([[[[300], [-300], [300]]]], F), np.array([[[[1], [2], [3]]]], F)
+    close(attend_one(np.array([[1, 0, 0]], F), keys, values, np.zeros(1, F), np.array([3]), 3), np.array([[2.0]]))
+
+
+def step_with(**changed):
+    given = {"out": np.zeros((2, 6), F), "score": np.zeros(64, F), "qkv": np.zeros((2, 18), F),
+             "keys": np.zeros((2, 3, 4, 2), F), "values": np.zeros((2, 3, 4, 2), F), "slope": np.zeros(3, F),
+             "length": np.array([1, 3]), "end": 3}
+    _core.attention_step(**given | changed)
+
+
+@pytest.mark.parametrize("changed, message", [
+    ({"out": np.zeros((2, 5), F)}, "out has shape (2, 5), expected (2, 6)"),
+    ({"score": np.zeros(63, F)}, "score has 63 elements, expected 64"),
+    ({"qkv": np.zeros((1, 18), F)}, "qkv has shape (1, 18), expected (2, 18)"),
+    ({"values": np.zeros((2, 3, 5, 2), F)}, "values has shape (2, 3, 5, 2), expected (2, 3, 4, 2)"),
+    ({"slope": np.zeros(2, F)}, "slope has 2 elements, expected 3"),
+    ({"length": np.array([1])}, "length has 1 elements, expected 2"),
+    ({"length": np.array([1, 4])}, "length[1] = 4, expected 1 to 3"),
+    ({"length": np.array([0, 3])}, "length[0] = 0, expected 1 to 3"),
+    ({"end": 5}, "end = 5, expected 0 to the 4 places there are"),
+    ({"end": -1}, "end = -1, expected 0 to the 4 places there are"),
+])
+def test_messages_of_one_row(changed, message) -> None:
+    step_with()
+    with pytest.raises(ValueError) as caught:
+        step_with(**changed)
+    assert str(caught.value) == message
 
 
 # what stands between the products ------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ V, D = 11, 5
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Three rows at a time."""
-    monkeypatch.setattr(layer, "_BLOCK", 3 * V)
-    monkeypatch.setattr(layer, "_ROWS", 1)
+    monkeypatch.setattr(layer, "BLOCK_LOGITS", 3 * V)
+    monkeypatch.setattr(layer, "FEWEST_ROWS", 1)
 
 
 def full(transpose: bool, seed: int = 0) -> FullSoftmax:
@@ -96,8 +96,8 @@ def test_ties_go_to_the_lower_id() -> None:
 
 def test_memory_does_not_grow_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tape lends for 64 times as many rows is the rows themselves, not their logits."""
-    monkeypatch.setattr(layer, "_BLOCK", 4096)
-    monkeypatch.setattr(layer, "_ROWS", 1)
+    monkeypatch.setattr(layer, "BLOCK_LOGITS", 4096)
+    monkeypatch.setattr(layer, "FEWEST_ROWS", 1)
     rng = np.random.default_rng(0)
     lent = []
     for n in (64, 4096):

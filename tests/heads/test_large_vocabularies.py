@@ -133,8 +133,8 @@ def test_sampled_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 9])
 def test_sampled_gradients_are_those_of_its_formula(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    monkeypatch.setattr(heads.base, "_BLOCK", 12)     # a few rows at a time
-    monkeypatch.setattr(heads.base, "_ROWS", 1)
+    monkeypatch.setattr(heads.base, "BLOCK_LOGITS", 12)     # a few rows at a time
+    monkeypatch.setattr(heads.base, "FEWEST_ROWS", 1)
     predict, rng = sampled(V, 5, 3, seed=n), np.random.default_rng(n)
     x, targets = Parameter("x", rng.normal(size=(n, 3))), rng.integers(-1, V, n).astype(np.int32)
     targets[:1] = V - 1

@@ -52,13 +52,13 @@ def test_a_row_is_led_to_what_followed_its_like() -> None:
     batch = Batch.of([[0, 0, 0, 0]])
     x = one[[0, 1, 2, 0]]
     after: dict[str, np.ndarray] = {}
-    found = lookback.added(Variable(x.copy()), batch, State(1, **lookback.start(1)), after).value - x
+    found = lookback.added_to(Variable(x.copy()), batch, State(1, **lookback.start(1)), after).value - x
     np.testing.assert_allclose(found[3], [0, 1, 0], atol=1e-6)
     np.testing.assert_allclose(found[0], [1, 0, 0], atol=1e-6)   # only itself to be seen
     assert after["length"].tolist() == [3] and after["past"].shape == (1, 3, 6)
     np.testing.assert_allclose(after["key"], [[10, 0, 0]])
     # the window of 4 leaves the next row three earlier ones: of b c a, the key before c is b
-    again = lookback.added(Variable(one[[1]]), Batch.of([[0]]), State(1, **after), {}).value - one[[1]]
+    again = lookback.added_to(Variable(one[[1]]), Batch.of([[0]]), State(1, **after), {}).value - one[[1]]
     np.testing.assert_allclose(again, [[0, 0, 1]], atol=1e-6)
 
 
@@ -78,26 +78,27 @@ def test_options_that_are_none(model, options, message) -> None:
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("window", [1, 3, 8, 50])
 @pytest.mark.parametrize("model", [LSTM, GRU])
-def test_a_stepper_reads_what_a_batch_does(monkeypatch, model, window) -> None:
-    """Four sequences of which one is longer than the window, one empty; twenty tokens, a copy midway."""
-    monkeypatch.setattr("fastlm.models.lookback._PLACES", 2)   # so that there are too few soon
+def test_a_stepper_reads_what_a_batch_does(model, window) -> None:
+    """Four sequences, one longer than most windows and one empty; more tokens than twice the longest window and the
+    room a stepper begins with, so that the room grows and its entries move to the front; a copy midway."""
     rng = np.random.default_rng(window)
     lm = model(9, hidden=6, width=5, layers=2, lookback={"width": 3, "window": window})
     randomise(lm, rng)
     histories = [rng.integers(0, 9, length) for length in (11, 2, 0, 5)]
-    ids = rng.integers(0, 9, (20, 4)).astype(np.int32)
+    ids = rng.integers(0, 9, (190, 4)).astype(np.int32)
     _, start = lm.forward(Batch.of(histories))
+    wanted = lm.forward(Batch.rectangle(ids), start)[0].value.reshape(190, 4, 6)
     stepper = lm.stepper(start)
-    for t in range(20):
-        got = stepper.advance(ids[t])
-        wanted, after = lm.forward(Batch.rectangle(ids[: t + 1]), start)
-        np.testing.assert_allclose(got, wanted.value[-4:], rtol=0, atol=1e-5)
-        for name, array in stepper.state.arrays.items():
-            np.testing.assert_allclose(array, after[name], rtol=0, atol=1e-5, err_msg=name)
+    for t in range(190):
+        np.testing.assert_allclose(stepper.advance(ids[t]), wanted[t], rtol=0, atol=1e-5)
+        if t in (0, 1, 9, 60, 74, 75, 76, 110, 189):
+            _, after = lm.forward(Batch.rectangle(ids[: t + 1]), start)
+            for name, array in stepper.state.arrays.items():
+                np.testing.assert_allclose(array, after[name], rtol=0, atol=1e-5, err_msg=name)
         if t == 9:
             stepper = lm.stepper(stepper.state)
     one = lm.stepper(start.select([0]))
-    for t in range(20):
+    for t in range(190):
         one.step(int(ids[t, 0]))
     np.testing.assert_allclose(one.state["past"], after.select([0])["past"], rtol=0, atol=1e-5)
 

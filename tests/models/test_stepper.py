@@ -9,8 +9,7 @@ import fastlm
 from fastlm import models
 from fastlm.batch import Batch
 from fastlm.models.base import Stepper
-from fastlm.models.gru import GRUStepper
-from fastlm.models.lstm import LSTMStepper
+from fastlm.models.recurrent import RecurrentStepper
 from tests import oracle
 from tests.cases import ALL_MODELS, model_of, random_state
 
@@ -98,8 +97,8 @@ class LouderGRU(models.GRU):
 
 
 def test_who_steps_how() -> None:
-    assert type(models.LSTM(V, hidden=3).stepper(models.LSTM(V, hidden=3).start(70))) is LSTMStepper
-    assert type(models.GRU(V, hidden=3).stepper(models.GRU(V, hidden=3).start(70))) is GRUStepper
+    assert type(models.LSTM(V, hidden=3).stepper(models.LSTM(V, hidden=3).start(70))) is RecurrentStepper
+    assert type(models.GRU(V, hidden=3).stepper(models.GRU(V, hidden=3).start(70))) is RecurrentStepper
     for model in (Louder(V, hidden=3), LouderGRU(V, hidden=3)):
         stepper = model.stepper(model.start())
         assert type(stepper) is Stepper

@@ -160,15 +160,41 @@ def test_any_number_of_threads_gives_the_same_bytes(name: str, batching: str) ->
 
 
 def test_large_tables_are_shared_out_alike() -> None:
-    """More entries than one task moves, in a table of which rows are touched and in a dense matrix."""
+    """More entries than one task moves, in a table of which rows are touched and in a dense matrix; and more in all
+    than the calling thread moves alone."""
     def learn_large(threads: int) -> dict[str, bytes]:
-        model = LSTM(700, hidden=130, tied=True, dropout=0.3)
+        model = LSTM(700, hidden=150, tied=True, dropout=0.3)
+        assert sum(p.value.size for p in model.parameters.values()) > 1 << 18
         rng = np.random.default_rng(0)
         trainer_of(model, threads=threads).fit([rng.integers(0, 700, 200)], epochs=2)
         other = PositionalOneHot(300, 4)
         trainer_of(other, threads=threads).fit([rng.integers(0, 300, 40) for _ in range(30)], epochs=1)
         return bytes_of(model) | bytes_of(other)
     assert learn_large(1) == learn_large(2) == learn_large(3)
+
+
+@pytest.mark.parametrize("hidden, wake_ups", [(100, 0), (200, 2)])
+def test_a_small_step_wakes_no_thread(hidden: int, wake_ups: int) -> None:
+    """81,807 weights are added up and moved by the calling thread, 323,607 by all threads, once each; alike."""
+    class Counting(Workers):
+        runs = 0
+
+        def run(self, tasks):
+            self.runs += 1
+            return super().run(tasks)
+
+    def moved(threads: int) -> tuple[dict[str, bytes], int]:
+        model = LSTM(7, hidden=hidden)
+        update = Update(model, fastlm.optim.AdamW(lr=0.1), 1, None)
+        with update.tapes[0] as tape:
+            fastlm.autodiff.cross_entropy(model.logits(Batch.of([[1, 2, 3]]))[0], np.array([2, 3, 4], np.int32))
+            tape.backward()
+        with Counting(threads) as workers:
+            assert update.apply(0.1, workers) > 0
+        return bytes_of(model), workers.runs
+    (alone, _), (together, runs) = moved(1), moved(3)
+    assert alone == together != bytes_of(LSTM(7, hidden=hidden))
+    assert runs == wake_ups
 
 
 def test_dropout_is_drawn_from_the_seed() -> None:

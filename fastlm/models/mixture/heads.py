@@ -34,12 +34,12 @@ class MixtureHead(Head):
         self.gate = np.zeros((gate.FEATURES, len(self.weights)))
 
     def features(self, rows: Rows) -> Array | None:
-        """Return what the gate knows of each context (N, 6), or None where the first part is no KneserNey."""
+        """Return the gate's features of each context (N, 6), or None where the first part is not a KneserNey."""
         first = self.parts[0]
         return gate.features(first, rows.parts[0]) if isinstance(first, KneserNey) else None
 
     def log_weights(self, rows: Rows) -> Array:
-        """Return ln of the weights (N, K), or (1, K) where they do not depend on the context."""
+        """Return the logarithms of the weights (N, K), or (1, K) where they do not depend on the context."""
         features = self.features(rows) if self.gate.any() else None
         return np.log(self.weights)[None] if features is None else gate.log_weights(self.weights, self.gate, features)
 
@@ -52,7 +52,7 @@ class MixtureHead(Head):
             part.head.write(out, part_rows)
             _core.log_softmax(out, out)
             if index < count_models:
-                kept.append(out.copy())   # whoever mixes `out` writes over it
+                kept.append(out.copy())   # the caller may write over the array that it is given
             yield out
         for index in [] if self.residual is None else self.residual.networks:
             assert self.residual is not None
@@ -62,15 +62,15 @@ class MixtureHead(Head):
 
     def nll_by_part(self, rows: Rows, targets: Array) -> list[Array]:
         """Return -log p (N,) float64 of the targets (N,) int32 by every distribution mixed; 0 where a target is -1."""
-        found = [part.head.nats(part_rows, targets) for part, part_rows in zip(self.parts, rows.parts, strict=True)]
+        nll = [part.head.nats(part_rows, targets) for part, part_rows in zip(self.parts, rows.parts, strict=True)]
         if self.residual is None:
-            return found
+            return nll
         counted = range(self.residual.count_models)
         log_probabilities = [self.parts[k].head.logits(rows.parts[k]).value for k in counted]
         for index in self.residual.networks:
-            found.append(np.empty(len(targets), np.float64))
-            _core.cross_entropy(found[-1], self.residual.logits(rows.parts[index], index, log_probabilities), targets)
-        return found
+            nll.append(np.empty(len(targets), np.float64))
+            _core.cross_entropy(nll[-1], self.residual.logits(rows.parts[index], index, log_probabilities), targets)
+        return nll
 
     def logits(self, x: Any) -> Variable:
         rows = x.value
@@ -98,7 +98,7 @@ class MixtureHead(Head):
         return super().check_loss(kind)
 
     def loss(self, x: Any, targets: Array, scale: float = 1.0, kind: str = "cross_entropy") -> float:
-        """Return the mean loss of the networks, `scale` times its gradients being added on a recording tape."""
+        """Return the mean loss of the networks; on a recording tape add `scale` times its gradients to theirs."""
         tape = active()
         if tape is None or not tape.record:
             return float(self.nats(x, targets).sum())
@@ -108,9 +108,11 @@ class MixtureHead(Head):
 
 
 def mean_loss(parts: Sequence[PrefixModel], loss_of: Callable[[int, float], float], scale: float) -> float:
-    """Return the mean over the networks among the parts of loss_of(index of the part, scale of its gradient).
+    """Return the mean loss of the networks among the parts.
 
-    The gradients are scaled as if the networks were one, so that a limit of the gradient's norm means the same.
+    loss_of(index, scale): returns the loss of the part `index` and adds its gradients, times that scale. The gradients
+    of M networks are divided by the root of M: their norm together is then that of one network, so a limit of the norm
+    means the same for any number of networks.
     """
     networks = [index for index, part in enumerate(parts) if part.parameters]
     share = scale / len(networks) ** 0.5

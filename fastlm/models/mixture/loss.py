@@ -18,13 +18,13 @@ _STEPS_PER_NAT = 16.0   # of a log-probability in one byte: e^-15.9 is the small
 class CrossFittedLoss:
     """The loss of a `Mixture` with a residual, for a text whose n-grams were cross-fitted.
 
-    A share of it is the cross-entropy of the network's own distribution, which keeps its rows from resting on the
-    n-grams; the rest is that of the corrected one, in which the n-grams say what they would if they had not counted the
-    stretch of the text that the token is in (`auto.cross_fit`).
+    A share of the loss is the cross-entropy of the network's own distribution, which keeps its rows from relying on the
+    n-grams alone; the rest is the cross-entropy of the corrected distribution. There the log-probabilities of the
+    n-grams come from models that have not counted the stretch of the text that the token is in (`auto.cross_fit`).
 
-    log_probabilities (K, N, V) uint8: of the N tokens trained on by K count models, see `to_bytes`;
-    network_loss_share: between 0 and 1; folds, fitted_folds: how the text was cut, for whoever repeats the run. Raises
-    ValueError for another share.
+    log_probabilities (K, N, V) uint8: those of K count models for the N tokens of the training text, see `to_bytes`.
+    network_loss_share: above 0 and below 1; other values raise ValueError. folds, fitted_folds: into how many folds
+    the text was cut and how many of them are used, which the replay record keeps.
     """
 
     name = "cross_entropy"
@@ -38,29 +38,30 @@ class CrossFittedLoss:
         self.folds, self.fitted_folds = folds, fitted_folds
 
     def record(self) -> dict[str, Any]:
-        """Return what `Plan` holds of it."""
+        """Return the options of the loss for the replay record (`Plan`)."""
         return {"folds": self.folds, "fitted_folds": self.fitted_folds, "network_loss_share": self.network_loss_share}
 
     def check(self, model: Any) -> None:
-        """Raise ValueError where the model is none that this loss trains."""
+        """Raise ValueError unless the model is a mixture with a residual, of the vocabulary and count models given."""
         if not isinstance(model, Mixture) or model.residual is None:
             raise ValueError(f"a CrossFittedLoss trains a Mixture with a residual, not {model!r}")
-        wanted = (model.residual.count_models, model.vocab_size)
-        found = self.log_probabilities.shape
-        if (found[0], found[2]) != wanted:
-            raise ValueError(f"log_probabilities have shape {found}; {wanted[0]} count models of {wanted[1]} ids were "
-                             "expected")
+        count_models, shape = model.residual.count_models, self.log_probabilities.shape
+        if (shape[0], shape[2]) != (count_models, model.vocab_size):
+            raise ValueError(f"log_probabilities have shape {shape}; {count_models} count models of {model.vocab_size} "
+                             "ids were expected")
 
     def __call__(self, model: Mixture, rows: Any, shard: Any, scale: float) -> float:
-        """Return the summed loss of a shard, `scale` times its gradients being added; rows: what the model made of it.
+        """Return the summed loss of a shard and add `scale` times its gradients to those of the rows and parameters.
+
+        rows: what `model.forward` gave for the shard's tokens, one array or Variable for each part.
         """
         def loss_of(index: int, part_scale: float) -> float:
             assert model.residual is not None
-            own = self.network_loss_share
+            share = self.network_loss_share
             logits = add_coded(*model.residual.correction(rows.parts[index], index), self.log_probabilities,
                                shard.positions)
-            return own * model.parts[index].head.loss(rows.parts[index], shard.targets, own * part_scale) \
-                + (1 - own) * autodiff.cross_entropy(logits, shard.targets, (1 - own) * part_scale)
+            return share * model.parts[index].head.loss(rows.parts[index], shard.targets, share * part_scale) \
+                + (1 - share) * autodiff.cross_entropy(logits, shard.targets, (1 - share) * part_scale)
         return mean_loss(model.parts, loss_of, scale)
 
 
@@ -80,5 +81,5 @@ def add_coded(shift: Variable, scale: Variable, table: Array, positions: Array) 
 
 
 def to_bytes(log_probabilities: Array) -> Array:
-    """Return log-probabilities in one byte each, to a sixteenth of a nat; what is less than e^-15.9 becomes that."""
+    """Return log-probabilities as uint8, rounded to a sixteenth of a nat; smaller ones than -15.9 become -15.9."""
     return np.rint(np.minimum(log_probabilities * -_STEPS_PER_NAT, 255)).astype(np.uint8)

@@ -15,21 +15,22 @@ from fastlm.models.mixture.heads import MixtureHead
 from fastlm.models.mixture.residual import Residual
 
 Array = np.ndarray
-_KEPT = ("weights", "gate")   # the mixture's own tensors
+_OWN_TENSORS = ("weights", "gate")   # those of a model file that belong to no part
+_LARGEST = 1e6   # of a gate out of a file, so that the exponentials of the weights stay finite; an assumption
 
 
 class Mixture(PrefixModel):
     """p(w|h) = sum over the parts of weight_k(h) p_k(w|h), the weights positive and of sum 1. Jelinek & Mercer 1980.
 
-    `parts`: prefix models of one vocabulary, or their configurations. Counts and a network err on different tokens:
-    mixed they are better than either. Count models are fitted by themselves. The networks, the parts that have
-    parameters, are trained side by side: every batch is read by each, and the loss is the mean of theirs; networks of
-    other seeds err elsewhere, and mixed are better than any of them (Hansen & Salamon 1990). `estimate_weights` then
-    chooses ``weights`` (K,), and where the first part is a KneserNey a ``gate`` (6, K) by which they depend on the
-    context, on text that no part has seen. Before that they are equal.
+    `parts`: prefix models of one vocabulary, or their configurations. Count models and networks make different errors,
+    so a mixture is better than either. Count models are fitted by themselves. The networks, which are the parts with
+    parameters, are trained side by side: each reads every batch, and the loss is the mean of their losses. Networks of
+    different seeds make different errors too, and a mixture is better than any of them (Hansen & Salamon 1990).
+    `estimate_weights` then chooses ``weights`` (K,), and where the first part is a KneserNey a ``gate`` (6, K) by which
+    they depend on the context, on text that no part has seen. Before that the weights are equal.
 
-    residual: whether each network also predicts what the n-grams miss, see `Residual`; what each of them makes of the
-    n-grams is mixed in as well. Such networks are trained by a `CrossFittedLoss`.
+    residual: whether each network also corrects the count models, see `Residual`; the corrected distributions are mixed
+    in beside those of the parts. Such networks are trained by a `CrossFittedLoss`.
 
     >>> from fastlm.models import LSTM, DecayedBag, KneserNey
     >>> Mixture(5, [KneserNey(5, order=2), DecayedBag(5, width=3)]).log_probabilities([4, 0]).shape
@@ -38,7 +39,8 @@ class Mixture(PrefixModel):
     'n-grams corrected by the LSTM'
     """
 
-    # Before networks were trained beside each other in one class, files knew three.
+    # Model files have three names for the class: in older versions it was three classes, with and without networks that
+    # are trained side by side, and with a residual.
     FILE_NAMES: ClassVar[tuple[str, ...]] = ("Mixture", "Ensemble", "Corrected")
 
     def __init__(self, vocab_size: int, parts: Sequence[PrefixModel | dict[str, Any]], residual: bool = False) -> None:
@@ -56,13 +58,16 @@ class Mixture(PrefixModel):
 
     @classmethod
     def options_from_file(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the constructor's arguments; how "Corrected" networks were trained is for `Plan` to know."""
+        """Return the constructor's arguments from those in a file.
+
+        "Corrected" models kept options of their training in files, which are in the replay record (`Plan`) today.
+        """
         kept = {option: value for option, value in options.items() if option not in ("folds", "done", "own")}
         return kept | ({"residual": True} if name == "Corrected" else {})
 
     @property
     def weights(self) -> Array:
-        """(K,) float64, positive and of sum 1: of every part, then of what each network makes of the n-grams."""
+        """The weights (K,) float64, positive and of sum 1: of every part, then of every corrected distribution."""
         return self.head.weights
 
     @weights.setter
@@ -71,7 +76,7 @@ class Mixture(PrefixModel):
 
     @property
     def gate(self) -> Array:
-        """(6, K) float64: how the weights depend on the context; zeros where they do not."""
+        """How the weights depend on the context (6, K) float64; zeros where they do not."""
         return self.head.gate
 
     @gate.setter
@@ -80,18 +85,18 @@ class Mixture(PrefixModel):
 
     @property
     def networks(self) -> list[int]:
-        """Which of the parts have parameters and are trained."""
+        """The indices of the parts that have parameters and are trained."""
         return [index for index, part in enumerate(self.parts) if part.parameters]
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """Those of the networks, after the number of the part where there are several, and those of the residual."""
+        """The parameters of the networks and of the residual; several networks' names begin with the part's index."""
         several = len(self.networks) > 1
         return {f"{index}/{name}" if several else name: parameter for index in self.networks
                 for name, parameter in self.parts[index].parameters.items()} | self.own_parameters
 
     def kinds(self) -> str:
-        """Return the classes of the parts."""
+        """Return the names of the parts' classes, separated by commas."""
         return ", ".join(type(part).__name__ for part in self.parts)
 
     def initialise(self, frequencies: Array) -> None:
@@ -99,12 +104,12 @@ class Mixture(PrefixModel):
             self.parts[index].initialise(frequencies)
 
     def estimate_weights(self, nll: Sequence[Array], features: Array | None = None) -> Mixture:
-        """Choose the weights, and the gate where there are features of the contexts; return the model itself.
+        """Choose the weights, and with features of the contexts the gate too; return the model itself.
 
         nll: for each distribution mixed -log p (N,) float64 of the same held-out tokens, see `MixtureHead.nll_by_part`.
-        features (N, 6): of each token's context, see `gate.features`. ``gain``: what the gate is worth, in nats a token
-        beside the best weights without one, judged on tokens held out from it; where that is nothing the gate stays
-        zero. Raises ValueError where the lengths differ.
+        features (N, 6): of each token's context, see `gate.features`; without them the gate becomes zero. ``gain``: by
+        how many nats a token the gate is better than the best weights without one, on tokens that it was not fitted on;
+        where it is no better the gate becomes zero. Raises ValueError where the lengths differ.
         """
         loss = np.array([np.asarray(part, np.float64) for part in nll]) if len({len(part) for part in nll}) == 1 \
             else np.zeros((0, 0))
@@ -120,36 +125,36 @@ class Mixture(PrefixModel):
     # predicting ---------------------------------------------------------------------------------------------------
 
     def start(self, batch: int = 1) -> State:
-        return self.joined(batch, [part.start(batch) for part in self.parts])
+        return self.join_states(batch, [part.start(batch) for part in self.parts])
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Rows, State]:
-        """Return what the parts' heads read, and the states the sequences end in.
+        """Return the rows of the parts together, and the states after the batch.
 
-        While a tape records, count models are not read: training needs the networks' rows alone.
+        While a tape records, count models are not run and have None as their rows: training needs those of networks.
         """
         state = state or self.start(batch.sequences)
         tape = active()
         needed = self.networks if tape is not None and tape.record else range(len(self.parts))
         rows, after = [], []
-        for index, (part, part_state) in enumerate(zip(self.parts, self.states_of(state), strict=True)):
-            x, left = part.forward(batch, part_state) if index in needed else (None, part_state)
-            rows.append(x)
-            after.append(left)
-        return Rows(*rows), self.joined(batch.sequences, after)
+        for index, (part, part_state) in enumerate(zip(self.parts, self.split_state(state), strict=True)):
+            part_rows, part_state = part.forward(batch, part_state) if index in needed else (None, part_state)
+            rows.append(part_rows)
+            after.append(part_state)
+        return Rows(*rows), self.join_states(batch.sequences, after)
 
-    def joined(self, sequences: int, states: Sequence[State]) -> State:
-        """Return the parts' states as one."""
+    def join_states(self, sequences: int, states: Sequence[State]) -> State:
+        """Return the states of the parts as one, whose arrays have the part's index before their names."""
         return State(sequences, **{f"{index}/{name}": array for index, state in enumerate(states)
                                    for name, array in state.arrays.items()})
 
-    def states_of(self, state: State) -> list[State]:
-        """Return what `joined` made one of."""
+    def split_state(self, state: State) -> list[State]:
+        """Return the states of the parts, which `join_states` made into one."""
         prefixes = [f"{index}/" for index in range(len(self.parts))]
         return [State(len(state), **{name.removeprefix(prefix): array for name, array in state.arrays.items()
                                      if name.startswith(prefix)}) for prefix in prefixes]
 
     def stepper(self, state: State) -> Stepper:
-        """Return that of every part, unless a subclass changes what they read."""
+        """Return a stepper that runs a stepper of every part, unless a subclass has a `forward` of its own."""
         return _PartsStepper(self, state) if type(self).forward is Mixture.forward else Stepper(self, state)
 
     # keeping ------------------------------------------------------------------------------------------------------
@@ -165,31 +170,31 @@ class Mixture(PrefixModel):
         return "columns" if name in self.own_parameters and len(self.own_parameters[name].shape) == 2 else None
 
     def tensors(self) -> dict[str, Array]:
-        kept = {"weights": self.weights, "gate": self.gate}
+        tensors = {"weights": self.weights, "gate": self.gate}
         for index, part in enumerate(self.parts):
-            kept |= {f"{index}/{name}": array for name, array in part.tensors().items()}
-        return kept | {name + ending: array for name, parameter in self.own_parameters.items()
+            tensors |= {f"{index}/{name}": array for name, array in part.tensors().items()}
+        return tensors | {name + ending: array for name, parameter in self.own_parameters.items()
                        for ending, array in parameter.tensors().items()}
 
     def restore(self, tensors: dict[str, Array]) -> None:
-        weights, found = tensors.get("weights"), tensors.get("gate", np.zeros_like(self.gate))
+        weights, factors = tensors.get("weights"), tensors.get("gate", np.zeros_like(self.gate))
         if weights is None or weights.dtype != np.float64 or weights.shape != self.weights.shape \
                 or not (weights > 0).all() or abs(weights.sum() - 1) > 1e-9:
             raise ValueError(f"its weights are {weights}; {len(self.weights)} positive numbers of sum 1 were expected")
-        if found.dtype != np.float64 or found.shape != self.gate.shape or not (np.abs(found) < 1e6).all():
-            raise ValueError(f"its gate is {found}; finite numbers of shape {self.gate.shape} were expected")
-        left = {name: array for name, array in tensors.items() if name not in _KEPT}
+        if factors.dtype != np.float64 or factors.shape != self.gate.shape or not (np.abs(factors) < _LARGEST).all():
+            raise ValueError(f"its gate is {factors}; finite numbers of shape {self.gate.shape} were expected")
+        unused = {name: array for name, array in tensors.items() if name not in _OWN_TENSORS}
         for index, part in enumerate(self.parts):
             prefix = f"{index}/"
-            inside = {name for name in left if name.startswith(prefix)}
-            part.restore({name.removeprefix(prefix): left.pop(name) for name in inside})
-        rounded = restore_parameters(self.own_parameters, left, self.units)
+            of_part = {name for name in unused if name.startswith(prefix)}
+            part.restore({name.removeprefix(prefix): unused.pop(name) for name in of_part})
+        rounded = restore_parameters(self.own_parameters, unused, self.units)
         if self.residual is not None:
             self.own_parameters.update(rounded)
-        self.weights, self.gate = weights.copy(), found.copy()
+        self.weights, self.gate = weights.copy(), factors.copy()
 
     def labels(self) -> list[str]:
-        """Return what is mixed, as it is shown to people."""
+        """Return a label for each distribution mixed, in the order of the weights."""
         names = [type(self.parts[index]).__name__ for index in self.networks] if self.residual is not None else []
         return [repr(part) for part in self.parts] + [f"n-grams corrected by the {name}" for name in names]
 
@@ -204,13 +209,14 @@ class _PartsStepper(Stepper):
     def __init__(self, model: Mixture, state: State) -> None:
         super().__init__(model, state)
         self._mixture = model
-        self._parts = [part.stepper(own) for part, own in zip(model.parts, model.states_of(state), strict=True)]
+        self._steppers = [part.stepper(part_state)
+                          for part, part_state in zip(model.parts, model.split_state(state), strict=True)]
 
     def advance(self, ids: Array | int) -> Rows:
         array = self.model.check_step(ids, len(self._state))
-        one = int(array[0]) if len(array) == 1 else array   # what the steppers of networks need not check again
-        return Rows(*(part.advance(one) for part in self._parts))
+        checked = int(array[0]) if len(array) == 1 else array   # steppers of networks read an int fastest
+        return Rows(*(stepper.advance(checked) for stepper in self._steppers))
 
     @property
     def state(self) -> State:
-        return self._mixture.joined(len(self._state), [part.state for part in self._parts])
+        return self._mixture.join_states(len(self._state), [stepper.state for stepper in self._steppers])

@@ -16,27 +16,31 @@ from fastlm.models.ngram.kneser_ney import KneserNey
 
 Array = np.ndarray
 _NAMES = ("correction", "correction_bias", "scale", "scale_bias")
-_CORRECTED_WEIGHT = 0.9   # of the mixture, for what is corrected, until weights are estimated
+_CORRECTED_WEIGHT = 0.9   # of the corrected distributions in the mixture until weights are estimated; an assumption
 
 
 class Residual:
     """For each network the distribution softmax(sum over k of s_k(x) ln p_k + x U + c), s(x) = x S + d, where p_k,
     k = 1 ... K, are the count models of a mixture and x is the row that the network makes of the prefix.
 
-    What corrects the n-grams has only to learn what they miss, and where to believe which of them. U, S and c begin at
-    zero and d at 1/K: the n-grams' geometric mean. In training p_k must be what the n-grams say where they have not
-    counted the token (see `CrossFittedLoss`): on the text that they counted, they are far too sure of themselves. Every
-    row needs all V of every p_k, which suits characters. Residuals of n-grams: Li et al. 2022, "N-gram is back";
-    products of models by weights that depend on the context: Mahoney 2005, "Adaptive weighing of context models for
-    lossless data compression".
+    A network that corrects n-grams has to learn only what they miss, and which of them to trust in which context. U, S
+    and c begin at zero and d at 1/K, so that training begins at the geometric mean of the n-grams. In training p_k must
+    come from n-grams that have not counted the token (see `CrossFittedLoss`), since they predict the text that they
+    counted far too well. Every row needs all V of every p_k, which suits characters.
 
-    ``count_models``: K; ``networks``: which of the parts correct them. Raises ValueError unless the parts are a
-    KneserNey, other count models, and last the networks.
+    Residuals of n-grams: Li et al. 2022, "N-gram is back"; products of models by weights that depend on the context:
+    Mahoney 2005, "Adaptive weighing of context models for lossless data compression".
+
+    ``count_models``: K; ``networks``: the indices of the parts that correct them. Raises ValueError unless the parts
+    are a KneserNey, other count models or none, and last the networks.
     """
 
     def __init__(self, parts: Sequence[PrefixModel], parameters: dict[str, Parameter],
                  parameter: Callable[[str, Array], Parameter]) -> None:
-        """parameter: registers an array by its name as trainable; parameters: where the mixture keeps them."""
+        """Register the parameters U, c, S and d of every network.
+
+        parameter: registers an array under a name as trainable; parameters: where the mixture keeps them by name.
+        """
         self.parameters = parameters
         self.networks = [index for index, part in enumerate(parts) if part.parameters]
         self.count_models = self.networks[0] if self.networks else len(parts)
@@ -53,29 +57,32 @@ class Residual:
                 parameter(f"{name}{index}", value)
 
     def first_weights(self) -> Array:
-        """Return weights (K + 2M,) of count models, M networks and M corrected distributions before any is fitted."""
+        """Return the weights (K + 2M,) of K count models, M networks and M corrected distributions before fitting."""
         parts = self.count_models + len(self.networks)
         return np.repeat([(1 - _CORRECTED_WEIGHT) / parts, _CORRECTED_WEIGHT / len(self.networks)],
                          [parts, len(self.networks)])
 
     def correction(self, rows: Any, index: int) -> tuple[Variable, Variable]:
-        """Return what a network adds to the logits (N, V), and by what it scales each log-probability (N, K).
+        """Return x U + c, which a network adds to the logits (N, V), and the factors s of the log-probabilities (N, K).
 
-        rows (N, D): what part `index` makes of the prefixes.
+        rows (N, D): those of part `index`.
         """
         shift, scale = (autodiff.linear(rows, self.parameters[f"{name}{index}"], self.parameters[f"{name}_bias{index}"])
                         for name in ("correction", "scale"))
         return shift, scale
 
     def logits(self, rows: Any, index: int, log_probabilities: Sequence[Array]) -> Array:
-        """Return the logits (N, V) that a network makes of the count models' log-probabilities, K arrays (N, V)."""
+        """Return the corrected logits (N, V) of the network that is part `index`.
+
+        rows (N, D): those of the network; log_probabilities: of the K count models, an array (N, V) each.
+        """
         shift, scale = self.correction(rows, index)
         for k, log_p in enumerate(log_probabilities):
             shift.value += scale.value[:, k: k + 1] * log_p
         return shift.value
 
     def take_quantized(self, other: Residual) -> None:
-        """Take the parameters of another residual of the same shapes, its matrices rounded to int8."""
+        """Copy the parameters of another residual of the same shapes, with matrices rounded to int8."""
         for name, parameter in other.parameters.items():
             if len(parameter.shape) == 2:
                 self.parameters[name] = Int8Parameter.of(parameter, False)

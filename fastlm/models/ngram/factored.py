@@ -1,4 +1,4 @@
-"""N-grams over chosen factors of the context: tokens further back, the word being spelt, the words before it."""
+"""N-grams over chosen factors of the context: tokens further back, the letters of the current word, earlier words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from fastlm.autodiff.tape import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import reserve
-from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, estimate_discounts, stream
+from fastlm.models.ngram.discounts import discounts_of
+from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, stream
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers, stop_if_asked
 
@@ -22,19 +23,23 @@ TABLES = ("word", "link", "child", "logp", "backoff", "key")
 SPELT = {f"word-{back}" if back else "word": -back for back in range(_core.SPELT_WORDS)}
 WORDS: list[list[int | str]] = [[2, 3, 4], [1, 3, 4]]
 CHARACTERS: list[list[int | str]] = [[1, 2, 3, "word", "word-1", "word-2"], [1, "word", "word-2"]]
-_TASKS = 16      # shares of the work, whatever the number of threads
+# Bytes that counting takes for each token of the text, about, and for each token and factor.
+_BYTES_PER_TOKEN, _BYTES_PER_FACTOR = 70, 30
+_TASKS = 16      # shares of the work; their number never depends on the threads, so that the bytes do not either
 
 
 class Factored(PrefixModel):
-    """Interpolated modified Kneser-Ney as `KneserNey`, whose context is a list of factors, the most telling first: the
-    last is left out first. Factored language models (Bilmes & Kirchhoff 2003).
+    """Interpolated modified Kneser-Ney as in `KneserNey`, over a context that is a list of factors. Bilmes & Kirchhoff
+    2003, "Factored language models".
 
-    A factor is a distance, 1 for the last token, 2 for the one before it, ...; "word", the letters read of the word
-    being spelt; "word-1" or "word-2", the words before that. `letters` (V,) says for those which ids are letters: equal
-    numbers above 0 for letters that differ in case alone, 0 for what ends a word; see `Vocabulary.letters`. Without the
-    last token such n-grams err elsewhere than plain ones, and mixed with them are better than either; characters are
-    predicted far better where their words are known. The state is what the factors need; one more token costs one
-    search a factor. Before `fit` every token is equally likely.
+    The most informative factor comes first; a context is shortened by its last factor. A factor is a distance, 1 for
+    the last token, 2 for the one before it, and so on; or "word", the letters of the current word read so far; or
+    "word-1" or "word-2", the words before it. The word factors need `letters` (V,): for each id a number above 0, equal
+    for letters that differ in case alone, or 0 for a character that ends a word; see `Vocabulary.letters`.
+
+    N-grams that skip the last token make other errors than plain ones, and a mixture with them is better than either;
+    characters are predicted far better from the words around them. The state is what the factors need; one more token
+    costs one search for each factor. Before `fit` every token is equally likely.
 
     >>> model = Factored(vocab_size=5, factors=[2]).fit([[4, 0, 1, 0, 1, 2]])
     >>> model.log_probabilities([1, 3]).argmax(1).tolist()[1]
@@ -66,14 +71,15 @@ class Factored(PrefixModel):
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
             budget_bytes: float = BUDGET_BYTES) -> Factored:
-        """Counts a text, or as much of it as memory allows, as `KneserNey.fit` does, and returns the model itself."""
+        """Count a text as `KneserNey.fit` does, or as much of it as memory allows; return the model itself."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.from_ids(corpus)
-        ids, starts = stream(at_most(corpus, int(budget_bytes / (70 + 30 * len(self.factors)))))
+        bytes_per_token = _BYTES_PER_TOKEN + _BYTES_PER_FACTOR * len(self.factors)
+        ids, starts = stream(at_most(corpus, int(budget_bytes / bytes_per_token)))
         position = np.flatnonzero(starts == 0).astype(np.int32)
         words = np.arange(self.vocab_size, dtype=np.int32)
         if not len(position):
             return self
-        # from the longest contexts down: what ends them is what the next shorter ones count
+        # From the longest contexts down, since a shorter context counts the n-grams that the next longer ones end in.
         levels: list[dict[str, Array]] = []
         above, contexts = None, 0
         for level in range(len(self.factors), 0, -1):
@@ -90,7 +96,7 @@ class Factored(PrefixModel):
         return self
 
     def _estimate(self, levels: list[dict[str, Array]], threads: int | None) -> None:
-        """Probabilities from the counts of every level, the single tokens first."""
+        """Compute the probabilities from the counts of every level, the single tokens first."""
         ends = np.cumsum([0, *(len(level["word"]) for level in levels)])
         if ends[-1] >= 2**31:
             raise OverflowError(f"there are {ends[-1]} n-grams of {len(self.factors)} factors; fewer than 2^31 were "
@@ -123,14 +129,17 @@ class Factored(PrefixModel):
                      spelt=np.zeros((batch, len(SPELT)), np.int64))
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
-        """The number of every row's context (N,) int32, and the states the sequences end in."""
+        """Return the number of the longest known context of every prefix (N,) int32, and the states after the batch."""
         state = state or self.start(batch.sequences)
         rows, ids = np.empty(len(batch), np.int32), batch.to_packed(state["ids"])
         spelt = batch.to_packed(state["spelt"])
         self.ngrams.read_factors(rows, ids, spelt, batch.ids, batch.starts, batch.size)
         return Variable(rows), State(batch.sequences, ids=batch.from_packed(ids), spelt=batch.from_packed(spelt))
 
-    def score(self, inputs: Array, targets: Array) -> Array | None:
+    def scores_directly(self, inputs: Array, targets: Array) -> bool:
+        return True   # a row is one number, so that a document of any length is read at once
+
+    def score(self, inputs: Array, targets: Array) -> Array:
         return self.head.nats(self.forward(Batch.of([inputs]))[0], targets)
 
     # keeping ------------------------------------------------------------------------------------------------------
@@ -144,7 +153,7 @@ class Factored(PrefixModel):
         self._use(dict(tensors))
 
     def quantized(self) -> Factored:
-        """The model itself: counts have no matrices, and it is read-only."""
+        """Return the model itself: it has no matrices to round, and nothing changes it after `fit`."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -159,11 +168,8 @@ class Factored(PrefixModel):
 
 
 def usual_factors(letters: Sequence[int] | None) -> list[list[int | str]]:
-    """The factors of the models that gain most in a mixture with `KneserNey`: for words, where letters is None, and for
-    characters."""
+    """Return the factors of the models that add most to a `KneserNey` in a mixture.
+
+    letters: as for `Factored`, over characters; None over words.
+    """
     return WORDS if letters is None else CHARACTERS
-
-
-def discounts_of(count: Array) -> Array:
-    """0, D1, D2 and D3+ (4,) float64 of the n-grams of one order."""
-    return np.array(estimate_discounts(_core.count_counts(count)))

@@ -1,4 +1,4 @@
-"""The n-gram model: counted, not trained."""
+"""The n-gram model with interpolated modified Kneser-Ney smoothing, which is counted and not trained."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from fastlm.batch import Batch, State
 from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import reserve
+from fastlm.models.ngram.discounts import discounts_of
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
 Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff")
-FALLBACK = (0.0, 0.5, 1.0, 1.5)
-BUDGET_BYTES = 1.3e9   # bytes, so that a text of 100 MB is counted in 2 GB, all told
-_TASKS = 16      # shares of the work, whatever the number of threads
-_PIECES = 16     # of a text too long to be counted whole
-_ROWS = 1 << 16
+BUDGET_BYTES = 1.3e9   # for counting, beside the text: so a text of 100 MB is counted within 2 GB in all
+_BYTES_PER_TOKEN = 48  # of the text that counting takes at least, about; what else it takes decides the order
+_TASKS = 16            # shares of the work; their number never depends on the threads, so that the bytes do not either
+_PIECES = 16           # cut out of a text that is too long to be counted whole
+_ROWS = 1 << 16        # read at once; a row is one number here, so more of them fit than of a network
 
 
 class KneserNey(PrefixModel):
     """p(w|h) = (a(hw) - D(a(hw))) / S(h) + gamma(h) p(w|h'), h' being h without its oldest token; 1/V ends the chain.
 
-    Interpolated modified Kneser-Ney (Chen & Goodman 1999). a is how often an n-gram of `order` tokens occurs, of a
-    shorter one how many tokens it was met after, plus how often it began a document. S(h) = sum a(hw) over w,
-    gamma(h) = sum D(a(hw)) / S(h). Every order has three discounts, for a = 1, 2 and 3 or more: D_k = k - (k+1) Y
-    t_k+1 / t_k with Y = t_1 / (t_1 + 2 t_2), t_k being how many n-grams of that order have a = k; where a t_k is 0 or a
-    D_k outside (0, k], as in small vocabularies, they are 0.5, 1 and 1.5.
+    Interpolated modified Kneser-Ney (Chen & Goodman 1999). a(g), the adjusted count of an n-gram g, is the number of
+    times that g occurs if it has `order` tokens; if it is shorter, the number of different tokens that it was met
+    after, plus the number of documents that begin with it. S(h) = sum a(hw) over w, gamma(h) = sum D(a(hw)) / S(h).
+    Every order has three discounts, for a = 1, 2 and 3 or more: D_k = k - (k+1) Y t_k+1 / t_k with
+    Y = t_1 / (t_1 + 2 t_2), where t_k is the number of n-grams of that order with a = k. Where a t_k is 0 or a D_k is
+    outside (0, k], as in small vocabularies, the discounts are 0.5, 1 and 1.5.
 
-    `boundary`: a token that ends contexts, so that nothing before it is looked at; None: contexts run on through the
-    document. The state is the longest context that has been seen, and follows a link when it must become shorter: one
-    more token costs about two searches, whatever the order, and a target's probability does not cost V.
+    `boundary`: a token that contexts do not reach past, such as the end of a line; None: they reach back through the
+    whole document. The state is the longest known context, and follows a link when it must become shorter:
+    one more token costs about two searches, whatever the order, and a target's probability does not cost V.
     Before `fit` every token is equally likely.
 
     >>> model = KneserNey(vocab_size=5, order=3).fit([[4, 0, 4, 0, 1]])
@@ -68,66 +70,68 @@ class KneserNey(PrefixModel):
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
             budget_bytes: float = BUDGET_BYTES) -> KneserNey:
-        """Counts a text, a Corpus or id sequences, one a document, and returns the model itself.
+        """Count a text, a Corpus or id sequences, one for each document; return the model itself.
 
-        budget_bytes: memory that counting may take beside the text, about; a text too long for it is counted in part,
-        then `order` is lowered as far as it must be: ``counted_whole`` is false then, and ``note`` says so to people.
+        budget_bytes: about how much memory counting may take beside the text. Of a text too long for it evenly spaced
+        pieces are counted, and then `order` is lowered as far as it must be: ``counted_whole`` is false in that case,
+        and ``note`` describes it in words.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
-        and not predicted. Any text will do. Any number of threads gives the same bytes. Raises IndexError for ids
-        outside the vocabulary.
+        and not predicted. Every text can be counted. Any number of threads gives the same bytes. Raises IndexError for
+        ids outside the vocabulary.
         """
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_ids(corpus)
-        whole, wanted = len(corpus.ids), self.order
-        corpus = at_most(corpus, int(budget_bytes / 48))
-        counted = len(corpus.ids)
+        tokens_given, order_given = len(corpus.ids), self.order
+        corpus = at_most(corpus, int(budget_bytes / _BYTES_PER_TOKEN))
+        tokens_counted = len(corpus.ids)
         ids, starts = stream(corpus)
         del corpus
         builder = _core.NGramBuilder(ids, starts, -1 if self.boundary is None else self.boundary, self.order,
                                      self.vocab_size, _TASKS)
-        del ids, starts                 # the builder lets go of them before it needs the most memory
+        del ids, starts                 # the builder frees them before it needs the most memory
         with Workers(threads) as workers:
-            def share(step: Callable[..., None], *arguments: Any) -> None:
+            def run_tasks(step: Callable[..., None], *arguments: Any) -> None:
                 workers.map(lambda task: step(task, *arguments), range(_TASKS))
-            share(builder.sort)
+            run_tasks(builder.sort)
             builder.lower(budget_bytes)
             self.order = builder.order
             self.options = self.options | {"order": builder.order}
             builder.allocate()
             for level in range(2, self.order + 1):
                 builder.level(level)
-                share(builder.number, level)
+                run_tasks(builder.number, level)
             count, ends = builder.counted()
-            discounts = np.array([estimate_discounts(_core.count_counts(count[a:b]))
-                                  for a, b in zip([0, *ends[1:-1]], ends[1:], strict=True)])
+            discounts = np.array([discounts_of(count[a:b]) for a, b in zip([0, *ends[1:-1]], ends[1:], strict=True)])
             builder.unigrams(discounts[0])
             for level in range(2, self.order + 1):
                 builder.longer(level)
-                share(builder.estimate, level, discounts[level - 1])
+                run_tasks(builder.estimate, level, discounts[level - 1])
         self._use(dict(zip(TABLES, builder.tables(), strict=True)))
         self.counts = Counts(count, discounts, self.tables["child"], ends)
-        self.counted_whole = (counted, self.order) == (whole, wanted)
+        self.counted_whole = (tokens_counted, self.order) == (tokens_given, order_given)
         self.note = "" if self.counted_whole else (
-            f"; {counted:,} of {whole:,} tokens and order {self.order} of {wanted}, to stay within "
+            f"; {tokens_counted:,} of {tokens_given:,} tokens and order {self.order} of {order_given}, to stay within "
             f"{budget_bytes / 1e9:g} GB")
         return self
 
-    def left_out(self, rows: Any, targets: Array, logits: bool = False) -> tuple[Array, Array | None]:
-        """What the model would say about its own text, had it not counted the very token it is asked for.
+    def leave_one_out(self, rows: Any, targets: Array, logits: bool = False) -> tuple[Array, Array | None]:
+        """Return what the model would predict on its own text if it had not counted the one occurrence it is asked for.
 
-        rows: what `features` gives for the text that `fit` counted, read from its documents' beginnings; targets (N,)
-        int32, -1 for none. Returns nats (N,) float64 and, with `logits`, log-probabilities (N, V) of every token, else
-        None. On its own text the plain model is far too sure of itself for a network to be trained beside it. Raises
-        ValueError for a model that was not fitted here, or where a target did not follow in that text.
+        On its own text the plain model is far too sure of itself for a network to be trained beside it.
+
+        rows: what `forward` gives for the text that `fit` counted, read from the beginning of its documents. targets
+        (N,) int32: the token that follows each row there, -1 for none. Returns -log p (N,) float64 of the targets and,
+        with `logits`, log-probabilities (N, V) of every token, else None. Raises ValueError for a model that was loaded
+        and not fitted here, and where a target did not follow its context in that text.
         """
         if self.counts is None:
             raise ValueError("the counts are not in the model file; fit the model again to leave one out")
-        nodes, nats = _nodes(rows), np.empty(len(targets), np.float64)
+        nodes, nll = _nodes(rows), np.empty(len(targets), np.float64)
         out = empty((len(nodes), self.vocab_size)) if logits else None
-        self.ngrams.left_out(nats, out, self.counts.adjusted, self.counts.discounts, *self.counts.sums,
+        self.ngrams.left_out(nll, out, self.counts.adjusted, self.counts.discounts, *self.counts.sums,
                              nodes, targets)
-        return nats, out
+        return nll, out
 
     # predicting ---------------------------------------------------------------------------------------------------
 
@@ -135,23 +139,27 @@ class KneserNey(PrefixModel):
         return State(batch, context=np.full(batch, -1, np.int32))
 
     def forward(self, batch: Batch, state: State | None = None) -> tuple[Variable, State]:
-        """The number of every row's context (N,) int32, and the states the sequences end in."""
+        """Return the number of the longest known context of every prefix (N,) int32, and the states after the batch."""
         state = state or self.start(batch.sequences)
-        rows, lanes = np.empty(len(batch), np.int32), batch.to_packed(state["context"])
-        self.ngrams.read(rows, lanes, batch.ids, batch.starts, batch.size)
-        return Variable(rows), State(batch.sequences, context=batch.from_packed(lanes))
+        rows, contexts = np.empty(len(batch), np.int32), batch.to_packed(state["context"])
+        self.ngrams.read(rows, contexts, batch.ids, batch.starts, batch.size)
+        return Variable(rows), State(batch.sequences, context=batch.from_packed(contexts))
 
-    def score(self, inputs: Array, targets: Array) -> Array | None:
-        if len(inputs) and (targets[-1] < 0 or not np.array_equal(inputs[1:], targets[:-1])):
-            return None
-        out = np.empty(len(targets), np.float64)
+    def scores_directly(self, inputs: Array, targets: Array) -> bool:
+        """Return whether every target is the next token read, as in a document: one search then does for both."""
+        return not len(inputs) or bool(targets[-1] >= 0 and np.array_equal(inputs[1:], targets[:-1]))
+
+    def score(self, inputs: Array, targets: Array) -> Array:
+        if not self.scores_directly(inputs, targets):
+            return super().score(inputs, targets)
+        nll = np.empty(len(targets), np.float64)
         if len(inputs):
             first = self.ngrams.score(np.empty(1), inputs[:1], -1)
-            self.ngrams.score(out, targets, first)
-        return out
+            self.ngrams.score(nll, targets, first)
+        return nll
 
     def quantized(self) -> KneserNey:
-        """The model itself: counts have no matrices, and it is read-only."""
+        """Return the model itself: it has no matrices to round, and nothing changes it after `fit`."""
         return self
 
     # keeping ------------------------------------------------------------------------------------------------------
@@ -177,28 +185,32 @@ class KneserNey(PrefixModel):
 
 
 class Counts:
-    """What a text was counted to: ``adjusted`` (n-grams,) int32, a of every n-gram; ``discounts`` (order, 4) float64, D
-    of 0, 1, 2 and 3 or more for every order."""
+    """The counts of a text: ``adjusted`` (n-grams,) int32, the adjusted count of every n-gram; ``discounts`` (order, 4)
+    float64, the discounts of the counts 0, 1, 2 and 3 or more for every order."""
 
     def __init__(self, adjusted: Array, discounts: Array, child: Array, ends: list[int]) -> None:
-        """child (contexts + 1,): where what follows each context begins; ends (order + 1,): where each order ends."""
+        """Keep the counts of a text and where they lie.
+
+        child (contexts + 1,): the first n-gram that extends each context; ends (order + 1,): where each order ends.
+        """
         self.adjusted, self.discounts = adjusted, discounts
         self._child, self._ends = child, ends
 
     @cached_property
     def sums(self) -> tuple[Array, Array]:
-        """The sums of a and of D over what follows each context, last over single tokens: (contexts + 1,) float64."""
+        """The sums of the counts and of the discounts over the tokens that follow each context, and at the end over all
+        single tokens: two arrays (contexts + 1,) float64."""
         level = np.repeat(np.arange(len(self.discounts)), np.diff([0, *self._ends[1:]]))
         sums = []
         for values in (self.adjusted, self.discounts[level, np.minimum(self.adjusted, 3)]):
             running = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-            after = running[self._child[1:]] - running[self._child[:-1]]
-            sums.append(np.append(after, running[self._ends[1]]))
+            of_context = running[self._child[1:]] - running[self._child[:-1]]
+            sums.append(np.append(of_context, running[self._ends[1]]))
         return sums[0], sums[1]
 
 
 class CountedOutput(Head):
-    """Reads the numbers of contexts, of a model that has its n-grams as ``ngrams``."""
+    """The head of a count model: its rows are the numbers of contexts in the ``ngrams`` of the model."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -230,7 +242,10 @@ def _nodes(x: Any) -> Array:
 
 
 def at_most(corpus: Corpus, tokens: int) -> Corpus:
-    """The corpus, or where it is longer 16 pieces of it, evenly spaced, of so many tokens together (but for 15)."""
+    """Return a corpus of about `tokens` tokens at most: itself, or 16 evenly spaced pieces of equal length.
+
+    The pieces have up to 15 tokens fewer than `tokens` together, and at least one token each.
+    """
     if len(corpus.ids) <= tokens:
         return corpus
     length = max(1, tokens // _PIECES)
@@ -239,8 +254,10 @@ def at_most(corpus: Corpus, tokens: int) -> Corpus:
 
 
 def stream(corpus: Corpus) -> tuple[Array, Array]:
-    """The ids of all documents (n,) int32, each after the corpus's boundary where it has one, and (n,) uint8: 1 at
-    every document's first token, which is read and not predicted."""
+    """Return the ids of all documents (n,) int32, and flags (n,) uint8: 1 at the first token of every document.
+
+    Each document begins with the corpus's boundary token where it has one. First tokens are read and not predicted.
+    """
     firsts = corpus.first_tokens()
     if corpus.boundary is None:
         ids = corpus.ids
@@ -250,17 +267,3 @@ def stream(corpus: Corpus) -> tuple[Array, Array]:
     starts = np.zeros(len(ids), np.uint8)
     starts[firsts] = 1
     return ids, starts
-
-
-def estimate_discounts(times: Array) -> tuple[float, ...]:
-    """(0, D1, D2, D3+) from how many n-grams of an order have a = 1, 2, 3 and 4: times (5,), its first unused.
-
-    >>> [round(discount, 4) for discount in estimate_discounts(np.array([0, 8, 4, 2, 1]))]
-    [0.0, 0.5, 1.25, 2.0]
-    """
-    t1, t2, t3, t4 = (float(count) for count in times[1:])
-    if min(t1, t2, t3) == 0:
-        return FALLBACK
-    y = t1 / (t1 + 2 * t2)
-    discounts = (0.0, 1 - 2 * y * t2 / t1, 2 - 3 * y * t3 / t2, 3 - 4 * y * t4 / t3)
-    return discounts if all(0 < discounts[k] <= k for k in (1, 2, 3)) else FALLBACK

@@ -12,7 +12,8 @@ from fastlm import _core
 from fastlm.batch import Batch
 from fastlm.files import modelfile
 from fastlm.models import KneserNey, PrefixModel
-from fastlm.models.ngram.kneser_ney import FALLBACK, TABLES, estimate_discounts
+from fastlm.models.ngram.discounts import FALLBACK, discounts_of, estimate_discounts
+from fastlm.models.ngram.kneser_ney import TABLES
 from fastlm.text.corpus import Corpus
 from tests import ngram_oracle
 
@@ -64,11 +65,11 @@ def test_trigrams_of_two_lines_by_hand(context, wanted) -> None:
     np.testing.assert_allclose(probabilities(model, context), [float(p) for p in wanted], rtol=1e-6)
 
 
-def test_the_last_token_of_two_lines_left_out_by_hand() -> None:
+def test_leaving_out_the_last_token_of_two_lines_by_hand() -> None:
     """2 0 2 vanishes, and 0 2 with it, and then 2 was met after one token only: 1/2 * 1/2 * 1/3."""
     model = KneserNey(3, order=3, boundary=2).fit(corpus_of([LINES], boundary=2))
     rows, _ = model.forward(Batch.of([[2, *LINES[:-1]]]))
-    nats, _ = model.left_out(rows, np.array(LINES, np.int32))
+    nats, _ = model.leave_one_out(rows, np.array(LINES, np.int32))
     np.testing.assert_allclose(np.exp(-nats[-1]), 1 / 12, rtol=1e-12)
 
 
@@ -78,6 +79,8 @@ def test_discounts_by_hand() -> None:
     for degenerate in ([0, 0, 5, 3, 2], [0, 10, 0, 3, 2], [0, 10, 5, 0, 2], [0, 4, 1, 9, 2], [0, 9, 1, 1, 9],
                        [0, 6, 3, 4, 1]):
         assert estimate_discounts(np.array(degenerate)) == FALLBACK    # the last would make D2 exactly 0
+    counts = np.repeat(np.array([1, 2, 3, 4, 9], np.int32), [10, 5, 3, 2, 4])
+    np.testing.assert_allclose(discounts_of(counts), [0, 0.5, 1.1, 5 / 3])
 
 
 # against the equations ------------------------------------------------------------------------------------------------
@@ -146,7 +149,7 @@ def test_leaving_one_out_is_counting_without_it(order: int, vocab_size: int) -> 
             targets = np.array(document[1:], np.int32)
             hidden = targets.copy()
             hidden[1::4] = -1
-            nats, logits = model.left_out(rows, hidden, logits=True)
+            nats, logits = model.leave_one_out(rows, hidden, logits=True)
             plain = model.log_probabilities(document[:-1])
             assert logits is not None
             for i, event in enumerate(events[:len(targets)]):
@@ -174,7 +177,7 @@ def test_its_own_text_looks_as_new_text_does() -> None:
     own, other = draw(8000), draw(4000)
     model = KneserNey(30, order=4).fit([own])
     rows, _ = model.forward(Batch.of([own[:-1]]))
-    nats, _ = model.left_out(rows, np.array(own[1:], np.int32))
+    nats, _ = model.leave_one_out(rows, np.array(own[1:], np.int32))
     held_out = -model.log_probabilities(other[:-1])[np.arange(len(other) - 1), other[1:]].mean()
     plain = -model.log_probabilities(own[:-1])[np.arange(len(own) - 1), own[1:]].mean()
     assert abs(nats.mean() / held_out - 1) < 0.03
@@ -234,12 +237,13 @@ def test_the_score_of_a_document_is_that_of_its_rows(tokens: int, order: int) ->
     model = KneserNey(20, order).fit([whole[:3000]])
     ids = whole[2500: 2501 + tokens].astype(np.int32)
     nats = model.score(ids[:-1], ids[1:])
-    assert nats is not None
+    assert model.scores_directly(ids[:-1], ids[1:])
     np.testing.assert_allclose(nats, -model.log_probabilities(ids[:-1])[np.arange(len(ids) - 1), ids[1:]], atol=2e-6)
     rows, _ = model.forward(Batch.of([ids[:-1]]))
     np.testing.assert_allclose(model.head.nats(rows, ids[1:]), nats, rtol=1e-12)
-    if tokens > 1:
-        assert model.score(ids[:-1], ids[:-1]) is None         # what follows is not what is read next
+    if tokens > 1:                                             # the targets are not the tokens that are read next
+        assert not model.scores_directly(ids[:-1], ids[:-1])
+        np.testing.assert_allclose(model.score(ids[:-1], ids[:-1]), model.head.nats(rows, ids[:-1]), rtol=1e-12)
     assert model.score(ids[:0], ids[:0]).shape == (0,)
 
 
@@ -296,9 +300,9 @@ ERRORS = [
     (lambda: KneserNey(3, boundary=3), ValueError, "boundary = 3; an id below 3 was expected, or None"),
     (lambda: KneserNey(3).fit([[0, 3]]), IndexError, "ids[1] = 3 is outside the vocabulary of 3"),
     (lambda: KneserNey(3).fit([]), ValueError, "the corpus is empty"),
-    (lambda: KneserNey(3).left_out(np.zeros(1), np.zeros(1)), ValueError,
+    (lambda: KneserNey(3).leave_one_out(np.zeros(1), np.zeros(1)), ValueError,
      "the counts are not in the model file; fit the model again to leave one out"),
-    (lambda: fitted().left_out(np.array([0]), np.array([0], np.int32)), ValueError,
+    (lambda: fitted().leave_one_out(np.array([0]), np.array([0], np.int32)), ValueError,
      "target 0 of row 0 never followed its context in the text that was counted"),
     (lambda: fitted().head.check_loss("cross_entropy"), ValueError,
      "a KneserNey model is counted and not trained; call its fit() instead of a Trainer's"),

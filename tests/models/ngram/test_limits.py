@@ -59,7 +59,7 @@ def test_the_order_is_lowered_until_it_fits() -> None:
     assert lower.note == f"; 4,000 of 4,000 tokens and order {lower.order} of 6, to stay within {2e-8 * nodes:g} GB"
     asked = KneserNey(97, order=lower.order).fit([TEXT])
     assert all(lower.tables[name].tobytes() == asked.tables[name].tobytes() for name in asked.tables)
-    assert lower.left_out(lower.forward(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
+    assert lower.leave_one_out(lower.forward(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
 
 
 def test_a_text_too_long_is_counted_in_part() -> None:
