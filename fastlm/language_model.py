@@ -485,7 +485,7 @@ class LanguageModel:
         >>> lm.save("my.fastlm")                                 # doctest: +SKIP
         """
         tensors, config = self._tensors(), json.dumps(self.model.config())
-        check_rebuilt(config, self.model.tensors(), len(self.vocabulary))
+        check_rebuilt(config, self.model, len(self.vocabulary))
         metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": config,
                     "card": json.dumps(self.card), "history": self.history.to_json()}
         if self.plan is not None:

@@ -155,7 +155,7 @@ cdef class Attention:
         extent("kept", kept.shape[0], S)
         for s in range(S):
             if not 0 <= kept[s] <= min(after.shape[1], self.of.length[s] + <int64_t> self.of.T):
-                raise ValueError(f"kept[{s}] = {kept[s]} is more than after holds or the lane has")
+                raise ValueError(f"kept[{s}] = {kept[s]} is more than after holds or the sequence has")
         with nogil:
             kernels.attention_carry(&after[0, 0, 0], &kept[0], <size_t> after.shape[1], &self.of)
 

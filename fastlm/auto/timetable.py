@@ -63,7 +63,3 @@ class Timetable:
                 return stage()
         except OutOfTime:
             return None
-
-    def fits(self, seconds: float, share: float = 1.0) -> bool:
-        """Return whether work that takes so many seconds from now on ends within a share of the usable time."""
-        return self.now() + seconds <= share * self.deadline

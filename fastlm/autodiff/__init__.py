@@ -5,6 +5,7 @@ that, given the gradient of its result, adds the gradients of its inputs; ``tape
 reverse. Values are float32 arrays of shape (rows, width). `ops` holds the primitives that treat every row alike,
 `sequence` and `attention` those that look back in time, `tape` the bookkeeping.
 
+>>> import numpy as np
 >>> weight = Parameter("weight", np.array([[1.0], [2.0]], np.float32))
 >>> with Tape() as tape:
 ...     loss = cross_entropy(gather(weight, [1, 1]), np.array([0, 0], np.int32))

@@ -250,7 +250,7 @@ def variable(x: Any) -> Variable:
         return x.as_variable() if tape is None or not tape.record else tape.leaf(x)
     if isinstance(x, Variable):
         if x.consumed:
-            raise RuntimeError("this value was spent by the loss or the primitive that read it; read it before")
+            raise RuntimeError("this value was consumed by the loss or the primitive that read it; read it before")
         x.may_overwrite = False
         return x
     return Variable(np.ascontiguousarray(x, np.float32))

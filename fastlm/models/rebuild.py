@@ -34,10 +34,17 @@ def rebuild(text: str, weights: Mapping[str, Array], vocab_size: int) -> PrefixM
         return PrefixModel.build(config)
 
 
-def check_rebuilt(text: str, weights: Mapping[str, Array], vocab_size: int) -> None:
-    """Raise ValueError where `rebuild` cannot build the model, since whatever is saved must load."""
+def check_rebuilt(text: str, model: PrefixModel, vocab_size: int) -> None:
+    """Raise ValueError where `rebuild` cannot build the model from its configuration, or builds another one, since
+    whatever is saved must load."""
     try:
-        rebuild(text, weights, vocab_size)
+        built = rebuild(text, model.tensors(), vocab_size).parameters
+        for name in sorted(built.keys() ^ model.parameters.keys()):
+            raise ValueError(f"it has {'no ' if name in built else ''}parameter {name}, unlike what its options build")
+        for name, parameter in model.parameters.items():
+            if parameter.shape != built[name].shape:
+                raise ValueError(f"parameter {name} is {parameter.shape}, and its options build one of "
+                                 f"{built[name].shape}")
     except DAMAGE as error:
         raise ValueError(f"the model is not saved, since it could not be loaded: {shortened(error)}") from error
 

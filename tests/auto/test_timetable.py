@@ -36,17 +36,10 @@ def test_what_is_left_is_the_usable_time_less_what_is_reserved() -> None:
     assert timetable.left() == -6.0 and timetable.now() == 95.0
 
 
-def test_work_fits_where_it_ends_in_time() -> None:
-    timetable = Timetable(100.0, Turned(40.0), 0.8)
-    assert timetable.fits(40.0) and not timetable.fits(40.1)
-    assert timetable.fits(20.0, share=0.75) and not timetable.fits(20.1, share=0.75)
-
-
-def test_without_a_budget_everything_fits() -> None:
+def test_without_a_budget_there_is_no_end() -> None:
     timetable = Timetable(None, Turned(1e9), 0.9)
     timetable.reserve("saving", 1e12)
     assert not timetable.limited and timetable.left() == timetable.deadline == inf
-    assert timetable.fits(1e300) and timetable.fits(1.0, share=0.01)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

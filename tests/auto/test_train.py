@@ -346,6 +346,6 @@ def test_a_plan_holds_out_as_much_as_the_run_it_repeats():
 
 
 def test_few_tokens_and_much_time():
-    """A lane has two tokens or more, however many lanes a long run would like."""
+    """A stretch has two tokens or more, however many stretches a long run would like."""
     lm = fastlm.train(["a b a b\n"], model="mixture", budget=60, threads=1, policy=Policy(most_passes=2.0))
     assert lm.plan.batch_size == 2 and lm.card["trained_on"] == 5

@@ -189,7 +189,7 @@ def test_prefix_sum_by_hand() -> None:
 def test_a_spent_value_cannot_be_read(recording: bool) -> None:
     """Their buffers hold something else by then: a wrong number would be the alternative."""
     x = np.ones((3, 8), np.float32)
-    message = "^this value was spent by the loss or the primitive that read it; read it before$"
+    message = "^this value was consumed by the loss or the primitive that read it; read it before$"
     with Tape(record=recording):
         logits = autodiff.add(x, x)
         autodiff.cross_entropy(logits, np.array([0, 1, 2], np.int32))

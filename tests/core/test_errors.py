@@ -194,7 +194,7 @@ SHAPES |= {
         f(3, 4), f(1), f(3, 4), f(3, 4), f(3, 2)
     ),
     "after has shape (1, 2, 8), expected (2, 2, 8)": lambda: attention().carry(f(1, 2, 8), i64(0, 0)),
-    "kept[1] = 3 is more than after holds or the lane has": lambda: attention().carry(f(2, 4, 8), i64(3, 3)),
+    "kept[1] = 3 is more than after holds or the sequence has": lambda: attention().carry(f(2, 4, 8), i64(3, 3)),
 }
 
 HALF = np.array([2**63, 2**63], np.uintp)      # the sum does not fit 64 bits

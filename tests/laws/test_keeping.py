@@ -99,6 +99,16 @@ class Forgetful(PrefixModel):
         self.table = self.parameter("table", np.zeros((vocab_size, width)))
 
 
+class Usual(PrefixModel):
+    """Says of what it was made only the vocabulary, so that its options build a table of the usual width."""
+
+    def __init__(self, vocab_size: int, width: int = 2, extra: bool = True) -> None:
+        super().__init__(vocab_size)
+        self.table = self.parameter("table", np.zeros((vocab_size, width)))
+        if extra:
+            self.parameter("extra", np.zeros((1, 1)))
+
+
 class Nameless(Horizon, abstract=True):
     """Has no name in model files."""
 
@@ -131,6 +141,8 @@ def deep(levels: int) -> list:
 
 @pytest.mark.parametrize("make, message", [
     (lambda v: Forgetful(v, 3), "Forgetful cannot be built from {'vocab_size': 7}: "),
+    (lambda v: Usual(v, 3), "parameter table is (7, 3), and its options build one of (7, 2)"),
+    (lambda v: Usual(v, extra=False), "it has no parameter extra, unlike what its options build"),
     (Nameless, "model 'Nameless' is not known here; "),
     (Vast, "parameter vast of shape (10000000, 1) would take 40,004,096 bytes; at most "),
     (lambda v: Nested(v, deep(32)), "its configuration is nested 33 deep; 32 at most was expected"),

@@ -21,7 +21,7 @@ F = np.float32
 RNG = np.random.default_rng(15)
 SPENDS = {"cross_entropy", "squared_error", "one_later"}
 NO_PRIMITIVES = {"add_product"}   # public, but of use to those who write primitives alone
-SPENT = "^this value was spent by the loss or the primitive that read it; read it before$"
+SPENT = "^this value was consumed by the loss or the primitive that read it; read it before$"
 
 
 @dataclass
