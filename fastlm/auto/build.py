@@ -74,7 +74,7 @@ def recurrent(name: str, vocabulary: Vocabulary, size: NetworkSize, policy: Poli
     output = output_of(softmax, len(vocabulary), vocabulary.counts, hidden, policy)
     if name == "sru":
         return SRU(len(vocabulary), hidden=hidden, seed=seed, tied=numbers.tied, dropout=size.dropout, output=output)
-    layers = LSTM if name == "lstm" else GRU
+    layers = {"lstm": LSTM, "gru": GRU}[name]
     return layers(len(vocabulary), hidden=hidden, width=numbers.embedding_width, seed=seed, tied=numbers.tied,
                   dropout=size.dropout, output=output, lookback=back)
 

@@ -1,7 +1,8 @@
 """Layers of gated recurrent cells: what tells one cell from another, and everything that is the same around them.
 
 A new cell is a subclass of `Cell` over kernels of its own, a primitive in `sequence` that hands it to `layer`, and a
-model that names it.
+model that names it. This fits cells whose recurrent product reads h itself; one that scales h before the product, or
+has no kernels of its own, is a primitive by itself, as `sequence.sru` is.
 """
 
 from __future__ import annotations
