@@ -266,6 +266,7 @@ def test_litter_stays_where_its_writer_may_live(path, litter):
 
 def test_a_folder_that_cannot_be_swept_is_left(tmp_path):
     atomic.sweep(str(tmp_path / "absent"))
+    assert not (tmp_path / "absent").exists()
 
 
 def test_litter_that_cannot_be_removed_does_not_stop_a_writer(path, litter, monkeypatch):
