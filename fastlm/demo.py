@@ -7,7 +7,7 @@ import inspect
 import re
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 import numpy as np
@@ -48,13 +48,14 @@ def english() -> list[str]:
 
 
 def tokenise(text: str) -> str:
-    """Return a text with a space between words and punctuation. Lines stay, except empty ones.
+    """Return a text with a space between words and punctuation. Lines stay, except empty ones and those that underline
+    a heading, which would be long passages of one sign.
 
-    >>> tokenise("It's here: f(x).")
+    >>> tokenise("It's here: f(x).\\n================")
     "It's here : f ( x ) ."
     """
     return "\n".join(" ".join(re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", line)) for line in text.splitlines()
-                     if line.strip())
+                     if line.strip() and not re.fullmatch(r"\s*([^\w\s])\1{3,}\s*", line))
 
 
 def demo(out: TextIO, progress: Any, budget: float = _BUDGET) -> LanguageModel:
@@ -97,25 +98,34 @@ def unigram_perplexity(lm: LanguageModel, texts: list[str]) -> float:
     return float(np.exp(nll[ids].mean()))
 
 
-def compare_times(lm: LanguageModel, text: str, length: int = 192) -> str:
-    """Return a sentence with two times for all prefixes of the first `length` tokens of a text: by one prefix state
-    that is updated, and by reading every prefix from its beginning."""
+def compare_times(lm: LanguageModel, text: str, length: int = 1024) -> str:
+    """Return a sentence with two times for the predictions after all prefixes of the first `length` tokens of a text:
+    by one prefix state that is updated, and by reading every prefix from its beginning."""
     ids = lm.vocabulary.encode(text)[:length]
-
-    def by_state() -> None:
-        state = lm.start()
-        for token in ids:
-            state.step(int(token))
-
-    def anew() -> None:
-        for end in range(1, len(ids) + 1):
-            lm.model.forward(Batch.one(ids[:end]))
-    once, again = _seconds(by_state), _seconds(anew)
-    return (f"All {len(ids)} prefixes of a text: {1000 * once:.0f} ms by prefix state, {1000 * again:.0f} ms by "
-            f"reading every prefix anew: {again / once:.0f} times as long, and more for longer texts.")
+    once, again = (_seconds(way(lm, ids)) for way in (by_prefix_state, by_reading_anew))
+    return (f"All {len(ids):,} prefixes of a text: {once:.1f} s by prefix state, {again:.1f} s by reading every prefix "
+            f"anew: {again / once:.1f} times as long, and more for longer texts.")
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def by_prefix_state(lm: LanguageModel, ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield log p (V,) of every next token after each prefix of some ids. The next one is written over it."""
+    state = lm.start()
+    for token in ids:
+        yield state.step(int(token))
+
+
+def by_reading_anew(lm: LanguageModel, ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the logits (V,) of the same, from every prefix as if none had been read; only its last row is predicted."""
+    start = lm.start().state
+    for end in range(1, len(ids) + 1):
+        rows, _ = lm.model.forward(Batch.one(ids[:end]), start)
+        out = np.empty((1, len(lm.vocabulary)), np.float32)
+        lm.model.head.write(out, rows.value[-1:])
+        yield out[0]
+
+
+def _seconds(predictions: Iterator[np.ndarray]) -> float:
     begin = time.perf_counter()
-    work()
+    for _ in predictions:
+        pass
     return time.perf_counter() - begin
