@@ -115,12 +115,13 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     -------
     >>> lm = fastlm.train("my.txt", budget="60s")               # doctest: +SKIP
     """
+    clock = clock or Clock()
     seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
     request = Request(unit, valid, model, seconds, seed, threads, epochs, plan, documents, min_count, max_size, order,
                       softmax, optimizer, progress_function(progress), checkpoint, checkpoint_every, policy or Policy(),
                       interrupt or Interrupt())
-    timetable = Timetable(seconds, clock or Clock(), request.policy.usable_share)
     check(request, source)
+    timetable = Timetable(seconds, clock, request.policy.usable_share)
     vocabulary, corpus, given = read(source, request)
     text = split(corpus, vocabulary, given, request, timetable)
     del corpus   # a large text has no memory to spare for it
@@ -138,7 +139,9 @@ class Decision:
 
 
 def check(request: Request, source: Any) -> None:
-    """Raise ValueError for arguments that are seen to be wrong before the text is read."""
+    """Raise ValueError or TypeError for arguments that are seen to be wrong before the text is read."""
+    if not isinstance(request.policy, Policy):
+        raise TypeError(f"policy = {request.policy!r}; a fastlm.auto.policy.Policy was expected")
     check_outputs({"checkpoint": request.checkpoint}, source, request.valid)
     if request.epochs is not None and not 0 < request.epochs < float("inf"):
         raise ValueError(f"epochs = {request.epochs}; a number above 0 was expected")

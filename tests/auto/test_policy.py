@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fastlm
 from benchmarks.quality.calibrate import MEASURES
 from fastlm.auto.policy import Policy, UnitPolicy, numbers
 from fastlm.training.loop_settings import LoopSettings
@@ -60,3 +61,9 @@ def test_the_training_loop_goes_by_the_policy() -> None:
     policy = Policy(evaluations=3, evaluation_share=0.5, evaluation_tokens=77, report_every=1.5, usable_share=0.9,
                     warm_up=0.25, warm_up_steps=9)
     assert policy.loop() == other
+
+
+def test_something_else_than_a_policy_is_refused() -> None:
+    with pytest.raises(TypeError) as caught:
+        fastlm.train(["a b\n"], policy=3)   # type: ignore[arg-type]
+    assert str(caught.value) == "policy = 3; a fastlm.auto.policy.Policy was expected"
