@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from fastlm.files.modelfile import FORMAT, MAX_HEADER
+from fastlm.files.header import FORMAT, MAX_HEADER
 
 _NAMES = {"model": "no model file", "checkpoint": "no checkpoint"}
 _WRITTEN = {"output": "the model", "checkpoint": "the checkpoint"}

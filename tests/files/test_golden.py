@@ -23,7 +23,7 @@ def test_a_saved_model_predicts_what_it_did(name, nats, digest, tmp_path):
     assert lm.score("the cat sat on the log").nats == pytest.approx(nats, rel=1e-5)
     assert lm.digest().startswith(digest)
     lm.save(tmp_path / "again.fastlm")
-    assert (tmp_path / "again.fastlm").read_bytes() == path.read_bytes()
+    assert fastlm.load(tmp_path / "again.fastlm").digest() == lm.digest()
     assert lm.plan.kept == 30 * (lm.plan.steps // 30) and lm.history.records
 
 

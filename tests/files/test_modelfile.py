@@ -13,23 +13,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastlm.files import modelfile
+from fastlm.files import header
 from fastlm.files.modelfile import ModelFileError, check_writable, load, save
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ZEROS = "0" * 64
 
-# Two floats and no more metadata, by hand: the header's 179 characters and 5 spaces are 184 = 0xb8 bytes;
-# 1 and -2 in float32 are 3f800000 and c0000000. TINY_DIGEST is what sha256sum says with zeros for @.
+# Two floats and no more metadata, by hand: the header's 179 characters and 5 spaces are 184 = 0xb8 bytes, so that the
+# data begin at byte 192 = 3 * 64; 1 and -2 in float32 are 3f800000 and c0000000. TINY_DIGEST is what sha256sum says
+# with zeros for @.
 TINY = (b"\xb8\0\0\0\0\0\0\0"
-        b'{"__metadata__":{"format":"fastlm","version":"1","sha256":"@"},'
+        b'{"__metadata__":{"format":"fastlm","version":"2","sha256":"@"},'
         b'"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}     '
         b"\0\0\x80\x3f\0\0\0\xc0")
-TINY_DIGEST = b"70ac2a0f86ec731a8c1ffa33591ea512c98d77443d0e8fc54913d325b9fe527d"
+TINY_DIGEST = b"a4049f775b0637a913756831cf40a781adc4d35d5c6111966c53905a24c2a005"
 
 
-def everything():
-    """One tensor of every dtype, with empty, scalar and odd shapes, and metadata that need escapes."""
+def everything(version="2"):
+    """One tensor of every dtype of a version, with empty, scalar and odd shapes, and metadata that need escapes."""
     tensors = {
         "weight": np.array([[1.5, -2.25, 3e-38], [0.0, -0.0, 1e-45]], np.float32),
         "double": np.array(1 / 3),
@@ -39,22 +40,30 @@ def everything():
         "empty": np.zeros((3, 0, 2), np.float32),
         "größe": np.ones((1, 1), np.float64),
     }
+    if version == "2":
+        tensors |= {
+            "half": np.array([[65504, -6e-8, -0.0]], np.float16),
+            "word": np.array([0, 2**64 - 1], np.uint64), "offsets": np.array([2**32 - 1], np.uint32),
+            "code": np.array([0, 65535, 1], np.uint16), "signed": np.array([[-32768], [32767]], np.int16),
+            "rounded": np.array([[-128, 127, 0]], np.int8), "line": np.arange(64, dtype=np.uint8),
+        }
     card = '{"sha256":"0", "text": "ein \\ Wort\n"}'
     metadata = {"unit": "word", "card": card, "": "", "zwölf": "\U0001f600"}
     return tensors, metadata
 
 
-def forge(entries, data=b"", digest=None, **metadata):
+def forge(entries, data=b"", digest=None, line=None, **metadata):
     """The bytes of a file with any header at all and a right digest: what someone who means harm would write.
 
-    entries: the tensors' entries as a dict, or the text of the whole header with @ for the digest.
+    entries: the tensors' entries as a dict, or the text of the whole header with @ for the digest. line: what the
+    data begin at a multiple of.
     """
     if isinstance(entries, dict):
-        own = {"format": "fastlm", "version": "1", "sha256": "@"} | metadata
+        own = {"format": "fastlm", "version": "2", "sha256": "@"} | metadata
         entries = json.dumps({"__metadata__": own} | entries, separators=(",", ":"))
     header = entries if isinstance(entries, bytes) else entries.encode()
     blank = header.replace(b"@", ZEROS.encode())
-    blank += b" " * (-len(blank) % 8)
+    blank += b" " * (-(8 + len(blank)) % (64 if line is None else line))
     start = struct.pack("<Q", len(blank))
     digest = digest or hashlib.sha256(start + blank + data).hexdigest()
     header = header.replace(b"@", digest.encode())
@@ -108,11 +117,14 @@ def test_signed_bytes_come_back(path):
     assert found.dtype == np.int8 and found.tolist() == [[-128, 127, 0]]
 
 
-def test_larger_items_come_first_so_that_each_tensor_is_aligned(path):
+def test_whole_lines_come_first_then_larger_items_so_that_each_tensor_is_aligned(path):
     tensors, metadata = everything()
     save(path, tensors, metadata)
     found, _ = load(path)
-    assert list(found) == ["counts", "double", "größe", "empty", "ids", "weight", "blob"]
+    assert list(found) == ["empty", "line", "counts", "double", "größe", "word", "ids", "offsets", "weight", "code",
+                           "half", "signed", "blob", "rounded"]
+    start = path.read_bytes().index(bytes(range(64)))
+    assert start % 64 == 0 and int.from_bytes(path.read_bytes()[:8], "little") + 8 == start
 
 
 def test_the_same_content_gives_the_same_bytes_whatever_the_order(path):
@@ -123,12 +135,13 @@ def test_the_same_content_gives_the_same_bytes_whatever_the_order(path):
     assert path.read_bytes() == first
 
 
-def test_golden_files_load_for_ever_and_are_written_the_same(path):
-    tensors, metadata = everything()
-    golden = GOLDEN / "version1.fastlm"
-    found, card = load(golden)
-    same(dict(sorted(tensors.items())), dict(sorted(found.items())))
-    assert card == metadata
+def test_golden_files_load_for_ever_and_those_of_format_2_are_written_the_same(path):
+    for version in "12":
+        tensors, metadata = everything(version)
+        golden = GOLDEN / f"version{version}.fastlm"
+        found, card = load(golden)
+        same(dict(sorted(tensors.items())), dict(sorted(found.items())))
+        assert card == metadata
     save(path, tensors, metadata)
     assert path.read_bytes() == golden.read_bytes()
     found, card = load(GOLDEN / "tiny.fastlm")
@@ -163,11 +176,11 @@ def test_the_safetensors_library_reads_the_same(path):
 
 # What save refuses, with the old file intact
 
-AN_ARRAY = "expected an array of float64, int64, float32, int32, int8 or uint8"
+AN_ARRAY = "expected an array of float16 to 64, int8 to 64 or uint8 to 64"
 STRINGS = "expected strings under names other than format, version, sha256"
 
 @pytest.mark.parametrize("tensors, metadata, sentence", [
-    ({"w": np.zeros(2, np.float16)}, {}, f"tensor 'w' is float16, {AN_ARRAY}"),
+    ({"w": np.zeros(2, np.complex64)}, {}, f"tensor 'w' is complex64, {AN_ARRAY}"),
     ({"w": np.zeros(2, bool)}, {}, f"tensor 'w' is bool, {AN_ARRAY}"),
     ({"w": np.array(["a"], object)}, {}, f"tensor 'w' is object, {AN_ARRAY}"),
     ({"w": np.arange(6, dtype=">f4")}, {}, f"tensor 'w' is >f4, {AN_ARRAY}"),
@@ -175,6 +188,8 @@ STRINGS = "expected strings under names other than format, version, sha256"
     ({"w": np.array([[0, 1], [np.nan, 3]])}, {}, "tensor 'w' has nan at index 2, expected finite numbers"),
     ({"w": np.array([1, np.inf, np.nan], np.float32)}, {},
      "tensor 'w' has inf at index 1, expected finite numbers"),
+    ({"w": np.array([0, -np.inf], np.float16)}, {},
+     "tensor 'w' has -inf at index 1, expected finite numbers"),
     ({3: np.zeros(2)}, {}, "tensor name 3 cannot be kept, expected a string other than '__metadata__'"),
     ({"__metadata__": np.zeros(2)}, {},
      "tensor name '__metadata__' cannot be kept, expected a string other than '__metadata__'"),
@@ -195,10 +210,10 @@ def test_save_refuses_in_one_sentence_and_keeps_the_old_file(path, tensors, meta
 
 
 def test_save_refuses_a_header_that_load_would_refuse(path, monkeypatch):
-    monkeypatch.setattr(modelfile, "MAX_HEADER", 192)
+    monkeypatch.setattr(header, "MAX_HEADER", 184)
     save(path, {}, {"a": "b" * 37})
     assert load(path) == ({}, {"a": "b" * 37})
-    with pytest.raises(ValueError, match="^the model file has a header of 200 bytes, expected at most 192$"):
+    with pytest.raises(ValueError, match="^the model file has a header of 248 bytes, expected at most 184$"):
         save(path, {}, {"a": "b" * 62})
     assert load(path) == ({}, {"a": "b" * 37})
 
@@ -317,12 +332,28 @@ def test_folders_pipes_and_absent_files(tmp_path):
 
 
 def test_a_newer_format_asks_for_a_newer_fastlm(path):
-    refuses(path, forge({}, version="2"),
-            "has format version '2', expected '1': a newer fastlm wrote it or it is damaged")
+    refuses(path, forge({}, version="3"),
+            "has format version '3', expected '1' or '2': a newer fastlm wrote it or it is damaged")
+
+
+def test_format_1_has_fewer_dtypes_and_begins_its_data_anywhere(path):
+    path.write_bytes(forge({"a": tensor()}, struct.pack("<2f", 1, -2), line=8, version="1", note="x"))
+    assert load(path)[0]["a"].tolist() == [1, -2]
+    unaligned = {"b": tensor("U8", [1], 0, 1), "a": tensor("F32", [1], 1, 5)}
+    path.write_bytes(forge(unaligned, b"\7\0\0\x80\x3f", version="1"))
+    assert [array.tolist() for array in load(path)[0].values()] == [[7], [1]]
+    refuses(path, forge({"a": tensor("U16", [4])}, bytes(8), version="1"),
+            "has dtype 'U16' for tensor 'a', expected one of F64, I64, F32, I32, I8, U8")
+
+
+def test_format_2_is_aligned(path):
+    refuses(path, forge({}, line=8, note="of some byte"), "has data that begin at byte 160, expected a multiple of 64")
+    refuses(path, forge({"b": tensor("U8", [1], 0, 1), "a": tensor("F32", [1], 1, 5)}, bytes(5)),
+            "has tensor 'a' at byte 1 of its data, expected a multiple of 4")
 
 
 def test_a_header_beyond_the_limit_is_not_read(path):
-    size = modelfile.MAX_HEADER + 8
+    size = header.MAX_HEADER + 8
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", size))
         file.truncate(8 + size)
@@ -336,12 +367,13 @@ def test_a_header_beyond_the_limit_is_not_read(path):
 def test_forged_files_are_read_when_nothing_is_wrong_with_them(path):
     path.write_bytes(forge({"a": tensor()}, struct.pack("<2f", 1, -2)))
     assert path.read_bytes() == TINY.replace(b"@", TINY_DIGEST)
-    entries = {"b": tensor("U8", [], 0, 1), "a": tensor("I32", (2, 0, 5), 1, 1)}
+    entries = {"b": tensor("U8", [], 0, 1), "a": tensor("I8", (2, 0, 5), 1, 1)}
     path.write_bytes(forge(entries, b"\x07", note="x"))
     found, card = load(path)
     assert (found["b"][()], found["a"].shape, card) == (7, (2, 0, 5), {"note": "x"})
 
 
+KNOWN = "F64, I64, F32, I32, I8, U8, U64, U32, F16, U16, I16"
 HOLES = "tensors follow each other without holes or overlaps"
 
 
@@ -379,8 +411,8 @@ HOLES = "tensors follow each other without holes or overlaps"
      "has shape [4611686018427387906] for tensor 'a', expected fewer than 2^63 bytes"),
     ({"a": tensor(shape=[2**32, 2**32, 0], end=0)}, 0,
      "has shape [4294967296, 4294967296, 0] for tensor 'a', expected fewer than 2^63 bytes"),
-    ({"a": tensor("BF16")}, 8, "has dtype 'BF16' for tensor 'a', expected one of F64, I64, F32, I32, I8, U8"),
-    ({"a": tensor(["F32"])}, 8, "has dtype ['F32'] for tensor 'a', expected one of F64, I64, F32, I32, I8, U8"),
+    ({"a": tensor("BF16")}, 8, f"has dtype 'BF16' for tensor 'a', expected one of {KNOWN}"),
+    ({"a": tensor(["F32"])}, 8, f"has dtype ['F32'] for tensor 'a', expected one of {KNOWN}"),
     ({"a": tensor() | {"more": 1}}, 8, None),
     ({"a": {"dtype": "F32", "shape": [2]}}, 8,
      "has {'dtype': 'F32', 'shape': [2]} for tensor 'a', expected dtype, shape and data_offsets"),
@@ -395,7 +427,7 @@ def test_hostile_tensors(path, entries, data, sentence):
         refuses(path, forge(entries, bytes(data)), sentence)
 
 
-OWN = '{"__metadata__":{"format":"fastlm","version":"1","sha256":"@"'
+OWN = '{"__metadata__":{"format":"fastlm","version":"2","sha256":"@"'
 
 
 @pytest.mark.parametrize("header, sentence", [
@@ -409,9 +441,9 @@ OWN = '{"__metadata__":{"format":"fastlm","version":"1","sha256":"@"'
      "is a safetensors file of something else: its metadata lack the format 'fastlm'"),
     ('{"__metadata__":[]}', "is a safetensors file of something else: its metadata lack the format 'fastlm'"),
     ('{"a":{}}', "is a safetensors file of something else: its metadata lack the format 'fastlm'"),
-    (OWN.replace('"1"', "1") + "}}", "has 1 as metadata 'version', expected a string"),
-    (OWN.replace('"version":"1",', "") + "}}",
-     "has format version None, expected '1': a newer fastlm wrote it or it is damaged"),
+    (OWN.replace('"2"', "2") + "}}", "has 2 as metadata 'version', expected a string"),
+    (OWN.replace('"version":"2",', "") + "}}",
+     "has format version None, expected '1' or '2': a newer fastlm wrote it or it is damaged"),
     (OWN.replace(',"sha256":"@"', "") + "}}", "has the digest None, expected 64 hexadecimal digits"),
     (OWN.replace("@", "F" * 64) + "}}",
      f"has the digest '{'F' * 12}...{'F' * 13}', expected 64 hexadecimal digits"),
@@ -438,7 +470,7 @@ def test_headers_that_are_not_utf8_json(path, header):
     assert len(str(raised.value)) < 300
 
 
-@pytest.mark.parametrize("dtype, code", [("F32", "<f"), ("F64", "<d")])
+@pytest.mark.parametrize("dtype, code", [("F16", "<e"), ("F32", "<f"), ("F64", "<d")])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_floats_that_are_not_finite(path, dtype, code, value):
     count = 2 * (1 << 18) + 3

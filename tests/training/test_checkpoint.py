@@ -123,7 +123,10 @@ def test_what_a_state_dict_holds_comes_back_from_the_file(golden: Path, tmp_path
     assert set(state) == {"tensors", "counters", "plan", "history", "corpus"}
     assert state["counters"]["step"] == STOPPED and state["tensors"]["rates"].shape == (STOPPED,)
     checkpoint.save(tmp_path / "twin", state)
-    assert (tmp_path / "twin").read_bytes() == golden.read_bytes()
+    twin = checkpoint.load(tmp_path / "twin")
+    for name, array in state.pop("tensors").items():
+        np.testing.assert_array_equal(twin["tensors"][name], array, strict=True)
+    assert {name: value for name, value in twin.items() if name != "tensors"} == state
     assert checkpoint.plan_of(golden).model == LSTM(7, hidden=4, dropout=0.2, seed=5).config()
 
 
