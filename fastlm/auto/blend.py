@@ -29,6 +29,7 @@ from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.size import (
     NetworkSize,
     batch_size_of,
+    fits_memory,
     measure_speed,
     narrowest,
     network_loss_share,
@@ -86,9 +87,10 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
                                        else decide(counts, counting, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
+    tokens = tokens_to_weigh(design.mixture, text, request, timetable)
     history, plan = train_networks(design, vocabulary, text, request, timetable)
-    mixture, dropped, cache = weigh(design.mixture, vocabulary, text, request, timetable)
     timetable.release("weighing")
+    mixture, dropped, cache = weigh(design.mixture, vocabulary, text, tokens, request, timetable)
     timetable.release("recounting")
     recounted = recounted and count_again(mixture, text, request)
     if not recounted and plan is None:
@@ -174,6 +176,8 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
     size = size_beside(vocabulary, tokens, request, timetable, speed)
     if size is None and request.may_be_counts_alone:
+        if not fits_memory(len(vocabulary), narrowest(request.policy).hidden, request.policy):
+            return None, f"n-grams alone: a network of {len(vocabulary):,} {vocabulary.unit}s takes too much memory"
         return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
     size = size or narrowest(request.policy)
     return size, describe(size, vocabulary, tokens, request)
@@ -208,8 +212,6 @@ def train_networks(design: Design, vocabulary: Vocabulary, text: Text, request: 
     mixture, policy = design.mixture, request.policy
     if not mixture.networks:
         return History(ended=f"counted {entries(mixture.parts):,} n-grams", reason=Ended.COUNTED), None
-    if timetable.limited and text.held_out is not None:
-        timetable.reserve("weighing", weighing_seconds(mixture, text.held_out, request, timetable))
     tokens, corrects = len(design.train_corpus.ids), mixture.residual is not None
     long = corrects and tokens >= policy.long_sequences_from
     length = policy.long_sequence_length if long else policy.sequence_length
@@ -243,42 +245,58 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
 
 # weigh ----------------------------------------------------------------------------------------------------------------
 
-def weighing_seconds(mixture: Mixture, held_out: Corpus, request: Request, timetable: Timetable) -> float:
-    """Return how many seconds weighing a mixture will take after training, by scoring a sample of the tokens now."""
+def tokens_to_weigh(mixture: Mixture, text: Text, request: Request, timetable: Timetable) -> int:
+    """Return how many held-out tokens a mixture is to be weighed by, and reserve the seconds that this will take.
+
+    A sample of them is scored now where networks are to be trained. Where the vocabulary is so large that all would
+    take more than `weighing_share` of the time left, there are fewer tokens, but at least `fewest_weighed`.
+    """
     policy, tokens = request.policy, weighed_tokens(request, timetable)
-    begun = timetable.now()
-    request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, tokens // policy.weighing_sample,
-                                                  policy))
-    scoring = policy.weighing_sample * (timetable.now() - begun)
-    return policy.weighing_margin * scoring + policy.gate_seconds * tokens
+    if not timetable.limited or text.held_out is None or not mixture.networks:
+        return tokens
+    timetable.release("weighing")
+    left, held_out, begun = timetable.left(), text.held_out, timetable.now()
+    sample = min(tokens // policy.weighing_sample, max(policy.weighed_stretches,
+                                                       policy.weighed_logits // mixture.vocab_size))
+    request.interrupt.attempt(lambda: nll_by_part(mixture, held_out, request.threads, sample, policy))
+    each = policy.weighing_margin * (timetable.now() - begun) / sample + policy.gate_seconds
+    enough = max(policy.fewest_weighed, policy.weighing_share * left / each)
+    tokens = int(min(tokens, enough))
+    timetable.reserve("weighing", each * tokens)
+    return tokens
 
 
-def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request,
+def weigh(mixture: Mixture, vocabulary: Vocabulary, text: Text, tokens: int, request: Request,
           timetable: Timetable) -> tuple[Mixture, list[int], CacheModel | None]:
-    """Fit the weights and the gate of a mixture on held-out text, and drop the parts that have no weight.
+    """Fit the weights and the gate of a mixture on so many held-out tokens, and drop the parts that have no weight.
 
-    Returns the mixture of the parts that are kept, the numbers of those that were dropped, and the cache model around
-    the mixture, None where there is no time to fit one.
+    Fewer tokens are used where the time is over before they are scored. Returns the mixture of the parts that are kept,
+    the numbers of those that were dropped, and the cache model around the mixture, None where there is no time to fit
+    one.
     """
     policy = request.policy
     if text.held_out is None or len(mixture.parts) == 1:
         return mixture, [], None
-    held_out, tokens, interrupt = text.held_out, weighed_tokens(request, timetable), request.interrupt
+    held_out, interrupt = text.held_out, request.interrupt
     with one_thread_products():   # several threads give other bytes, and wait for each other on a busy machine
-        found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request))
-        mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request)
+        found = interrupt.attempt(lambda: weigh_by(mixture, held_out, tokens, request, timetable))
+        mixture, dropped, weighed = found or weigh_by(mixture, held_out, tokens // policy.interrupted_sample, request,
+                                                      timetable)
         if len(mixture.parts) == 1 or timetable.budget < policy.cache_from:
             return mixture, dropped, None
         kept = mixture
         return kept, dropped, interrupt.attempt(lambda: fit_cache(kept, held_out, weighed, policy.of(vocabulary.unit)))
 
 
-def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request) -> tuple[Mixture, list[int], Weighed]:
-    """Fit the weights and the gate on so many held-out tokens, without the parts that have no weight.
+def weigh_by(mixture: Mixture, held_out: Corpus, tokens: int, request: Request,
+             timetable: Timetable) -> tuple[Mixture, list[int], Weighed]:
+    """Fit the weights and the gate on so many held-out tokens or fewer, without the parts that have no weight.
 
     Returns the mixture of the parts that are kept, the numbers of those that were dropped, and what it was weighed by.
     """
-    weighed = nll_by_part(mixture, held_out, request.threads, tokens, request.policy)
+    fitting = request.policy.gate_seconds * tokens
+    weighed = nll_by_part(mixture, held_out, request.threads, tokens, request.policy,
+                          lambda: timetable.limited and timetable.left() < fitting)
     dropped = negligible_parts(mixture, weighed, request.policy) if request.plan is None else request.plan.dropped
     if dropped:
         kept, mixture = distributions(mixture, dropped), without(mixture, dropped)

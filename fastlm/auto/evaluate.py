@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,20 +50,25 @@ def fit_cache(mixture: Mixture, corpus: Corpus, weighed: Weighed, numbers: UnitP
     return cache.fit(inputs[:end], known[:end], starts[:end], nll[:end])
 
 
-def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int, policy: Policy) -> Weighed:
-    """Return the -log p of about `most` tokens, the first ones of every document, by each distribution of a mixture.
+def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int, policy: Policy,
+                is_over: Callable[[], bool] = lambda: False) -> Weighed:
+    """Return the -log p of about `most` tokens from all over a text by each distribution of a mixture.
 
-    The tokens are read side by side in `policy.weighed_stretches` stretches or more, each from an empty prefix.
+    The tokens are read side by side in about `policy.weighed_stretches` stretches, each from an empty prefix. The
+    time of large vocabularies may be too short: once is_over() is true, no more stretches are begun but the first, and
+    those read until then are returned; they come from all over the text too.
     """
     inputs, targets, _ = read_and_predict(corpus)
-    share, length = min(1.0, most / max(1, len(corpus.ids))), max(1, most // policy.weighed_stretches)
-    stretches = []
-    for document in corpus.spans():
-        last = document.start + int(np.ceil(share * (document.stop - document.start)))
-        stretches += [slice(begin, min(last, begin + length)) for begin in range(document.start, last, length)]
+    length = max(policy.shortest_weighed, most // policy.weighed_stretches)
+    stretches = stretches_of(corpus, most, length)
+    together = min(policy.stretches_at_once, max(1, policy.weighed_logits // (length * mixture.vocab_size)))
+    groups = [stretches[first: first + together] for first in range(0, len(stretches), together)]
     head = mixture.head
 
-    def evaluate(group: list[slice]) -> Weighed:
+    def evaluate(index: int) -> Weighed | None:
+        if index and is_over():
+            return None
+        group = groups[index]
         with Tape(record=False):
             x, _ = mixture.forward(Batch.of([inputs[stretch] for stretch in group]))
             following = Batch.of([targets[stretch] for stretch in group]).ids
@@ -71,13 +77,47 @@ def nll_by_part(mixture: Mixture, corpus: Corpus, threads: int | None, most: int
             positions = Batch.of([np.arange(stretch.start, stretch.stop) for stretch in group]).ids
             return Weighed(np.array(head.nll_by_part(rows, following))[:, predicted],
                            None if features is None else features[predicted], positions[predicted])
+    order = spread(len(groups))
     with one_thread_products(), Workers(threads) as workers:
-        together = policy.stretches_at_once
-        groups = [stretches[first: first + together] for first in range(0, len(stretches), together)]
-        found = workers.map(evaluate, groups)
+        evaluated = dict(zip(order, workers.map(evaluate, order), strict=True))
+    found = [one for index in range(len(groups)) if (one := evaluated[index]) is not None]
     features = [one.features for one in found if one.features is not None]
     return Weighed(np.concatenate([one.nll for one in found], axis=1), np.concatenate(features) if features else None,
                    np.concatenate([one.positions for one in found]))
+
+
+def stretches_of(corpus: Corpus, most: int, length: int) -> list[slice]:
+    """Return stretches of at most `length` tokens each and about `most` in all, which do not cross documents.
+
+    They are the first tokens of every document that has enough of them; of shorter documents there is one stretch each,
+    of some of them, evenly spaced, where there are more tokens than `most`.
+
+    >>> stretches_of(Corpus.from_ids([[1, 2], [3, 4], [5, 6], [7, 8], [1] * 8]), 8, 3)
+    [slice(0, 2, None), slice(4, 6, None), slice(8, 11, None), slice(11, 12, None)]
+    """
+    share, owed, stretches = min(1.0, most / max(1, len(corpus.ids))), 0.0, list[slice]()
+    for document in corpus.spans():
+        size = document.stop - document.start
+        wanted = int(np.ceil(share * size))
+        if share < 1 and wanted < length:
+            owed += share * size
+            wanted = min(size, length)
+            if not 0 < wanted <= 2 * owed:
+                continue
+            owed -= wanted
+        last = document.start + wanted
+        stretches += [slice(begin, min(last, begin + length)) for begin in range(document.start, last, length)]
+    return stretches
+
+
+def spread(count: int) -> list[int]:
+    """Return the numbers below `count` in an order in which the first ones of any number lie far apart.
+
+    >>> spread(6)
+    [0, 4, 2, 1, 5, 3]
+    """
+    bits = max(1, (count - 1).bit_length())
+    return [number for number in (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits)) if number < count]
 
 
 def evaluate_counts(model: KneserNey, corpus: Corpus, held_out: Corpus | None, threads: int | None, seconds: float,

@@ -7,89 +7,9 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
+from fastlm.auto.unit_policy import ALPHABETS, JOINED, LOOKBACK, NETWORKS, SEVERAL, UnitPolicy, tuned
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
 from fastlm.training.loop_settings import LoopSettings
-
-
-def tuned(value: Any, unit: str, why: str, source: str) -> Any:
-    """Return a field of `Policy` with its usual value, its unit, the reason for it and its source.
-
-    source: "calibrate: NAME" where `python -m benchmarks calibrate` can measure the number again; "tried: HEADING"
-    where its figures stand under a heading of docs/tried.md; or "assumption".
-    """
-    return field(default=value, metadata={"unit": unit, "why": why, "source": source})
-
-
-def by_unit(words: Any, characters: Any, unit: str, why: str, source: str) -> Any:
-    """Return a field of `UnitPolicy` with one value for words and one for characters; the rest is as in `tuned`."""
-    return field(metadata={"word": words, "char": characters, "unit": unit, "why": why, "source": source})
-
-
-_NETWORKS = "tried: What a network learns beside the counts"
-_JOINED = "tried: How n-grams and networks of characters are joined"
-_SEVERAL = "tried: Cross-fitting, and several networks"
-_LOOKBACK = "tried: Looking back"
-_ADAPTING = "tried: Adapting"
-_ALPHABETS = "tried: Large alphabets"
-
-
-@dataclass(frozen=True)
-class UnitPolicy:
-    """The numbers that differ between words and characters; bytes are treated as characters."""
-
-    order: int = by_unit(
-        5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams")
-    uncorrected_order: int | None = by_unit(
-        None, 12, "tokens, None for no longer n-grams", "where the alphabet is too large for networks to correct "
-        "n-grams, longer ones are counted too, and kept if they predict held-out text better", _ALPHABETS)
-    embedding_width: int | None = by_unit(
-        None, 64, "units, None for those of the layer above", "a vector of few characters needs no more", "assumption")
-    tied: bool = by_unit(
-        True, False, "yes or no", "one table that embeds and predicts learns rare words from both sides", "assumption")
-    tokens_per_weight: float = by_unit(
-        15.0, 7.0, "tokens to read for each recurrent weight", "a wider network learns more from a token and takes "
-        "longer over it", _NETWORKS)
-    dropout: tuple[tuple[float, float], ...] = by_unit(
-        ((2, 0.0), (6, 0.1), (12, 0.3), (40, 0.5)), ((2, 0.0), (6, 0.1), (12, 0.25), (40, 0.4)),
-        "(passes over the text, rate)", "a text that is read often is learnt by heart without it", _NETWORKS)
-    lookback_cost: float = by_unit(
-        2.5e5, 5e5, "multiply-adds a token", "what attention to the past takes away from width", "calibrate: lookback")
-    lookback_from: int = by_unit(
-        128, 224, "units", "narrower networks learn more in the time that looking back takes", _LOOKBACK)
-    lookback_window: int = by_unit(
-        100, 512, "tokens", "a longer past holds more repetitions and takes longer to look through", _LOOKBACK)
-    batch_size: int = by_unit(
-        16, 32, "stretches of text side by side", "many small steps learn more in minutes than few large ones, which "
-        "are faster", _NETWORKS)
-    factored_seconds: tuple[float, ...] = by_unit(
-        (1.6, 1.6), (2.9, 1.0), "seconds of each factored model for each second of counting plain n-grams", "whether "
-        "there is time for one must be known before it is counted", "calibrate: factored n-grams")
-    networks_correct: bool = by_unit(
-        False, True, "yes or no", "a network that corrects n-grams learns only what they miss, but needs their "
-        "probability of every token of the vocabulary", _NETWORKS)
-    correction_cost: float = by_unit(
-        0.0, 1.2e5, "multiply-adds a token", "reading the n-grams' row of a token takes time from width",
-        "calibrate: correction")
-    shares_inputs: bool = by_unit(
-        False, True, "yes or no", "where there are few characters, each one's embedding is multiplied once a batch and "
-        "not at every place", "assumption")
-    feed_forward_context: int = by_unit(
-        5, 10, "tokens", "a longer context knows more and has more weights", "assumption")
-    feed_forward_width: int = by_unit(
-        64, 32, "units of an embedding", "few characters need narrower vectors", "assumption")
-    cache_window: int = by_unit(
-        1024, 8192, "tokens", "a longer past holds more repetitions and takes longer to look through", _ADAPTING)
-    cache_decay: float = by_unit(
-        150.0, 2000.0, "tokens after which a count weighs 1/e", "an old token says less about the next one", _ADAPTING)
-    cache_lowest: int = by_unit(
-        0, 1, "tokens of the shortest context looked up", "single characters repeat without saying much", _ADAPTING)
-    cache_highest: int = by_unit(
-        2, 8, "tokens of the longest context looked up", "longer ones hardly ever repeat", _ADAPTING)
-
-    @classmethod
-    def usual(cls, unit: str) -> UnitPolicy:
-        """Return the numbers of "word" or "char"."""
-        return cls(**{item.name: item.metadata[unit] for item in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -122,10 +42,10 @@ class Policy:
         "in longer time", "assumption")
     uncorrected_seconds: float = tuned(
         2.7, "seconds for each second of counting shorter n-grams", "whether there is time for n-grams of "
-        "`uncorrected_order` must be known before they are counted", _ALPHABETS)
+        "`uncorrected_order` must be known before they are counted", ALPHABETS)
     uncorrected_repeats: float = tuned(
         1.9, "tokens of the text for each different n-gram of the usual order", "of a text that repeats itself less "
-        "longer n-grams say nothing new, and counting them takes time", _ALPHABETS)
+        "longer n-grams say nothing new, and counting them takes time", ALPHABETS)
     large_text: int = tuned(
         8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
         "much memory", "assumption")
@@ -176,7 +96,7 @@ class Policy:
         60.0, "passes over the text", "in more of them a network only learns the text by heart", "assumption")
     passes_per_network: float = tuned(
         2.5, "passes over the text for each network", "from then on one more network gains more than a wider "
-        "one", _SEVERAL)
+        "one", SEVERAL)
     most_networks: int = tuned(
         8, "networks", "each further one gains less and is one more to predict with", "assumption")
     narrow_units: float = tuned(
@@ -189,11 +109,11 @@ class Policy:
     sampled_words: int = tuned(
         1024, "words drawn a step", "with more of them a step teaches more and takes longer", "tried: Output layers")
     lookback_width: int = tuned(
-        32, "units of queries, keys and values", "wider ones find more and take longer", _LOOKBACK)
+        32, "units of queries, keys and values", "wider ones find more and take longer", LOOKBACK)
     network_loss_share: tuple[tuple[float, float], ...] = tuned(
         ((1, 0.1), (4, 0.6)), "(recurrent weights times passes for each token of the text, share of the loss)",
         "networks that correct n-grams learn by heart where these err; a loss of their own keeps them from it",
-        _JOINED)
+        JOINED)
     hidden_units: int = tuned(
         256, "units", "of feed-forward and decayed-bag networks, as wide as a minute allows", "assumption")
     decayed_bag_width: int = tuned(
@@ -211,18 +131,18 @@ class Policy:
 
     # How networks are trained.
     learning_rate: float = tuned(
-        1e-2, "peak of AdamW's rate", "higher is faster until it is unsteady", _NETWORKS)
+        1e-2, "peak of AdamW's rate", "higher is faster until it is unsteady", NETWORKS)
     wide_batches_from: float = tuned(
         45.0, "seconds of the budget", "in longer runs the noise of small batches costs more than their number gains",
-        _NETWORKS)
+        NETWORKS)
     wide_batch_size: int = tuned(
         32, "stretches of text side by side", "larger batches are faster for each token and learn less from each",
-        _NETWORKS)
+        NETWORKS)
     sequence_length: int = tuned(
         32, "tokens that a gradient goes back through", "longer ones learn more from far back, in fewer steps",
-        _NETWORKS)
+        NETWORKS)
     long_sequence_length: int = tuned(
-        64, "tokens that a gradient goes back through", "networks that correct n-grams gain from longer ones", _JOINED)
+        64, "tokens that a gradient goes back through", "networks that correct n-grams gain from longer ones", JOINED)
     long_sequences_from: int = tuned(
         200_000, "tokens of the text", "of a shorter text there would be too few steps", "assumption")
     evaluations: int = tuned(
@@ -234,6 +154,9 @@ class Policy:
     evaluation_tokens: int = tuned(
         LoopSettings.evaluation_tokens, "tokens", "of one batch of held-out text; larger batches are not read faster",
         "assumption")
+    evaluation_logits: int = tuned(
+        LoopSettings.evaluation_logits, "logits", "of one batch of held-out text: of 300,000 words 200 tokens, which "
+        "take a fifth of a second", "assumption")
     report_every: float = tuned(
         LoopSettings.report_every, "seconds", "a progress line need not be renewed more often", "assumption")
     warm_up: float = tuned(
@@ -243,10 +166,10 @@ class Policy:
 
     # Cross-fitting: the n-grams' predictions of text that they have not counted.
     least_folds: int = tuned(
-        8, "folds", "with more folds each n-gram model counts more of the text, and all of them take longer", _JOINED)
+        8, "folds", "with more folds each n-gram model counts more of the text, and all of them take longer", JOINED)
     folds_share: float = tuned(
         0.5, "share of the time left", "a network that corrects n-grams gains from more text until too little time is "
-        "left to train it", _JOINED)
+        "left to train it", JOINED)
     fold_seconds: float = tuned(
         0.7, "seconds for each second of counting", "how many folds there is time for must be known in advance",
         "calibrate: cross-fitting")
@@ -257,12 +180,12 @@ class Policy:
         2000, "tokens of the text", "a shorter text without a fold would have too little to count", "assumption")
     least_tokens_corrected: int = tuned(
         300_000, "tokens", "where memory lets a network that corrects n-grams read fewer, because the alphabet is "
-        "large, it learns them by heart, and one that reads the whole text without correcting learns more", _ALPHABETS)
+        "large, it learns them by heart, and one that reads the whole text without correcting learns more", ALPHABETS)
     counted_at_once: int = tuned(
         2_000_000, "tokens", "the folds of a text up to this length are counted side by side, one a thread; those of "
         "longer texts one by one, for the sake of memory", "assumption")
     stretches_of_a_fold: int = tuned(
-        8, "stretches", "where not all folds are used, stretches far apart show more of the text", _JOINED)
+        8, "stretches", "where not all folds are used, stretches far apart show more of the text", JOINED)
     shortest_stretch: int = tuned(
         2000, "tokens", "each stretch begins with an empty prefix, which tells little", "assumption")
     rows_predicted: int = tuned(
@@ -274,8 +197,22 @@ class Policy:
     weighed_per_second: float = tuned(
         2000.0, "tokens for each second of the budget, of which at least one is counted", "in a short run there is "
         "time to weigh by fewer", "assumption")
+    fewest_weighed: int = tuned(
+        2000, "tokens", "weights fitted on fewer say too little, so that a network that cannot predict so many in time "
+        "is not trained", "assumption")
+    weighing_share: float = tuned(
+        0.15, "share of the time left", "predicting with a large vocabulary takes the time in which networks learn",
+        "assumption")
+    softmax_cost: float = tuned(
+        100.0, "multiply-adds for each logit", "the exponential and the memory that a logit takes, in terms of "
+        "products", "assumption")
+    weighed_logits: int = tuned(
+        1 << 27, "logits", "of the stretches that one thread reads side by side: of a large vocabulary fewer "
+        "stretches, so that weighing can end in time", "assumption")
+    shortest_weighed: int = tuned(
+        32, "tokens of a stretch", "shorter ones show only what follows the shortest prefixes", "assumption")
     weighed_stretches: int = tuned(
-        64, "stretches", "fewer and longer ones would favour models that look back in the held-out text", _LOOKBACK)
+        64, "stretches", "fewer and longer ones would favour models that look back in the held-out text", LOOKBACK)
     stretches_at_once: int = tuned(
         16, "stretches", "so many are read side by side by one thread", "assumption")
     weighing_sample: int = tuned(
@@ -311,7 +248,7 @@ class Policy:
     def loop(self) -> LoopSettings:
         """Return the numbers that the training loop goes by."""
         return LoopSettings(self.evaluations, self.evaluation_share, self.evaluation_tokens, self.report_every,
-                            self.usable_share, self.warm_up, self.warm_up_steps)
+                            self.usable_share, self.warm_up, self.warm_up_steps, self.evaluation_logits)
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,12 @@ def network_size(unit: str, vocab_size: int, tokens: int, seconds: float, speed:
     """Return the size of LSTMs that have so many seconds to read a text of so many tokens.
 
     speed: multiply-adds a second, see `measure_speed`. beside: whether they stand beside n-grams; then they may look
-    back, and there may be several. None where even the narrowest would read too little to add anything.
+    back, and there may be several. None where even the narrowest would read too little to add anything, take too
+    long to predict `fewest_weighed` tokens of a large vocabulary, or not fit into memory.
     """
     by_width = {hidden: tokens_read(unit, vocab_size, hidden, seconds, speed, policy, beside)
+                if policy.fewest_weighed * prediction_cost(vocab_size, hidden, policy)
+                <= policy.weighing_share * seconds * speed else 0.0
                 for hidden in policy.network_sizes}
     return size_for(unit, vocab_size, tokens, by_width, policy, policy.most_networks if beside else 1)
 
@@ -61,7 +64,7 @@ def size_for(unit: str, vocab_size: int, tokens: int, by_width: Mapping[int, flo
 
     A wider network learns more from each token and takes longer over it. Its recurrent weights stay below
     `weights_per_token` times the tokens of the text and its embedding within `embedding_bytes` in training; dropout
-    grows with the passes. None where even the narrowest network reads too little.
+    grows with the passes. None where even the narrowest network reads too little, or its embedding is larger.
 
     >>> by_width = {hidden: 4e11 / hidden**2 for hidden in Policy().network_sizes}
     >>> size_for("char", 65, 1_000_000, by_width, Policy())
@@ -82,14 +85,20 @@ def _widest(unit: str, vocab_size: int, tokens: int, by_width: Mapping[int, floa
         weights = recurrent_weights(numbers, hidden)
         if total < (policy.least_tokens_read if widest is None else numbers.tokens_per_weight * weights):
             break
-        if widest is not None and (weights > policy.weights_per_token * tokens
-                                   or BYTES_OF_A_WEIGHT * vocab_size * hidden > policy.embedding_bytes):
+        if not fits_memory(vocab_size, hidden, policy):
+            break
+        if widest is not None and weights > policy.weights_per_token * tokens:
             break
         widest = hidden
     if widest is None:
         return None
     passes = min(policy.most_passes, by_width[widest] / max(1, tokens))
     return NetworkSize(widest, along(numbers.dropout, passes), passes)
+
+
+def fits_memory(vocab_size: int, hidden: int, policy: Policy) -> bool:
+    """Return whether the embedding of a network of so many units takes at most `embedding_bytes` in training."""
+    return BYTES_OF_A_WEIGHT * vocab_size * hidden <= policy.embedding_bytes
 
 
 def recurrent_weights(numbers: UnitPolicy, hidden: int) -> int:
@@ -146,6 +155,12 @@ def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> fl
     if numbers.networks_correct:
         outputs += vocab_size
     return 3 * hidden * (layers + outputs) + numbers.correction_cost
+
+
+def prediction_cost(vocab_size: int, hidden: int, policy: Policy) -> float:
+    """Return the multiply-adds of one exact prediction by a network of so many units, of which the softmax over a large
+    vocabulary is nearly all."""
+    return vocab_size * (hidden + policy.softmax_cost)
 
 
 def batch_size_of(unit: str, tokens: int, sequence_length: int, policy: Policy, budget: float = math.inf) -> int:

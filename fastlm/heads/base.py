@@ -15,6 +15,7 @@ READ_LOGITS = 1 << 22    # logits that are in memory together when a model whose
 BLOCK_LOGITS = 1 << 23   # logits of one block of rows, where a head computes them: 32 MB
 FEWEST_ROWS = 256        # of a block, however large the vocabulary: every block reads and writes the whole gradient of
                          # the weights once, which many small blocks would do too often
+FEWEST_ROWS_READ = 16    # of a block without gradients: of a million words 16 rows take 64 MB; an assumption
 UNSEEN = 0.1             # the smoothed count of a token that the training text does not have
 LOSSES: dict[str, Callable[..., float]] = {"cross_entropy": autodiff.cross_entropy, "squared": autodiff.squared_error}
 
@@ -93,11 +94,13 @@ def likeliest(rows: Array, k: int) -> tuple[Array, Array]:
     return ids, np.take_along_axis(rows, ids, axis=1)
 
 
-def blocks(count: int, width: int) -> Iterator[slice]:
+def blocks(count: int, width: int, gradients: bool = True) -> Iterator[slice]:
     """Yield slices that cut `count` rows of `width` logits into blocks of about equal size.
 
-    A block has at most `BLOCK_LOGITS` logits or `FEWEST_ROWS` rows, whichever is more.
+    A block has at most `BLOCK_LOGITS` logits or `FEWEST_ROWS` rows, whichever is more; without `gradients`
+    `FEWEST_ROWS_READ`.
     """
-    parts = -(-count // max(FEWEST_ROWS, BLOCK_LOGITS // width))
+    fewest = FEWEST_ROWS if gradients else FEWEST_ROWS_READ
+    parts = -(-count // max(fewest, BLOCK_LOGITS // width))
     rows = -(-count // parts) if parts else 1
     return (slice(first, min(count, first + rows)) for first in range(0, count, rows))

@@ -78,14 +78,15 @@ class Softmax:
     def nats(self, x: Array, targets: Array) -> Array:
         """Return -log p (N,) float64 of targets (N,) int32; 0 where a target is -1."""
         nll = np.empty(len(x), np.float64)
-        for rows, block in self.in_blocks(x):
+        for rows, block in self.in_blocks(x, gradients=False):
             _core.cross_entropy(nll[rows], block, targets[rows])
         return nll
 
-    def in_blocks(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield slices of the rows of x (N, D) and the logits of each slice, all in one buffer."""
+    def in_blocks(self, x: Array, gradients: bool = True) -> Iterator[tuple[slice, Array]]:
+        """Yield slices of the rows of x (N, D) and the logits of each slice, all in one buffer; gradients:
+        whether those are computed, see `blocks`."""
         buffer: Array | None = None
-        for rows in blocks(len(x), self.classes):
+        for rows in blocks(len(x), self.classes, gradients):
             if buffer is None:
                 buffer = empty((rows.stop, self.classes))
             block = buffer[: rows.stop - rows.start]

@@ -54,7 +54,7 @@ class FullSoftmax(Head):
         x = variable(x).value
         k = min(k, self.softmax.classes)
         ids, values = np.empty((len(x), k), np.int32), np.empty((len(x), k), np.float32)
-        for rows, block in self.softmax.in_blocks(x):
+        for rows, block in self.softmax.in_blocks(x, gradients=False):
             _core.log_softmax(block, block)
             ids[rows], values[rows] = likeliest(block, k)
         return ids, values

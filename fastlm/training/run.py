@@ -58,10 +58,11 @@ class Run(RunState):
             progress = self.progress()
             if int(progress * self.loop.evaluations) > self.evaluations or progress >= 1:
                 self.evaluations = int(progress * self.loop.evaluations)
-                if self.held_out is not None and replay is None:
-                    self.evaluate(workers, interrupt)
-                self.record(rate)
-                self.keep_after_step = self.held_out is None
+                if progress >= 1 or self.may_evaluate():
+                    if self.held_out is not None and replay is None:
+                        self.evaluate(workers, interrupt)
+                    self.record(rate)
+                    self.keep_after_step = self.held_out is None
             if report and (self.clock.seconds() - reported > self.loop.report_every or progress >= 1):
                 reported = self.clock.seconds()
                 self.report(report, rate, checkpoint)
@@ -75,6 +76,14 @@ class Run(RunState):
         if checkpoint is not None:   # before `finish`: a run that goes on needs the last weights, not the best
             self.save(checkpoint)
         self.finish(reason, ended)
+
+    def may_evaluate(self) -> bool:
+        """Return whether another evaluation like the last one keeps all of them within twice their share of the time.
+
+        One batch can take longer than that where the vocabulary is large.
+        """
+        share = 2 * self.loop.evaluations * self.loop.evaluation_share
+        return self.budget is None or self.evaluated_seconds + self.evaluation_seconds <= share * self.budget
 
     def timed_step(self, rate: float, workers: Workers) -> str:
         """Take one step and count it. Return an empty string, or a sentence where its loss is not finite."""
@@ -164,6 +173,7 @@ class Run(RunState):
             if index + 1 == self.evaluation_batches:
                 break
         self.evaluation_seconds = self.clock.seconds() - begin
+        self.evaluated_seconds += self.evaluation_seconds
         self.valid = nll / max(1, count)
         if self.valid < self.best_loss:
             self.best_loss = self.valid

@@ -22,6 +22,7 @@ from fastlm.training.update import Update
 Array = np.ndarray
 Batches = StreamBatches | DocumentBatches
 _MOST_STRETCHES = 32     # of a long held-out text that are read side by side, as in training
+_FEWEST_EVALUATED = 32   # tokens of one batch of held-out text, however large the vocabulary
 _SHORTEST_STRETCH = 256  # tokens: each begins without a context, so that short ones would look hard to predict
 
 class RunState:
@@ -40,7 +41,9 @@ class RunState:
         self.total, self.budget, self.reserve, self.objective = total, budget, reserve, loss
         self.loop = loop or LoopSettings()
         self.update = Update(model, optimizer, plan.shards, plan.clip or None)
-        self.held_out = None if held_out is None else _held_out_batches(held_out, plan, self.loop.evaluation_tokens)
+        self.held_out = None if held_out is None else _held_out_batches(
+            held_out, plan, min(self.loop.evaluation_tokens,
+                                max(_FEWEST_EVALUATED, self.loop.evaluation_logits // model.vocab_size)))
         self.states: list[State | None] = [None] * plan.shards
         self.history = History()
         self.began_at, self.step, self.tokens, self.evaluations = clock.seconds(), 0, 0, 0
@@ -48,7 +51,7 @@ class RunState:
         self.best: dict[str, Array] | None = None
         self.best_loss, self.kept = float("inf"), 0
         self.keep_after_step = True                    # whether to keep the weights once the next loss is finite
-        self.evaluation_seconds = self.step_seconds = 0.0
+        self.evaluation_seconds = self.step_seconds = self.evaluated_seconds = 0.0
         self.loss, self.loss_tokens = 0.0, 0     # since the last record
         self.valid: float | None = None
         self.tapes = [Tape(record=False) for _ in range(plan.shards)]   # one of each shard, for evaluations

@@ -153,11 +153,16 @@ def test_how_many_tokens_are_weighed() -> None:
 def test_a_sample_tells_how_long_weighing_takes() -> None:
     """A second passes while it is scored; four times as many tokens take four, a fifth of it is a margin; 2,000
     tokens weighed by a gate of a thousandth of a second each take two."""
-    model = Mixture(3, [KneserNey(3), KneserNey(3)])
-    text = cut(held_out=300)
-    request = asked(Policy(gate_seconds=1e-3))
-    found = blend.weighing_seconds(model, text.held_out, request, Timetable(1.0, Ticking()))
-    assert found == pytest.approx(1.2 * 4 + 2)
+    request = asked(Policy(gate_seconds=1e-3, fewest_weighed=7))
+
+    def weighed(budget: float | None, networks: bool = True) -> tuple[int, float]:
+        parts = [KneserNey(3), fastlm.models.LSTM(3, hidden=2)] if networks else [KneserNey(3)]
+        timetable = Timetable(budget, Ticking())
+        return blend.tokens_to_weigh(Mixture(3, parts), cut(held_out=300), request, timetable), timetable.reserved()
+    assert weighed(1e3) == (16384, pytest.approx(1.2 * 4 + 16.384))
+    assert weighed(None) == (16384, 0.0) and weighed(1e3, networks=False) == (16384, 0.0)
+    # A second has passed of 12: 0.15 of the rest are enough for 1,276 tokens of 1.2 / 4,096 + 0.001 seconds each.
+    assert weighed(12.0)[0] == 1276 and weighed(1.0) == (7, pytest.approx(7 * (1.2 / 500 + 1e-3)))
 
 
 def test_n_grams_alone_and_why() -> None:
@@ -216,7 +221,7 @@ def test_weights_are_the_same_whatever_the_blas_may_use() -> None:
         model = Mixture(11, [KneserNey(11, order=order).fit([ids[:6000]]) for order in (3, 1, 2)])
         text = Text(held_out, held_out, None, 9000, 9000, 0.5)
         with threadpool_limits(threads, user_api="blas"):
-            blend.weigh(model, fastlm.Vocabulary(list("abcdefghijk"), "char"), text,
+            blend.weigh(model, fastlm.Vocabulary(list("abcdefghijk"), "char"), text, 1 << 14,
                         asked(Policy(negligible_weight=0.0)), Timetable(None, Turned()))
         found.append((model.weights.tobytes(), model.gate.tobytes()))
         assert model.gate.any()

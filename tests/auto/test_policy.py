@@ -9,7 +9,8 @@ import pytest
 
 import fastlm
 from benchmarks.quality.calibrate import MEASURES
-from fastlm.auto.policy import Policy, UnitPolicy, numbers
+from fastlm.auto.policy import Policy, numbers
+from fastlm.auto.unit_policy import UnitPolicy
 from fastlm.training.loop_settings import LoopSettings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,7 +36,7 @@ def test_every_number_has_unit_reason_and_source(number) -> None:
 def test_how_many_numbers_come_from_where() -> None:
     """Where this changes, so does what the documentation says of how much of the policy is measured."""
     kinds = Counter(number.source.partition(":")[0] for number in NUMBERS if not number.name.startswith("characters."))
-    assert kinds == {"assumption": 56, "tried": 31, "calibrate": 8}
+    assert kinds == {"assumption": 62, "tried": 31, "calibrate": 8}
     assert {number.source.partition(": ")[2] for number in NUMBERS if number.source.startswith("calibrate")} \
         == MEASURES.keys()
 
@@ -57,9 +58,9 @@ def test_words_and_characters() -> None:
 
 def test_the_training_loop_goes_by_the_policy() -> None:
     assert Policy().loop() == LoopSettings()
-    other = LoopSettings(3, 0.5, 77, 1.5, 0.9, 0.25, 9)
+    other = LoopSettings(3, 0.5, 77, 1.5, 0.9, 0.25, 9, 1000)
     policy = Policy(evaluations=3, evaluation_share=0.5, evaluation_tokens=77, report_every=1.5, usable_share=0.9,
-                    warm_up=0.25, warm_up_steps=9)
+                    warm_up=0.25, warm_up_steps=9, evaluation_logits=1000)
     assert policy.loop() == other
 
 

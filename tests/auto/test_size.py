@@ -56,6 +56,19 @@ def test_an_embedding_leaves_memory() -> None:
     assert size_for("word", 200_000, 10**7, reading(1e12, 2), POLICY).hidden == 96
     assert size_for("word", 10_000, 10**7, reading(1e12, 2), POLICY).hidden == 288
     assert size_for("word", 200_000, 10**7, reading(1e12, 2), Policy(embedding_bytes=2.4e8)).hidden == 48
+    # Of 434,027 words 48 units are held in 5 * 10^8 bytes, of one more in too many.
+    assert size_for("word", 434_027, 10**7, reading(1e12, 2), POLICY).hidden == 48
+    assert size_for("word", 434_028, 10**7, reading(1e12, 2), POLICY) is None
+
+
+def test_a_network_that_predicts_too_slowly_is_not_trained() -> None:
+    """Of 300,000 words 2,000 predictions take 2,000 * 300,000 * 148 multiply-adds with 48 units: 0.888 seconds, which
+    is 0.15 of 5.92."""
+    def hidden(seconds: float, vocab_size: int = 300_000) -> int | None:
+        size = network_size("word", vocab_size, 10**6, seconds, 1e11, POLICY)
+        return size and size.hidden
+    assert hidden(5.9) is None and hidden(5.93) == 48
+    assert hidden(5.9, 30_000) == 64
 
 
 def test_too_short_a_time_is_for_ngrams_alone() -> None:

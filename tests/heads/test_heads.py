@@ -18,6 +18,7 @@ def small_blocks(monkeypatch):
     """Three rows at a time."""
     monkeypatch.setattr(layer, "BLOCK_LOGITS", 3 * V)
     monkeypatch.setattr(layer, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(layer, "FEWEST_ROWS_READ", 1)
 
 
 def full(transpose: bool, seed: int = 0) -> FullSoftmax:
@@ -98,6 +99,7 @@ def test_memory_does_not_grow_with_the_batch(monkeypatch: pytest.MonkeyPatch) ->
     """What the tape lends for 64 times as many rows is the rows themselves, not their logits."""
     monkeypatch.setattr(layer, "BLOCK_LOGITS", 4096)
     monkeypatch.setattr(layer, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(layer, "FEWEST_ROWS_READ", 1)
     rng = np.random.default_rng(0)
     lent = []
     for n in (64, 4096):
@@ -146,3 +148,11 @@ def test_a_loss_that_a_layer_has_not_is_refused_before_training() -> None:
         fastlm.Trainer(model, loss="squared")
     with pytest.raises(ValueError, match=r"^loss = 'hinge'; one of cross_entropy, squared was expected$"):
         fastlm.Trainer(model, loss="hinge")
+
+
+def test_blocks_of_a_large_vocabulary_are_smaller_without_gradients() -> None:
+    """Of a million words 256 rows with gradients, as many as fit, 16, without; of 1,000 words 8,388 either way."""
+    def rows(width: int, gradients: bool) -> int:
+        return next(layer.blocks(256 * 16, width, gradients)).stop
+    assert [rows(10**6, True), rows(10**6, False)] == [256, 16]
+    assert [rows(10**3, True), rows(10**3, False)] == [4096, 4096]
