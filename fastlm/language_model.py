@@ -20,7 +20,7 @@ from fastlm.models.cache import CACHES, CacheModel
 from fastlm.models.initial import limited
 from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, shortened
 from fastlm.prefix_state import PrefixState, name_tokens
-from fastlm.scoring import Score, score_sequences
+from fastlm.scoring import Score, score_documents
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.batches import read_and_predict
@@ -344,10 +344,8 @@ class LanguageModel:
         if adapt:
             return self.adapting()._score(corpus, threads, False)
         inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
-        spans = list(corpus.spans())
         with one_thread_products(), Workers(threads) as workers:
-            nats = score_sequences(self.model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
-        per_token = np.concatenate(nats)
+            per_token = score_documents(self.model, inputs, targets, corpus.offsets, workers)
         return Score(float(per_token.sum()), len(per_token), corpus.unknown, corpus.bytes, per_token)
 
     # generation ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from fastlm.models.base import PrefixModel
 from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
-_TOGETHER = 32       # documents that are read side by side
+_TOGETHER = 32       # documents, or runs of short ones, that are read side by side
+_LONG = 256          # tokens of documents that are not joined to others; an assumption
 
 
 @dataclass(frozen=True)
@@ -56,34 +58,59 @@ class Score:
         return self.nats / np.log(2) / self.bytes if self.bytes else float("nan")
 
 
-def score_sequences(model: PrefixModel, inputs: Sequence[Array], targets: Sequence[Array],
-                    workers: Workers) -> list[Array]:
-    """Return the loss -ln p of every target: a float64 array (n,) for each sequence.
+def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: Array, workers: Workers) -> Array:
+    """Return the loss -ln p (N,) float64 of every target of documents that follow one another; 0 for a target -1.
 
-    inputs[i] (n,) int32 is read from an empty prefix; targets[i] (n,) int32 holds the token after each input. Sequences
-    are sorted by length and read side by side; the figures do not depend on the number of threads.
+    inputs (N,) int32: each document, inputs[offsets[d]:offsets[d+1]] of offsets (D+1,), is read from an empty prefix;
+    targets (N,) int32: the token after each input. Long documents are scored one by one, or side by side; short ones
+    are joined to runs, several documents after one another, which are read side by side. The figures do not depend on
+    the number of threads.
     """
-    order = sorted(range(len(inputs)), key=lambda index: -len(inputs[index]))
-    groups = [order[first: first + _TOGETHER] for first in range(0, len(order), _TOGETHER)]
-    out: list[Array] = [np.zeros(0)] * len(inputs)
+    out, sizes = np.zeros(len(inputs)), np.diff(offsets)
+    long = np.flatnonzero(sizes >= _LONG)
+    order = long[np.argsort(-sizes[long], kind="stable")].tolist()
+    groups: list[list[slice]] = [[slice(offsets[d], offsets[d + 1]) for d in order[first: first + _TOGETHER]]
+                                 for first in range(0, len(order), _TOGETHER)]
+    length = max(_LONG, model.rows_together() // _TOGETHER)
+    runs = [run for first, last in pairwise([-1, *long.tolist(), len(sizes)])
+            for run in _runs(offsets[first + 1: last + 1], length)]
+    groups += [runs[first: first + _TOGETHER] for first in range(0, len(runs), _TOGETHER)]
+    starts = np.zeros(len(inputs), np.uint8)
+    starts[offsets[:-1][sizes > 0]] = 1
 
-    def score_group(group: list[int]) -> None:
+    def score_group(group: list[slice]) -> None:
         together = []
-        for index in group:
-            if model.scores_directly(inputs[index], targets[index]):
-                out[index] = model.score(inputs[index], targets[index])
+        for span in group:
+            x, y = inputs[span], targets[span]
+            if not starts[span][1:].any() and model.scores_directly(x, y):
+                out[span] = model.score(x, y)
             else:
-                together.append(index)
+                together.append(span)
         if together:
-            nll = score_together(model, [inputs[index] for index in together], [targets[index] for index in together])
-            for index, array in zip(together, nll, strict=True):
-                out[index] = array
+            nll = score_together(model, *([array[span] for span in together] for array in (inputs, targets, starts)))
+            for span, array in zip(together, nll, strict=True):
+                out[span] = array
     workers.map(score_group, groups)
     return out
 
 
-def score_together(model: PrefixModel, inputs: Sequence[Array], targets: Sequence[Array]) -> list[Array]:
-    """Return what `score_sequences` returns, by `model.forward` over all sequences side by side."""
+def _runs(offsets: Array, length: int) -> list[slice]:
+    """Return runs of whole documents, which begin and end at offsets, of about `length` tokens each."""
+    if len(offsets) < 2 or offsets[0] == offsets[-1]:
+        return []
+    cuts = np.searchsorted(offsets, np.arange(offsets[0] + length, offsets[-1], length))
+    ends = np.unique(np.concatenate([offsets[:1], offsets[cuts], offsets[-1:]]))
+    return [slice(first, last) for first, last in pairwise(ends.tolist())]
+
+
+def score_together(model: PrefixModel, inputs: Sequence[Array], targets: Sequence[Array],
+                   starts: Sequence[Array] | None = None) -> list[Array]:
+    """Return the loss -ln p of every target of sequences, a float64 array for each, by `model.forward` over all of them
+    side by side.
+
+    inputs, targets: int32 arrays, one of each for a sequence; starts: uint8, 1 where a document begins; None where that
+    is at the beginning of each sequence alone.
+    """
     tape = Tape(record=False)
     state: State | None = None
     out = [np.empty(len(sequence)) for sequence in targets]
@@ -94,6 +121,8 @@ def score_together(model: PrefixModel, inputs: Sequence[Array], targets: Sequenc
         part = slice(first, first + steps)
         batch = Batch.of([sequence[part] for sequence in inputs])
         wanted = Batch.of([sequence[part] for sequence in targets]).ids
+        if starts is not None:
+            batch.starts = Batch.of([sequence[part] for sequence in starts]).ids.astype(np.uint8)
         with tape:
             rows, state = model.forward(batch, state)
             for index, nll in enumerate(batch.unpack(head.nats(rows, wanted))):

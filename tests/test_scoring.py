@@ -1,27 +1,32 @@
 """Log-likelihood: every target once, whatever reads them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from fastlm.heads import FullSoftmax, Head
 from fastlm.models import LSTM, CacheModel
-from fastlm.scoring import Score, score_sequences
+from fastlm.scoring import Score, _runs, score_documents
 from fastlm.workers import Workers
 from tests.cases import ALL_MODELS, model_of
 
-V = 11
+V, NOTHING = 11, np.zeros(0, np.int32)
 
 
-def documents(count: int = 70) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def documents(count: int = 70, longest: int = 30) -> tuple[list[np.ndarray], list[np.ndarray]]:
     rng = np.random.default_rng(0)
-    texts = [rng.integers(0, V, int(n)).astype(np.int32) for n in rng.integers(1, 30, count)]
+    texts = [rng.integers(0, V, int(n)).astype(np.int32) for n in rng.integers(1, longest, count)]
     texts[3], texts[5] = texts[3][:1], texts[5][:2]
     return [ids[:-1] for ids in texts], [ids[1:] for ids in texts]
 
 
 def score(model, inputs, targets, threads: int = 1) -> list[np.ndarray]:
+    offsets = np.cumsum([0, *map(len, inputs)])
     with Workers(threads) as workers:
-        return score_sequences(model, inputs, targets, workers)
+        nats = score_documents(model, np.concatenate([*inputs, NOTHING]), np.concatenate([*targets, NOTHING]), offsets,
+                               workers)
+    return [nats[first:last] for first, last in pairwise(offsets)]
 
 
 @pytest.mark.parametrize("name", ALL_MODELS)
@@ -76,6 +81,25 @@ def test_a_document_is_scored_the_same_beside_others_that_are_read_in_another_wa
             assert nats.tobytes() == score(model, [ids], [wanted])[0].tobytes()
 
 
+@pytest.mark.parametrize("name", ["LSTM", "KneserNey", "CacheModel"])
+def test_short_documents_are_joined_to_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents of fewer than 20 tokens, in runs of 20 or more, between longer ones; empty ones among them."""
+    monkeypatch.setattr("fastlm.scoring._LONG", 20)
+    monkeypatch.setattr("fastlm.scoring._TOGETHER", 3)
+    model = CacheModel(V, LSTM(V, hidden=3), window=9) if name == "CacheModel" else model_of(name, V)
+    inputs, targets = documents(90)
+    inputs[40:40], targets[40:40] = [NOTHING] * 3, [NOTHING] * 3
+    for ids, wanted, nats in zip(inputs, targets, score(model, inputs, targets), strict=True):
+        alone = -model.log_probabilities(ids)[np.arange(len(ids)), wanted]
+        np.testing.assert_allclose(nats, alone, rtol=0, atol=2e-5)
+
+
+def test_runs_are_of_whole_documents() -> None:
+    runs = [(run.start, run.stop) for run in _runs(np.array([5, 5, 8, 9, 15, 15, 17, 40]), 10)]
+    assert runs == [(5, 15), (15, 40)]
+    assert _runs(np.array([3, 3]), 9) == _runs(np.array([3]), 9) == []
+
+
 def test_the_number_of_threads_changes_no_bit() -> None:
     model = model_of("LSTM", V)
     inputs, targets = documents(200)
@@ -86,8 +110,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 
 def test_empty_sequences_have_no_score() -> None:
     model = model_of("LSTM", V)
-    nothing = np.zeros(0, np.int32)
-    assert [nats.tolist() for nats in score(model, [nothing, nothing], [nothing, nothing])] == [[], []]
+    assert [nats.tolist() for nats in score(model, [NOTHING, NOTHING], [NOTHING, NOTHING])] == [[], []]
     assert score(model, [], []) == []
 
 

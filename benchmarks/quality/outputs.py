@@ -22,7 +22,7 @@ from benchmarks.harness import Options, Rival, Skipped, Table, duration, interle
 from fastlm.auto.held_out import hold_out
 from fastlm.heads.cutoffs import cutoffs
 from fastlm.models import LSTM
-from fastlm.scoring import score_sequences
+from fastlm.scoring import score_documents
 from fastlm.text.corpus import Corpus
 from fastlm.training import Trainer
 from fastlm.training.batches import read_and_predict
@@ -107,15 +107,14 @@ def trained(text: Text, layer: str, seconds: float) -> tuple[float, int]:
     trainer = Trainer(model, optimizer=AdamW(lr=1e-2), threads=THREADS)
     trainer.fit(text.train, text.held_out, budget=seconds)
     assert trainer.plan is not None
-    return float(np.exp(np.concatenate(scores(model, text.held_out)).mean())), trainer.plan.steps
+    return float(np.exp(scores(model, text.held_out).mean())), trainer.plan.steps
 
 
-def scores(model: LSTM, corpus: Corpus) -> list[np.ndarray]:
-    """Return the nats of every token, an array for each document."""
+def scores(model: LSTM, corpus: Corpus) -> np.ndarray:
+    """Return the nats of every token."""
     inputs, targets, _ = read_and_predict(corpus)
-    spans = list(corpus.spans())
     with one_thread_products(), Workers(THREADS) as workers:
-        return score_sequences(model, [inputs[s] for s in spans], [targets[s] for s in spans], workers)
+        return score_documents(model, inputs, targets, corpus.offsets, workers)
 
 
 def predictions(texts: list[Text]) -> None:

@@ -12,7 +12,7 @@ from fastlm.autodiff import Tape
 from fastlm.batch import Batch
 from fastlm.models import CacheModel, KneserNey, Mixture
 from fastlm.models.mixture import gate
-from fastlm.scoring import score_sequences
+from fastlm.scoring import score_documents
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.training.history import Ended, History
@@ -137,7 +137,6 @@ def evaluate_counts(model: KneserNey, corpus: Corpus, held_out: Corpus | None, t
 def mean_nll(model: KneserNey, corpus: Corpus, threads: int | None) -> float:
     """Return the mean -log p of a corpus's targets, in nats."""
     inputs, targets, _ = read_and_predict(corpus)
-    spans = list(corpus.spans())
     with Workers(threads) as workers:
-        nll = score_sequences(model, [inputs[span] for span in spans], [targets[span] for span in spans], workers)
-    return float(np.concatenate(nll).sum()) / max(1, int((targets >= 0).sum()))
+        nll = score_documents(model, inputs, targets, corpus.offsets, workers)
+    return float(nll.sum()) / max(1, int((targets >= 0).sum()))
