@@ -22,6 +22,7 @@ from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, sh
 from fastlm.prefix_state import PrefixState, name_tokens
 from fastlm.scoring import Score, score_documents
 from fastlm.text.corpus import Corpus
+from fastlm.text.sources.containers import texts
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.batches import read_and_predict
 from fastlm.training.history import History, Plan
@@ -122,7 +123,7 @@ class LanguageModel:
         [('machine', 0.61), ('man', 0.07)]
         """
         state = self.start()
-        state.advance_ids(self.vocabulary.encode(context))
+        state.advance_ids(self.vocabulary.read(context))
         return state.next_tokens(k)
 
     def predict_all(self, text: str, k: int | None = 5) -> Any:
@@ -153,7 +154,7 @@ class LanguageModel:
         """
         if k is not None and k < 1:
             raise ValueError(f"k = {k}; at least 1 was expected")
-        ids, head, state = self.vocabulary.encode(text), self.model.head, self.start().state
+        ids, head, state = self.vocabulary.read(text), self.model.head, self.start().state
         together = self.model.rows_together()
         together = together if k else max(1, min(together, (1 << 22) // len(self.vocabulary)))
         likeliest: list[list[tuple[str, float]]] = []
@@ -278,7 +279,7 @@ class LanguageModel:
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
-        return self._score(Corpus.read(iter([text]), self.vocabulary), threads, adapt)
+        return self._score(Corpus.read(texts([text]), self.vocabulary), threads, adapt)
 
     def evaluate(self, source: Any, documents: str = "file", threads: int | None = None, adapt: bool = False) -> Score:
         """Return how well the model predicts a corpus. Each document is read from an empty prefix.
@@ -486,6 +487,8 @@ class LanguageModel:
         check_rebuilt(config, self.model, len(self.vocabulary))
         metadata = {"kind": "model", "unit": self.vocabulary.unit, "config": config,
                     "card": json.dumps(self.card), "history": self.history.to_json()}
+        if self.vocabulary.normalize is not None:
+            metadata["normalize"] = self.vocabulary.normalize
         if self.plan is not None:
             metadata["plan"] = self.plan.to_json()
             tensors["plan/rates"] = self.plan.rates
@@ -528,7 +531,7 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
         raise modelfile.ModelFileError(f"{path} holds a {metadata.get('kind', 'foreign file')}; a model was expected")
     try:
         vocabulary = Vocabulary.from_arrays(tensors["vocabulary/tokens"], tensors["vocabulary/offsets"],
-                                            tensors["vocabulary/counts"], metadata["unit"])
+                                            tensors["vocabulary/counts"], metadata["unit"], metadata.get("normalize"))
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
         model = rebuild(metadata["config"], weights, len(vocabulary))
         model.restore(weights)

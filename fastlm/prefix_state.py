@@ -57,14 +57,14 @@ class PrefixState:
         vocabulary = self._vocabulary
         if token in vocabulary and (vocabulary.unit == "word" or len(token) == 1):
             return vocabulary.id(token)
-        ids = vocabulary.encode(token)
+        ids = vocabulary.read(token)
         if len(ids) != 1:
             raise ValueError(f"{token!r} is {len(ids)} tokens; step reads one, read() any number")
         return int(ids[0])
 
     def read(self, text: str) -> Array:
         """Read a text of any number of tokens and return the log-probabilities (V,) of the next token."""
-        return self.read_ids(self._vocabulary.encode(text))
+        return self.read_ids(self._vocabulary.read(text))
 
     def read_ids(self, ids: Array) -> Array:
         """Read ids (n,) in one pass and return the log-probabilities (V,) of the next token."""

@@ -11,6 +11,7 @@ import numpy as np
 from fastlm.text.counting import Tally, fill
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.scan import PIECE, IdBuffer
+from fastlm.text.sources.reading import Reading
 from fastlm.text.vocabulary import Vocabulary
 
 Span = slice  # under this name, since a corpus has a method `slice`
@@ -34,11 +35,12 @@ class Corpus:
     boundary: int | None = None
 
     @classmethod
-    def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file") -> Self:
+    def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file", **reading: Any) -> Self:
         """Read a source with a given vocabulary.
 
-        source, documents: as `read_documents` takes them. In words every document ends in an end-of-line
-        token, if the vocabulary has one; in lines and paragraphs of characters or bytes, in "\\n".
+        source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them;
+        text is normalised as the vocabulary is. In words every document ends in an end-of-line token, if the
+        vocabulary has one; in lines and paragraphs of characters or bytes, in "\\n".
         Raises what `read_documents` raises, and ValueError for an empty source, and for an unknown token
         where the vocabulary has no `<unk>`.
 
@@ -47,7 +49,8 @@ class Corpus:
         """
         buffer, offsets, size = IdBuffer(), array("q", [0]), 0
         unit, newline = vocabulary.unit, vocabulary.end_of_line
-        for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer):
+        options = Reading.of({"normalize": vocabulary.normalize, **reading})
+        for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer, options):
             if vocabulary.unknown is None and unit != "byte":
                 vocabulary.settle(buffer.ids[start:], name, text)
             offsets.append(buffer.size)
@@ -65,13 +68,15 @@ class Corpus:
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
+        **reading: Any,
     ) -> tuple[Vocabulary, Self]:
         """Read a source once and make its vocabulary on the way: (vocabulary, corpus).
 
         The arguments and errors are those of `Vocabulary.build`; the source may be a generator.
         """
         tally, buffer, offsets, size = Tally(unit, min_count, max_size), IdBuffer(), array("q", [0]), 0
-        for _, text, _ in fill(source, documents, unit, tally.scan, tally.newline, buffer):
+        options = Reading.of(reading)
+        for _, text, _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
             offsets.append(buffer.size)
             size += len(text)
         if not buffer.size:
@@ -80,7 +85,7 @@ class Corpus:
         del buffer
         tally.count(ids)
         tokens, counts, final = tally.choose()
-        vocabulary = Vocabulary(tokens, unit, counts)
+        vocabulary = Vocabulary(tokens, unit, counts, options.form(unit))
         folded = final == (-1 if vocabulary.unknown is None else vocabulary.unknown)
         if vocabulary.unknown is not None:
             folded[tally.unknown] = False

@@ -7,22 +7,25 @@ from typing import Any
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.readers import UNITS, check_choice, read_documents
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
-from fastlm.text.tokens import BYTES, NEWLINE, UNKNOWN
+from fastlm.text.sources.documents import read_documents
+from fastlm.text.sources.reading import Reading, check_choice
+from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN
 
 _CODE_POINTS = 0x110000
 
 
 def fill(
-    source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer
+    source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer, reading: Reading
 ) -> Iterator[tuple[str, bytes, int]]:
     """Scan the documents of a source into the buffer, and yield for each (name, text, where its ids begin).
+
+    source, documents, unit, reading: as `read_documents` takes them.
 
     Every document that is not empty ends a line, the last line of the text included: with the id `newline` in
     words (unless that is None), with the character in characters and bytes where documents are lines.
     """
-    for name, text in read_documents(source, documents, unit):
+    for name, text in read_documents(source, documents, unit, reading=reading):
         start = buffer.size
         unended = not text.endswith(b"\n")
         scan(text + b"\n" if unended and unit != "word" and documents != "file" else text, buffer)

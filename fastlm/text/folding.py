@@ -32,5 +32,5 @@ def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary,
     new_id[once] = new_id[unknown]
     tokens = [vocabulary.token(int(i)) for i in keep]
     unknown_at = np.flatnonzero(once[corpus.ids])
-    return (Vocabulary(tokens, unit="word", counts=counts[keep]),
+    return (Vocabulary(tokens, "word", counts[keep], vocabulary.normalize),
             replace(corpus, ids=new_id[corpus.ids], unknown_at=unknown_at))

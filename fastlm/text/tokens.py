@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+UNITS = ("word", "char", "byte")
+RAW_UNITS = ("byte",)   # those that read any bytes, of which the others take only UTF-8 without NUL
 UNKNOWN = "<unk>"
 NEWLINE = "\n"
 BYTES = tuple(bytes([value]).decode("utf-8", "surrogateescape") for value in range(256))

@@ -11,9 +11,11 @@ import numpy as np
 from fastlm._core import WordTable
 from fastlm.text.counting import Tally, fill
 from fastlm.text.pairs import Ids, as_ids
-from fastlm.text.readers import UNITS, check_choice, text_bytes
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
-from fastlm.text.tokens import NEWLINE, UNKNOWN, by_id, ids_of
+from fastlm.text.sources.normal_form import normalized
+from fastlm.text.sources.reading import FORMS, Reading, check_choice
+from fastlm.text.sources.strings import text_bytes, without_bom
+from fastlm.text.tokens import NEWLINE, UNITS, UNKNOWN, by_id, ids_of
 
 # Blocks of Unicode whose scripts have no spaces between words, each as its first and last code point.
 UNSPACED = (
@@ -36,8 +38,9 @@ class Vocabulary:
     points; bytes are the 256 values themselves. `<unk>` stands for every token that is not there.
 
     tokens_by_id: a sequence of tokens, None where an id has none, or a mapping of ids to tokens; the size is
-    the largest id + 1. counts: int64 (V,) occurrences where they are known; None for zeros.
-    Attributes: tokens (a list, None at a gap), counts, unit, and the ids `unknown` (of `<unk>`) and
+    the largest id + 1. counts: int64 (V,) occurrences where they are known; None for zeros. normalize: the Unicode
+    normalisation form in which text is read, "NFC", "NFD", "NFKC" or "NFKD"; None for text as it is written.
+    Attributes: tokens (a list, None at a gap), counts, unit, normalize, and the ids `unknown` (of `<unk>`) and
     `end_of_line` (of "\\n"), None where there is none. A vocabulary is never changed.
     Raises ValueError for a token that its unit cannot read or that is there twice, and for an id that is not an
     integer from 0 on.
@@ -52,9 +55,12 @@ class Vocabulary:
         tokens_by_id: Mapping[int, str] | Sequence[str | None],
         unit: str = "word",
         counts: np.ndarray | Sequence[int] | None = None,
+        normalize: str | None = None,
     ) -> None:
         check_choice("unit", unit, UNITS)
-        self.unit = unit
+        if normalize is not None:
+            check_choice("normalize", normalize, FORMS)
+        self.unit, self.normalize = unit, normalize
         self.tokens = by_id(tokens_by_id)
         self._ids = ids_of(self.tokens, unit)
         self.counts = np.zeros(len(self), np.int64) if counts is None else np.array(counts, np.int64)
@@ -72,19 +78,22 @@ class Vocabulary:
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
+        **reading: Any,
     ) -> Self:
         """Return the vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
 
-        source, documents: as `read_documents` takes them. unit: "word", "char" or "byte". Tokens seen fewer
-        than `min_count` times, or beyond `max_size` tokens in all, count as `<unk>`; it and the end of line
-        are always there. A byte vocabulary has 256 ids, whatever the source is.
+        source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them.
+        unit: "word", "char" or "byte". Tokens seen fewer than `min_count` times, or beyond `max_size` tokens in all,
+        count as `<unk>`; it and the end of line are always there. A byte vocabulary has 256 ids, whatever the source
+        is.
         Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
 
             >>> Vocabulary.build(["a b a"]).tokens
             ['a', '\\n', 'b', '<unk>']
         """
+        options = Reading.of(reading)
         tally, buffer, some = Tally(unit, min_count, max_size), IdBuffer(), False
-        for _ in fill(source, documents, unit, tally.scan, tally.newline, buffer):
+        for _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
             if buffer.size > PIECE:
                 tally.count(buffer.ids)
                 some, buffer.size = True, 0
@@ -92,7 +101,7 @@ class Vocabulary:
         if not some and not buffer.size:
             raise ValueError("the corpus is empty: there is no token in it")
         tokens, counts, _ = tally.choose()
-        return cls(tokens, unit, counts)
+        return cls(tokens, unit, counts, options.form(unit))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -108,7 +117,7 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        same = self.unit == other.unit and self.tokens == other.tokens
+        same = (self.unit, self.normalize, self.tokens) == (other.unit, other.normalize, other.tokens)
         return same and bool(np.array_equal(self.counts, other.counts))
 
     __hash__ = None  # type: ignore[assignment]
@@ -117,7 +126,7 @@ class Vocabulary:
         return f"Vocabulary({len(self._ids)} tokens, unit={self.unit!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_arrays, self.to_arrays()
+        return type(self).from_arrays, (*self.to_arrays(), self.normalize)
 
     def id(self, token: str) -> int:
         """Return the id of a token. Raises ValueError where there is none; there `encode` gives `<unk>`."""
@@ -144,7 +153,20 @@ class Vocabulary:
         Raises ValueError for a token that is not there where there is no `<unk>`, and for NUL characters and
         halves of surrogate pairs.
         """
-        buffer, encoded = IdBuffer(), text_bytes(text, "the text", self.unit)
+        return self._encode(text_bytes(text, "the text", self.unit))
+
+    def read(self, text: str | bytes) -> np.ndarray:
+        """Return the ids of a text as it is read in training: those of `encode`, once the text is in the normalisation
+        form of the vocabulary and without a byte order mark.
+
+            >>> Vocabulary(["\\u00e9"], unit="char", normalize="NFC").read("e\\u0301").tolist()
+            [0]
+        """
+        encoded = without_bom(text_bytes(text, "the text", self.unit), self.unit)
+        return self._encode(normalized(encoded, self.normalize))
+
+    def _encode(self, encoded: bytes) -> np.ndarray:
+        buffer = IdBuffer()
         self.scan(encoded, buffer)
         ids = buffer.finish()
         self.settle(ids, "the text", encoded)
@@ -199,7 +221,8 @@ class Vocabulary:
         return np.frombuffer(b"".join(names), np.uint8), offsets, self.counts, self.unit
 
     @classmethod
-    def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str) -> Self:
+    def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str,
+                    normalize: str | None = None) -> Self:
         """Return the vocabulary that `to_arrays` gave these for. Raises ValueError where they are of no vocabulary."""
         check_choice("unit", unit, UNITS)
         parts = (("blob", blob, "uint8"), ("offsets", offsets, "int64"), ("counts", counts, "int64"))
@@ -214,7 +237,7 @@ class Vocabulary:
             tokens = [text[a:b].decode("utf-8", errors) or None for a, b in pairwise(ends)]
         except UnicodeDecodeError as error:
             raise ValueError(f"the token {error.object!r} is not UTF-8") from None
-        return cls(tokens, unit, counts)
+        return cls(tokens, unit, counts, normalize)
 
     @cached_property
     def scan(self) -> Scanner:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastlm.text.readers import read_documents
+from fastlm.text.sources.documents import read_documents
 from fastlm.text.vocabulary import Vocabulary
 
 TEXT = "the cat\n\n \t\nthe \u2028dog\r\nsat é\n\nend"
@@ -111,12 +111,13 @@ def test_a_folder_in_the_order_of_names(tmp_path: Path) -> None:
 def test_lists_of_strings_are_paths_or_documents(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     assert texts(["text.txt"]) == [TEXT]
-    assert texts(iter(["text.txt"])) == ["text.txt"]  # an iterable that is no list holds documents
+    assert texts(iter(["text.txt"])) == [TEXT]
     assert texts(["word"]) == ["word"]
     assert texts([file, "text.txt"]) == [TEXT, TEXT]
-    message = "'text.txt' names a file and 'no such thing' does not; expected all paths or all documents"
+    rest = "does not; expected all paths or all documents, which fastlm.text.texts(...) says"
+    message = f"'text.txt' names a file and 'no such thing' {rest}"
     refused(ValueError, message, lambda: texts(["text.txt", "no such thing"]))
-    message = "'text.txt' names a file and 'x' does not; expected all paths or all documents"
+    message = f"'text.txt' names a file and 'x' {rest}"
     refused(ValueError, message, lambda: texts([Path("text.txt"), "x"]))
     message = "'typo.txt' does not exist, and looks like the name of a file"
     refused(FileNotFoundError, message, lambda: texts(["typo.txt", "data/x"]))
@@ -140,7 +141,7 @@ def test_what_looks_like_a_document(text: str, tmp_path: Path, monkeypatch: pyte
 def test_long_documents_without_whitespace_take_linear_time() -> None:
     """Of 3 MB each; a search that looks again from every place would take hours."""
     code = """
-from fastlm.text.readers import read_documents
+from fastlm.text.sources.documents import read_documents
 for text in ('{"a":"b"},' * 300_000, "data:text/plain;base64," + "Zm9v/" * 600_000 + " ", ".tx" * 1_000_000):
     assert [bytes for _, bytes in read_documents([text, "b"])] == [text.encode(), b"b"]
 """
@@ -158,7 +159,7 @@ def test_paths_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     refused(ValueError, "the folder 'none' holds no files", lambda: texts("none"))
 
 
-@pytest.mark.parametrize("source", [b"text", 7, None, {"a": "b"}, 0.5])
+@pytest.mark.parametrize("source", [b"text", 7, None, 0.5, np.int64(7), bytearray(b"a"), memoryview(b"a")])
 def test_sources_that_are_none(source: Any) -> None:
     kind = type(source).__name__
     message = f"the source is a {kind}; expected a path, an open file or a list of documents"
@@ -173,10 +174,11 @@ def test_documents_that_are_none() -> None:
 
 @pytest.mark.parametrize("documents", ["file", "line"])
 def test_bytes_that_are_not_utf8(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlm.text.readers.PIECE", 2)
+    monkeypatch.setattr("fastlm.text.sources.streams.PIECE", 5)
     path = tmp_path / "latin"
     path.write_bytes(b"ab\ncaf\xe9 \n")
-    message = f'{path}: byte 0xE9 at offset 6 is not UTF-8; unit="byte" reads any bytes'
+    hint = 'it looks like cp1252, which encoding="cp1252" (--encoding cp1252) reads'
+    message = f'{path}: byte 0xE9 at offset 6 is not UTF-8; {hint}; unit="byte" reads any bytes'
     refused(ValueError, message, lambda: texts(path, documents))
     assert [text for _, text in read_documents(path, "file", "byte")] == [b"ab\ncaf\xe9 \n"]
     with path.open(encoding="ascii") as text:
@@ -191,7 +193,7 @@ def test_every_way_not_to_be_utf8(bad: bytes) -> None:
 
 @pytest.mark.parametrize("documents", ["file", "line"])
 def test_nul_characters(documents: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlm.text.readers.PIECE", 2)
+    monkeypatch.setattr("fastlm.text.sources.streams.PIECE", 2)
     message = 'the open file: NUL at offset 6; only unit="byte" reads those'
     for unit in ("word", "char"):
         refused(ValueError, message, lambda unit=unit: texts(io.BytesIO("é\nab\n\0c".encode()), documents, unit))

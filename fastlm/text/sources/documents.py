@@ -1,0 +1,134 @@
+"""Documents out of whatever the caller has: paths, folders, open files, tables, strings; compressed or not."""
+
+import io
+import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from fastlm.text.sources.columns import Table, texts_of
+from fastlm.text.sources.compressed import naming_damage
+from fastlm.text.sources.containers import Items, TokenLists, recognised
+from fastlm.text.sources.encodings import encoded_file
+from fastlm.text.sources.files import Content, contents, contents_of_path
+from fastlm.text.sources.normal_form import normalized
+from fastlm.text.sources.paths import files, is_name
+from fastlm.text.sources.reading import DOCUMENTS, Reading, check_choice
+from fastlm.text.sources.streams import checked_lines, whole
+from fastlm.text.sources.strings import shown, text_bytes, without_bom
+from fastlm.text.sources.token_lists import joined
+from fastlm.text.tokens import UNITS
+
+Text = tuple[str, bytes]
+
+
+def read_documents(source: Any, documents: str = "file", unit: str = "word", **options: Any) -> Iterator[Text]:
+    """Yield the documents of a source as (name, text); text is UTF-8 or, for unit "byte", the bytes as they are there.
+
+    source: a path (every `str` is one) of a file, a folder (its files in the order of their names, hidden ones left
+    out) or a pattern ("data/**/*.txt"); an open file; a table; or an iterable of paths, of texts (of bytes where unit
+    is "byte"), of mappings (the rows of a table), or of lists of words. The strings of an iterable are paths where they
+    name files. What begins like .gz, .bz2, .xz, .zst or .zip is uncompressed, whatever its name. Each row of .jsonl,
+    .csv, .tsv, .parquet, .arrow and of tables in memory is a text.
+    documents: "file", a text is a document; "line", every line, with its "\\n"; "blank-line", what stands
+    between lines of nothing but whitespace. Lines end at "\\n" only.
+    options: text_key, format, encoding, errors and normalize, as `Reading` takes them.
+
+    Raises FileNotFoundError for a path that does not exist, TypeError for an object that is not a source, and
+    ValueError for text that is not UTF-8 or contains a NUL (both are allowed where unit is "byte"), that cannot
+    be uncompressed, or that is in none of the columns of a table; each names the file and the place.
+
+        >>> list(read_documents(["I am\\na", "machine"], documents="line"))
+        [('documents[0]', b'I am\\n'), ('documents[0]', b'a'), ('documents[1]', b'machine')]
+    """
+    check_choice("documents", documents, DOCUMENTS)
+    check_choice("unit", unit, UNITS)
+    reading = Reading.of(options)
+    return _documents(source, documents, unit, reading)
+
+
+def _documents(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Text]:
+    form = reading.form(unit)
+    for found in _texts(source, unit, reading):
+        whole_or_cut = _cut_content(found, documents, unit) if isinstance(found, Content) else _cut(*found, documents)
+        for name, text in whole_or_cut:
+            yield name, normalized(text, form)
+
+
+def _texts(source: Any, unit: str, reading: Reading) -> Iterator[Content | Text]:
+    """Yield what a source holds: (name, checked bytes) of a string or a row, or the stream of a file."""
+    known = recognised(source)
+    if isinstance(known, Table):
+        yield from texts_of(known, reading, unit)
+    elif isinstance(known, TokenLists):
+        for n, document in enumerate(known.documents):
+            yield f"documents[{n}]", joined(document, f"documents[{n}]", unit)
+    elif isinstance(known, Items):
+        for content in _items(known, unit, reading):
+            if isinstance(content, Content) and isinstance(content.held, Table):
+                yield from _named_rows(content, unit, reading)
+            else:
+                yield content
+    else:
+        raise TypeError("the documents are lists of ids; texts were expected")
+
+
+def _named_rows(content: Content, unit: str, reading: Reading) -> Iterator[Text]:
+    with naming_damage(content.name):
+        yield from texts_of(content.held, reading, unit)  # type: ignore[arg-type]
+
+
+def _items(source: Items, unit: str, reading: Reading) -> Iterator[Content | Text]:
+    for n, item in enumerate(source.items):
+        if isinstance(item, os.PathLike) or (source.paths and isinstance(item, str)):
+            if isinstance(item, str) and n and not is_name(item):
+                raise ValueError(f"documents[{n}], {shown(item)}, names no file, as the first ones do; expected all "
+                                 "paths or all documents")
+            for name in files(item):
+                yield from contents_of_path(name, reading, unit)
+        elif hasattr(item, "read"):
+            yield from contents_of_open(item, reading, unit)
+        else:
+            text = text_bytes(item, f"documents[{n}]", unit)
+            yield f"documents[{n}]", without_bom(text, unit)
+
+
+def contents_of_open(file: Any, reading: Reading, unit: str) -> Iterator[Content]:
+    """Yield what an open file, binary or of text, holds from where it stands."""
+    name = str(getattr(file, "name", "the open file"))
+    if isinstance(file.read(0), str):
+        yield from contents(name, encoded_file(file, name, unit), reading.but(encoding=None, errors="strict"), unit)
+    else:
+        yield from contents(name, file, reading, unit)
+
+
+def _cut_content(content: Content, documents: str, unit: str) -> Iterator[Text]:
+    """Yield the documents of a stream, whose bytes are checked here."""
+    stream: BinaryIO = content.held  # type: ignore[assignment]
+    with naming_damage(content.name):
+        if documents == "file":
+            yield content.name, whole(stream, content.name, unit, content.packed)
+        else:
+            yield from _cut_lines(content.name, checked_lines(stream, content.name, unit), documents)
+
+
+def _cut(name: str, text: bytes, documents: str) -> Iterator[Text]:
+    """Yield the documents of a text whose bytes are checked already."""
+    if documents == "file":
+        yield name, text
+    else:
+        yield from _cut_lines(name, iter(io.BytesIO(text)), documents)
+
+
+def _cut_lines(name: str, lines: Iterator[bytes], documents: str) -> Iterator[Text]:
+    block: list[bytes] = []
+    for line in lines:
+        if documents == "line":
+            yield name, line
+        elif line.isspace():
+            if block:
+                yield name, b"".join(block)
+            block = []
+        else:
+            block.append(line)
+    if block:
+        yield name, b"".join(block)

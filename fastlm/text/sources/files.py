@@ -1,0 +1,95 @@
+"""One file of any kind: a stream of text, or a table; an archive is several."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from fastlm.text.sources import archive
+from fastlm.text.sources.columns import Table
+from fastlm.text.sources.compressed import buffered, naming_damage, refuse_others, uncompressed
+from fastlm.text.sources.encodings import in_utf8
+from fastlm.text.sources.formats import format_of
+from fastlm.text.sources.reading import Reading
+from fastlm.text.sources.streams import checked_lines, followed_by, whole
+from fastlm.text.tokens import RAW_UNITS
+
+_HEAD = 1 << 16     # bytes of a file by which its kind is told
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: a stream of UTF-8, still to be checked, or a table. ``packed``: whether it was compressed."""
+
+    name: str
+    held: BinaryIO | Table
+    packed: bool = False
+
+
+def contents(name: str, file: Any, reading: Reading, unit: str, inside: bool = False) -> Iterator[Content]:
+    """Yield what a binary file holds, once it is uncompressed: itself, or every member of an archive.
+
+    inside: whether the file is itself a member of an archive. Raises ValueError for a file that cannot be uncompressed
+    or is no text.
+    """
+    with naming_damage(name):
+        stream, packed = uncompressed(buffered(file), name)
+        stream = buffered(stream)
+        head = stream.peek(_HEAD)
+        if head.startswith(archive.MAGIC):
+            if inside:
+                raise ValueError(f"{name} is an archive in an archive; a file of text was expected")
+            for member, opened in archive.members(stream, name):
+                yield from contents(member, opened, reading, unit, True)
+            return
+        refuse_others(head, name, unit in RAW_UNITS)
+        yield _content(name, stream, head, packed or inside, reading, unit)
+
+
+def contents_of_path(name: str, reading: Reading, unit: str) -> Iterator[Content]:
+    """Yield what the file of a name holds."""
+    with open(name, "rb") as file:
+        yield from contents(name, file, reading, unit)
+
+
+def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading, unit: str) -> Content:
+    kind = format_of(name, head, reading, unit)
+    if kind in ("parquet", "arrow"):
+        from fastlm.text.sources import arrow_files
+
+        return Content(name, (arrow_files.parquet if kind == "parquet" else arrow_files.arrow)(name, stream), packed)
+    text = in_utf8(stream, name, reading, unit)
+    if kind in ("csv", "tsv"):
+        from fastlm.text.sources.delimited import delimited
+
+        return Content(name, delimited(name, checked_lines(text, name, "word"), kind == "tsv"), packed)
+    if kind in ("jsonl", "json", "like-json"):
+        return Content(name, _json(name, text, kind, packed, reading), packed)
+    if reading.text_key is not None:
+        reading.note(f"{name} is read as plain text, which has no columns")
+    return Content(name, text, packed)
+
+
+def _json(name: str, text: BinaryIO, kind: str, packed: bool, reading: Reading) -> Table | BinaryIO:
+    """Return the table of JSON; text that only begins like JSON is returned as a stream of text, and JSON that is no
+    table, too, where neither its name nor `format` calls it JSON."""
+    from fastlm.text.sources import json_lines
+
+    if kind == "jsonl":
+        return json_lines.json_lines(name, enumerate(checked_lines(text, name, "word"), 1))
+    first = text.readline()
+    if json_lines.begins_with_object(first):
+        lines = checked_lines(followed_by(first, text), name, "word")
+        if kind == "like-json":
+            reading.note(f'{name} is read as JSON lines, as it begins; format="text" (--format text) reads it as it '
+                         "stands")
+        return json_lines.json_lines(name, enumerate(lines, 1))
+    if kind == "like-json" and first.lstrip()[:1] != b"[":
+        return followed_by(first, text)
+    held = whole(followed_by(first, text), name, "word", packed)
+    try:
+        return json_lines.json_file(name, held)
+    except ValueError:
+        if kind == "json":
+            raise
+        return io.BufferedReader(io.BytesIO(held))
