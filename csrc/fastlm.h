@@ -292,4 +292,23 @@ int32_t flm_sample(double *p, int32_t *order, const float *x, double temperature
 /* The k largest of x, largest first, ties to the lower id. order (V) is scratch, its first k entries the answer. */
 void flm_top_k(int32_t *order, const float *x, size_t k, size_t V);
 
+/* coder.c: an arithmetic coder (a range coder of whole numbers). A symbol of probability p takes -log2 p bits, to a
+ * thousandth where p is above 1e-6; p (V) in [0,1] need not sum to one, and both sides must have the same bytes of it. */
+typedef struct flm_coder {
+    uint64_t low, range; /* encoding: the numbers that are left; decoding: `range` and how far `code` is above them */
+    uint64_t code;
+    size_t full;  /* encoding: how many bytes of 255 are kept back, since a carry may change them */
+    size_t read;  /* decoding: bytes that were read; past the end of the text they are zeros */
+    int32_t held; /* encoding: the byte before these, or -1 */
+} flm_coder;
+void flm_coder_start(flm_coder *coder);
+/* Writes a symbol: at most coder->full + 9 bytes to out; returns how many. V < 2^31. Cost V */
+size_t flm_encode(flm_coder *coder, uint8_t *out, const float *p, size_t symbol, size_t V);
+/* Writes what tells the last symbols: at most coder->full + 9 bytes. */
+size_t flm_encode_end(flm_coder *coder, uint8_t *out);
+/* Begins to read what `flm_encode` wrote; the text (n) begins at its first byte, or later at text[read]. */
+void flm_decode_start(flm_coder *coder, const uint8_t *text, size_t n);
+/* The next symbol, or V where the text was not written by these probabilities. Cost V */
+size_t flm_decode(flm_coder *coder, const uint8_t *text, const float *p, size_t n, size_t V);
+
 #endif

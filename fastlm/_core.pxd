@@ -132,6 +132,13 @@ cdef extern from "fastlm.h" nogil:
     int flm_multiplies_wider(const flm_kernels *)
     int32_t flm_sample(double *, int32_t *, const float *, double, size_t, double, double, size_t)
     void flm_top_k(int32_t *, const float *, size_t, size_t)
+    ctypedef struct flm_coder:
+        size_t full, read
+    void flm_coder_start(flm_coder *)
+    size_t flm_encode(flm_coder *, uint8_t *, const float *, size_t, size_t)
+    size_t flm_encode_end(flm_coder *, uint8_t *)
+    void flm_decode_start(flm_coder *, const uint8_t *, size_t)
+    size_t flm_decode(flm_coder *, const uint8_t *, const float *, size_t, size_t)
 
 
 cdef extern from "words.h" nogil:
@@ -154,6 +161,15 @@ cdef extern from "words.h" nogil:
                         size_t n, int32_t newline)
     int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
                        size_t *position, size_t n, int32_t newline)
+    uint64_t FLM_GAP_NONE
+    ctypedef struct flm_gaps:
+        size_t at, document
+        uint64_t before[6]
+        uint8_t previous
+    uint64_t flm_gap_code(const uint8_t *, size_t)
+    size_t flm_gaps_read(flm_gaps *, uint64_t *, uint64_t *, uint8_t *, size_t *, size_t *, size_t *, const uint8_t *,
+                         const size_t *, int, size_t, size_t)
+    size_t flm_count_words(uint8_t *, const uint8_t *, size_t)
 
 
 cdef extern from "ngram.h" nogil:

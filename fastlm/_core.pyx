@@ -405,6 +405,7 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
 
 include "_core_parts/optimizers.pxi"
 include "_core_parts/ids.pxi"
+include "_core_parts/coding.pxi"
 include "_core_parts/ngram.pxi"
 include "_core_parts/matrix.pxi"
 include "_core_parts/dense.pxi"

@@ -96,9 +96,9 @@ def _add_train(verbs: Any) -> None:
 
 def _add_reading_verbs(verbs: Any) -> None:
     evaluate = _add_verb(verbs, "eval", "Print how well a model predicts a text", "Perplexity is exp of the mean loss "
-                         "of a token, ends of lines included; unknown words are scored as <unk>. Bits per byte compare "
-                         "character and byte models with each other, but not word models of different vocabularies, "
-                         "because the spelling of unknown words is not paid for.")
+                         "of a token, ends of lines included, by the closed vocabulary: unknown words are scored as "
+                         "<unk>. Bits per byte and perplexity per word are of exactly these bytes, the spelling of "
+                         "unknown words and the white space included: they compare models of any unit and vocabulary.")
     evaluate.add_argument("model", metavar="MODEL", help="model file")
     evaluate.add_argument("file", metavar="FILE", help="text file or folder; - is standard input")
     evaluate.add_argument("--documents", choices=("file", "line", "blank-line"), default="file", help="what a document "
@@ -130,7 +130,9 @@ def _add_reading_verbs(verbs: Any) -> None:
     following.add_argument("-k", type=int, default=5, metavar="K", help="number of tokens (default: 5)")
 
     score = _add_verb(verbs, "score", "Print the negative log-likelihood of every line, in nats", "Each line is a "
-                      "document of its own: for a line in, one figure out. An empty line gives nan.")
+                      "document of its own: for a line in, one figure out. An empty line gives nan. The figure is that "
+                      "of exactly the bytes of the line: unknown words pay for their spelling, too.")
+    score.add_argument("--closed", action="store_true", help="the tokens alone, unknown words scored as <unk>")
     score.add_argument("model", metavar="MODEL", help="model file")
     score.add_argument("file", nargs="?", default="-", metavar="FILE", help="text file (default: standard input)")
 
@@ -224,17 +226,22 @@ def _save(lm: fastlm.LanguageModel, options: argparse.Namespace) -> int:
     return 0
 
 
+_FIGURES = ("perplexity", "nats_per_token", "bits_per_byte", "perplexity_per_word", "tokens", "unknown", "words",
+            "bytes", "nats", "spelling_nats", "spacing_nats", "total_nats")
+
+
 def _eval(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
     score = lm.evaluate(_source(options.file), options.documents, options.threads, options.adapt)
     if options.json:
-        figures = {"perplexity": score.perplexity, "nats_per_token": score.nats_per_token,
-                   "bits_per_byte": score.bits_per_byte, "tokens": score.tokens, "unknown": score.unknown}
-        print(json.dumps(figures))
+        print(json.dumps({name: getattr(score, name) for name in _FIGURES}))
     else:
-        print(f"perplexity      {score.perplexity:.3f}\nnats per token  {score.nats_per_token:.4f}\n"
-              f"bits per byte   {score.bits_per_byte:.4f}\ntokens          {score.tokens}\n"
-              f"unknown         {score.unknown}")
+        print(f"perplexity, closed vocabulary  {score.perplexity:.3f}\n"
+              f"nats per token                 {score.nats_per_token:.4f}\n"
+              f"tokens                         {score.tokens}\n"
+              f"unknown                        {score.unknown}\n"
+              f"bits per byte                  {score.bits_per_byte:.4f}\n"
+              f"perplexity per word            {score.perplexity_per_word:.3f}")
     return 0
 
 
@@ -269,7 +276,8 @@ def _score(options: argparse.Namespace) -> int:
             except UnicodeDecodeError as error:
                 raise ValueError(f"line {number}: byte 0x{text[error.start]:02x} at offset {error.start} is not "
                                  "UTF-8") from None
-            write(f"{lm.score(line, threads=1).nats:.6f}\n")
+            found = lm.score(line, threads=1)
+            write(f"{found.nats if options.closed else found.total_nats:.6f}\n")
     return 0
 
 

@@ -7,12 +7,15 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fastlm import _core
 from fastlm.batch import Batch
+from fastlm.coding.meter import TextMeter
+from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
 from fastlm.generation import sample_ids
 from fastlm.models.base import PrefixModel
@@ -52,6 +55,8 @@ class LanguageModel:
         What repeats the training exactly, where that is known.
     card : dict, default None
         Facts about the text and the choices of `fastlm.train`, {name: value}, that the model file keeps as JSON.
+    spelling : Spelling, default None
+        How unknown tokens are spelt, and which white space stands between words; None for what the vocabulary shows.
 
     Raises
     ------
@@ -60,13 +65,15 @@ class LanguageModel:
     """
 
     def __init__(self, vocabulary: Vocabulary, model: PrefixModel, history: History | None = None,
-                 plan: Plan | None = None, card: dict[str, Any] | None = None) -> None:
+                 plan: Plan | None = None, card: dict[str, Any] | None = None,
+                 spelling: Spelling | None = None) -> None:
         if len(vocabulary) != model.vocab_size:
             raise ValueError(f"the vocabulary has {len(vocabulary)} ids and the model {model.vocab_size}; equal "
                              "numbers were expected")
         self.vocabulary, self.model = vocabulary, model
         self.history, self.plan, self.card = History() if history is None else history, plan, card or {}
         self.adaptive: CacheModel | None = None     # the cache model whose weights `fit_adapt` has fitted
+        self.learnt_spelling = spelling
 
     # reading ------------------------------------------------------------------------------------------------------
 
@@ -90,6 +97,12 @@ class LanguageModel:
         if adapt:
             return self.adapting().start()
         return PrefixState(self.model, self.vocabulary)
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How unknown tokens are spelt, and words spaced: as the text of the training has it, or as the vocabulary
+        shows by itself."""
+        return self.learnt_spelling or Spelling.of_vocabulary(self.vocabulary)
 
     @property
     def boundary(self) -> int:
@@ -208,7 +221,7 @@ class LanguageModel:
             A new one around the same vocabulary and weights, with a cache of the document. This one stays as it is.
         """
         model = self.model if isinstance(self.model, CacheModel) else self.adaptive or self._cache()
-        return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card))
+        return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card), self.spelling)
 
     def fit_adapt(self, source: Any, documents: str = "file") -> LanguageModel:
         """Fit how much ``adapt=True`` trusts the document that is being read, on a text that the model has not seen.
@@ -279,7 +292,7 @@ class LanguageModel:
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
-        return self._score(Corpus.read(texts([text]), self.vocabulary), threads, adapt)
+        return self._score(texts([text]), "file", threads, adapt)
 
     def evaluate(self, source: Any, documents: str = "file", threads: int | None = None, adapt: bool = False) -> Score:
         """Return how well the model predicts a corpus. Each document is read from an empty prefix.
@@ -313,13 +326,14 @@ class LanguageModel:
         -------
         >>> print(lm.evaluate("test.txt").perplexity)            # doctest: +SKIP
         """
-        return self._score(Corpus.read(source, self.vocabulary, documents=documents), threads, adapt)
+        return self._score(source, documents, threads, adapt)
 
     def perplexity(self, source: Any, documents: str = "file", threads: int | None = None,
                    adapt: bool = False) -> float:
         """Return the perplexity of a corpus: exp of the mean -log p over all of its tokens, ends of lines included.
 
-        Unknown words are scored as ``<unk>``. Perplexities of models with different vocabularies do not compare.
+        It is that of the closed vocabulary: unknown words are scored as ``<unk>``, and perplexities of models with
+        different vocabularies do not compare. `evaluate` has figures that do: bits_per_byte and perplexity_per_word.
 
         Parameters
         ----------
@@ -341,13 +355,18 @@ class LanguageModel:
         """
         return self.evaluate(source, documents, threads, adapt).perplexity
 
-    def _score(self, corpus: Corpus, threads: int | None, adapt: bool) -> Score:
+    def _score(self, source: Any, documents: str, threads: int | None, adapt: bool) -> Score:
         if adapt:
-            return self.adapting()._score(corpus, threads, False)
+            return self.adapting()._score(source, documents, threads, False)
+        meter = TextMeter(self.vocabulary, self.spelling)
+        corpus = Corpus.read(source, self.vocabulary, documents, meter.add)
+        meter.finish()
         inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
         with one_thread_products(), Workers(threads) as workers:
             per_token = score_documents(self.model, inputs, targets, corpus.offsets, workers)
-        return Score(float(per_token.sum()), len(per_token), corpus.unknown, corpus.bytes, per_token)
+        spelling = meter.spelling_nats + self.spelling.escape_nats(corpus.ids == self.vocabulary.unknown, per_token)
+        return Score(float(per_token.sum()), len(per_token), corpus.unknown, corpus.bytes, per_token, spelling,
+                     meter.spacing_nats, meter.words)
 
     # generation ---------------------------------------------------------------------------------------------------
 
@@ -458,7 +477,8 @@ class LanguageModel:
         -------
         >>> lm.quantized().save("small.fastlm")                  # doctest: +SKIP
         """
-        out = LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card))
+        out = LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card),
+                            self.learnt_spelling)
         out.adaptive = self.adaptive and self.adaptive.around(out.model)
         return out
 
@@ -495,6 +515,8 @@ class LanguageModel:
         if self.adaptive is not None:
             metadata["adaptive"] = json.dumps(self.adaptive.choices_in_file())
             tensors["adaptive/weights"] = self.adaptive.weights
+        if self.learnt_spelling is not None:
+            tensors |= self.learnt_spelling.tensors()
         modelfile.save(path, tensors, metadata)
 
     def __repr__(self) -> str:
@@ -543,6 +565,8 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
             with limited({"weights": tensors["adaptive/weights"]}):
                 lm.adaptive = CacheModel(len(vocabulary), model, **options)
             lm.adaptive.use(tensors["adaptive/weights"])
+        if "spelling/order" in tensors:
+            lm.learnt_spelling = Spelling.from_tensors(tensors)
         return lm
     except DAMAGE as error:
         raise modelfile.ModelFileError(f"{path} is damaged: {shortened(error)}") from error

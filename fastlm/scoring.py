@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,11 +21,20 @@ _LONG = 256          # tokens of documents that are not joined to others; an ass
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text. Every token counts once, end-of-line tokens included.
+    """How well a model predicts a text: by its tokens alone, and with everything else that the text is.
 
-    ``nats``: the negative log-likelihood of the whole text; ``tokens``: how many tokens were scored; ``unknown``: how
-    many of them are not in the vocabulary and were scored as ``<unk>``; ``bytes``: UTF-8 bytes of the text;
-    ``per_token`` (tokens,) float64: the loss of each token in turn, in nats.
+    Of the tokens, as they are compared for one fixed vocabulary (Penn Treebank's figures are such): ``nats``, the
+    negative log-likelihood of all of them, where an unknown one counts as ``<unk>``; ``tokens``, how many, ends of
+    lines included; ``unknown``, how many the vocabulary lacks; ``per_token`` (tokens,) float64, the loss of each in
+    turn, in nats.
+
+    Of exactly the bytes of the text, to compare models of any vocabulary and unit: ``spelling_nats``, what unknown
+    tokens cost beyond ``<unk>``, which is how they are spelt, less where a model that has never seen one gives it too
+    little; ``spacing_nats``, which white space stands between words; ``bytes``, the text as UTF-8; ``words``,
+    its blank-separated words and ends of lines. ``total_nats`` is all three together, which an arithmetic coder needs
+    too; `bits_per_byte` and `perplexity_per_word` follow from it.
+
+    Scores are equal where their figures are. ``dataclasses.asdict`` gives the figures without ``per_token``.
 
     >>> Score(nats=4 * np.log(2), tokens=2, unknown=0, bytes=4, per_token=np.full(2, 2 * np.log(2))).perplexity
     4.0
@@ -34,28 +44,42 @@ class Score:
     tokens: int
     unknown: int
     bytes: int
-    per_token: Array = field(repr=False)
+    per_token: InitVar[Array]
+    spelling_nats: float = 0.0
+    spacing_nats: float = 0.0
+    words: int = 0
+
+    def __post_init__(self, per_token: Array) -> None:
+        object.__setattr__(self, "per_token", per_token)   # no field: it is no figure, and does not compare
 
     @property
     def nats_per_token(self) -> float:
-        """Mean loss of a token in nats; nan where there are no tokens."""
-        return self.nats / self.tokens if self.tokens else float("nan")
+        """Mean loss of a token in nats, by the closed vocabulary; nan where there are no tokens."""
+        return self.nats / self.tokens if self.tokens else math.nan
 
     @property
     def perplexity(self) -> float:
-        """exp(nats_per_token). It does not compare models of different vocabularies."""
+        """exp(nats_per_token), of the closed vocabulary. It does not compare models of different vocabularies."""
         return float(np.exp(self.nats_per_token))
 
     @property
-    def bits_per_byte(self) -> float:
-        """-log2 of the likelihood, divided by the bytes of the text; nan where there are none.
+    def total_nats(self) -> float:
+        """-log of the likelihood of exactly these bytes, given how many they are: tokens, spellings and spacing."""
+        return self.nats + self.spelling_nats + self.spacing_nats
 
-        This compares models that predict every byte of the text: character and byte models of any alphabet where
-        ``unknown`` is 0. It does **not** compare word models of different vocabularies: an unknown word pays only for
-        ``<unk>`` and not for its spelling, and the kind of whitespace between words is not predicted at all, so a
-        smaller vocabulary looks better than it is.
+    @property
+    def bits_per_byte(self) -> float:
+        """The bits that an ideal coder needs for exactly this text, divided by its bytes; nan where there are none.
+
+        It compares models of any unit and vocabulary. An arithmetic coder driven by the model, `fastlm.compress`,
+        reaches it. Where several sequences of pieces spell the same text, it is that of the one that is read.
         """
-        return self.nats / np.log(2) / self.bytes if self.bytes else float("nan")
+        return self.total_nats / math.log(2) / self.bytes if self.bytes else math.nan
+
+    @property
+    def perplexity_per_word(self) -> float:
+        """exp(total_nats / words), which compares models of any unit and vocabulary; nan where there are no words."""
+        return float(np.exp(self.total_nats / self.words)) if self.words else math.nan
 
 
 def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: Array, workers: Workers) -> Array:

@@ -64,11 +64,13 @@ def test_eval_json_has_the_promised_keys_and_agrees_with_python(folder, capsys):
     assert main(["eval", str(folder / "m.fastlm"), str(folder / "text.txt"), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     score = fastlm.load(folder / "m.fastlm").evaluate(folder / "text.txt")
-    assert set(figures) == {"perplexity", "nats_per_token", "bits_per_byte", "tokens", "unknown"}
+    assert list(figures) == ["perplexity", "nats_per_token", "bits_per_byte", "perplexity_per_word", "tokens",
+                             "unknown", "words", "bytes", "nats", "spelling_nats", "spacing_nats", "total_nats"]
     assert figures["tokens"] == 24 * 7 and figures["unknown"] == 0
     assert figures["perplexity"] == pytest.approx(np.exp(figures["nats_per_token"]))
     assert figures["nats_per_token"] == score.nats_per_token
-    assert figures["bits_per_byte"] == pytest.approx(score.nats / np.log(2) / len(TEXT))
+    assert figures["bits_per_byte"] == pytest.approx(score.total_nats / np.log(2) / len(TEXT))
+    assert figures["words"] == 24 * 7 and figures["bytes"] == len(TEXT)
 
 
 def test_eval_counts_unknown_words(folder, capsys, tmp_path):
@@ -76,6 +78,7 @@ def test_eval_counts_unknown_words(folder, capsys, tmp_path):
     assert main(["eval", str(folder / "m.fastlm"), str(tmp_path / "other.txt")]) == 0
     out = capsys.readouterr().out
     assert re.search(r"tokens +4\n", out) and re.search(r"unknown +1\n", out)
+    assert re.search(r"^perplexity, closed vocabulary +\d", out) and re.search(r"perplexity per word +\d", out)
 
 
 def test_next_shows_the_likeliest_first(folder, capsys):
@@ -102,9 +105,19 @@ def test_score_gives_a_figure_a_line(folder, capsys, monkeypatch):
     out, err = capsys.readouterr()
     lm = fastlm.load(folder / "m.fastlm")
     first, second, third = out.splitlines()
-    assert float(first) == pytest.approx(lm.score("the cat sat").nats, abs=1e-5)
+    assert float(first) == pytest.approx(lm.score("the cat sat\n").total_nats, abs=1e-5)
     assert second == "nan" and err == "fastlm: line 2 is empty; text was expected, so its figure is nan\n"
-    assert float(third) == pytest.approx(lm.score("the dog\n").nats, abs=1e-5)
+    assert float(third) == pytest.approx(lm.score("the dog\n").total_nats, abs=1e-5)
+
+
+def test_score_closed_leaves_the_spelling_out(folder, capsys, tmp_path):
+    (tmp_path / "odd.txt").write_text("the zzqqzz sat\n")
+    figures = []
+    for closed in ([], ["--closed"]):
+        assert main(["score", str(folder / "m.fastlm"), str(tmp_path / "odd.txt"), *closed]) == 0
+        figures.append(float(capsys.readouterr().out))
+    score = fastlm.load(folder / "m.fastlm").score("the zzqqzz sat\n")
+    assert figures == pytest.approx([score.total_nats, score.nats], abs=1e-5)
 
 
 def test_info_shows_the_history_and_the_plan(folder, capsys):

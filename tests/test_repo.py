@@ -20,7 +20,7 @@ FLOORS = [
     ["models"],
     ["training"],
     ["scoring", "generation", "prefix_state"],
-    ["language_model", "arpa"],
+    ["language_model", "arpa", "coding"],
     ["auto"],
     ["cli", "demo", "__init__", "__main__"],
 ]
@@ -135,7 +135,7 @@ def test_no_path_of_one_machine():
     ("csrc/**/*.c", 275), ("csrc/**/*.h", 275), ("csrc/**/*.inc", 275),
     ("fastlm/**/*.py", 360), ("benchmarks/**/*.py", 275),
     ("csrc/fastlm.h", 360), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
-    ("fastlm/language_model.py", 550),   # more than half of it says what each method takes, returns and raises
+    ("fastlm/language_model.py", 600),   # more than half of it says what each method takes, returns and raises
 ])
 def test_files_stay_short(pattern, budget):
     exceptions = {"csrc/fastlm.h", "fastlm/language_model.py"} - {pattern}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from fastlm.auto.unit_policy import ALPHABETS, JOINED, LOOKBACK, NETWORKS, SEVERAL, UnitPolicy, tuned
+from fastlm.auto.unit_policy import ALPHABETS, JOINED, LOOKBACK, NETWORKS, SEVERAL, SPELLING, UnitPolicy, tuned
+from fastlm.coding.spelling import MOST_SYMBOLS, ORDER
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
 from fastlm.training.loop_settings import LoopSettings
 
@@ -52,6 +53,18 @@ class Policy:
     counting_bytes: float = tuned(
         BUDGET_BYTES, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
         "assumption")
+
+    # How unknown tokens are spelt, and words are spaced.
+    spelling_order: int = tuned(
+        ORDER, "bytes", "longer n-grams spell better and take more room in the model file", SPELLING)
+    spelling_symbols: int = tuned(
+        MOST_SYMBOLS, "bytes of the spellings that are counted", "more of them spell better and take more room in the "
+        "model file", SPELLING)
+    spacing_bytes: int = tuned(
+        1 << 19, "bytes of the text", "of the white space between words so much is counted, which takes a hundredth of "
+        "a second", "assumption")
+    spacing_share: float = tuned(
+        1 / 32, "share of the rest of the text", "files that come later may be spaced otherwise", "assumption")
 
     # What is held out of the text.
     least_tokens_to_hold_out: int = tuned(

@@ -16,6 +16,8 @@ from fastlm.auto.policy import Policy
 from fastlm.auto.request import Recorded, Request, Text, progress_function
 from fastlm.auto.size import NetworkSize, batch_size_of, measure_speed, network_size, size_for_passes
 from fastlm.auto.timetable import Timetable
+from fastlm.coding.spacing import GapCounter
+from fastlm.coding.spelling import Spelling, escape_of, known_tokens
 from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey, Mixture, PrefixModel
@@ -122,10 +124,12 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
                       interrupt or Interrupt())
     check(request, source)
     timetable = Timetable(seconds, clock, request.policy.usable_share)
-    vocabulary, corpus, given = read(source, request)
+    vocabulary, corpus, given, spelling = read(source, request)
     text = split(corpus, vocabulary, given, request, timetable)
     del corpus   # a large text has no memory to spare for it
-    return run(decide(text, vocabulary, given, request, timetable), text, vocabulary, request, timetable)
+    lm = run(decide(text, vocabulary, given, request, timetable), text, vocabulary, request, timetable)
+    lm.learnt_spelling = spelling
+    return lm
 
 
 @dataclass(frozen=True)
@@ -148,23 +152,32 @@ def check(request: Request, source: Any) -> None:
     builders.check(request.model, request.order, request.softmax)
 
 
-def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel | None]:
-    """Read the source; return its vocabulary, its ids, and the model that was given or recorded, None for a name."""
+def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel | None, Spelling | None]:
+    """Read the source; return its vocabulary, its ids, the model that was given or recorded, None for a name, and how
+    unknown tokens are spelt."""
+    policy = request.policy
+    gaps = GapCounter(True, policy.spacing_bytes, policy.spacing_share)
     vocabulary, corpus = Corpus.build(
         source, request.unit, min_count=1 if request.min_count is None else request.min_count,
-        max_size=request.max_size, documents=request.documents)
+        max_size=request.max_size, documents=request.documents,
+        watch=(lambda text, ids: gaps.sample(text)) if request.unit == "word" else None)
     if request.min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
-    corpus = replace(corpus, boundary=vocabulary.boundary)
+    spelling = None
+    if vocabulary.unknown is not None:
+        spelling = Spelling.learn(
+            corpus.left_out, known_tokens(vocabulary), gaps.spacing() if request.unit == "word" else None,
+            escape_of(vocabulary), policy.spelling_order, policy.spelling_symbols)
+    corpus = replace(corpus, boundary=vocabulary.boundary, left_out={})
     if request.plan is not None:
         given = PrefixModel.build(request.plan.model)
     elif isinstance(request.model, str):
-        return vocabulary, corpus, None
+        return vocabulary, corpus, None, spelling
     else:
         given = request.model if isinstance(request.model, PrefixModel) else request.model(len(vocabulary))
     if given.vocab_size != len(vocabulary):
         raise ValueError(f"the model is for {given.vocab_size} ids and the text has {len(vocabulary)}")
-    return vocabulary, corpus, given
+    return vocabulary, corpus, given, spelling
 
 
 def split(corpus: Corpus, vocabulary: Vocabulary, given: PrefixModel | None, request: Request,

@@ -26,6 +26,7 @@ SEVERAL = "tried: Cross-fitting, and several networks"
 LOOKBACK = "tried: Looking back"
 ADAPTING = "tried: Adapting"
 ALPHABETS = "tried: Large alphabets"
+SPELLING = "tried: Spelling unknown words"
 
 
 @dataclass(frozen=True)

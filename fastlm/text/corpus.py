@@ -1,8 +1,8 @@
 """Documents as one long array of ids."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from fastlm.text.sources.reading import Reading
 from fastlm.text.vocabulary import Vocabulary
 
 Span = slice  # under this name, since a corpus has a method `slice`
+Watch = Callable[[bytes, np.ndarray], None]
 _EMPTY = "the corpus is empty: there is no token in it"
 
 
@@ -25,7 +26,8 @@ class Corpus:
     ids: int32 (N,). offsets: int64 (D+1,); document d is ids[offsets[d]:offsets[d+1]].
     unknown_at: int64, ascending: where in `ids` a token stands that the vocabulary lacks (not counting an
     `<unk>` that is written in the text). bytes: UTF-8 bytes of the text read, 0 where there was none.
-    boundary: the id that ends a line of words.
+    boundary: the id that ends a line of words. left_out: tokens of the text that its vocabulary reads as `<unk>`, and
+    how often each occurs; of very many a part, evenly spaced.
     """
 
     ids: np.ndarray
@@ -33,14 +35,17 @@ class Corpus:
     unknown_at: np.ndarray
     bytes: int = 0
     boundary: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file", **reading: Any) -> Self:
+    def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file", watch: Watch | None = None,
+             **reading: Any) -> Self:
         """Read a source with a given vocabulary.
 
         source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them;
         text is normalised as the vocabulary is. In words every document ends in an end-of-line token, if the
         vocabulary has one; in lines and paragraphs of characters or bytes, in "\\n".
+        watch: a function that is called with every document, its bytes and its ids, -1 where unknown.
         Raises what `read_documents` raises, and ValueError for an empty source, and for an unknown token
         where the vocabulary has no `<unk>`.
 
@@ -51,6 +56,8 @@ class Corpus:
         unit, newline = vocabulary.unit, vocabulary.end_of_line
         options = Reading.of({"normalize": vocabulary.normalize, **reading})
         for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer, options):
+            if watch is not None:
+                watch(text, buffer.ids[start:])
             if vocabulary.unknown is None and unit != "byte":
                 vocabulary.settle(buffer.ids[start:], name, text)
             offsets.append(buffer.size)
@@ -68,15 +75,20 @@ class Corpus:
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
+        watch: Watch | None = None,
         **reading: Any,
     ) -> tuple[Vocabulary, Self]:
         """Read a source once and make its vocabulary on the way: (vocabulary, corpus).
 
-        The arguments and errors are those of `Vocabulary.build`; the source may be a generator.
+        The arguments and errors are those of `Vocabulary.build`; the source may be a generator. watch: a function that
+        is called with every document, its bytes and its provisional ids. The corpus's `left_out` tells which tokens the
+        vocabulary lacks.
         """
         tally, buffer, offsets, size = Tally(unit, min_count, max_size), IdBuffer(), array("q", [0]), 0
         options = Reading.of(reading)
-        for _, text, _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
+        for _, text, start in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
+            if watch is not None:
+                watch(text, buffer.ids[start:])
             offsets.append(buffer.size)
             size += len(text)
         if not buffer.size:
@@ -94,7 +106,7 @@ class Corpus:
             unknown_at.append(np.flatnonzero(folded[part]) + start)
             part[:] = final[part]
         boundary = vocabulary.end_of_line if unit == "word" else None
-        return vocabulary, cls._of(ids, offsets, unknown_at, size, boundary)
+        return vocabulary, replace(cls._of(ids, offsets, unknown_at, size, boundary), left_out=tally.left_out())
 
     @classmethod
     def from_ids(cls, documents: Iterable[Ids]) -> Self:

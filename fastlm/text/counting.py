@@ -13,6 +13,7 @@ from fastlm.text.sources.reading import Reading, check_choice
 from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN
 
 _CODE_POINTS = 0x110000
+MOST_LEFT_OUT = 1 << 17   # tokens that are remembered with their counts, so that their spelling can be learnt
 
 
 def fill(
@@ -57,6 +58,7 @@ class Tally:
         else:
             self.scan, self.unknown, self.newline = scan_bytes, -1, ord(NEWLINE)
         self._counts = np.zeros(2, np.int64)
+        self._left_out: dict[str, int] = {}
 
     def count(self, ids: np.ndarray) -> None:
         """Add the occurrences of provisional ids (n,)."""
@@ -89,6 +91,7 @@ class Tally:
         if self._max_size is not None:
             ranked = ranked[: self._max_size - 2]
         kept = np.concatenate([[unknown, newline], ranked])
+        self._leave_out(names, counts, kept, unknown)
         counts[unknown] += counts.sum() - counts[kept].sum()
         rank = np.empty_like(by_bytes)
         rank[by_bytes] = np.arange(len(names))
@@ -97,6 +100,21 @@ class Tally:
         mapping = np.full(provisional[-1] + 1, np.flatnonzero(kept == unknown)[0], np.int32)
         mapping[provisional[kept]] = np.arange(len(kept), dtype=np.int32)
         return [names[n].decode() for n in kept], counts[kept], mapping
+
+    def left_out(self) -> dict[str, int]:
+        """Return the tokens that `choose` left out, and `<unk>` where the text has it, with their counts.
+
+        Of more than `MOST_LEFT_OUT` they are some, evenly spaced in the order of their first use.
+        """
+        return self._left_out
+
+    def _leave_out(self, names: list[bytes], counts: np.ndarray, kept: np.ndarray, unknown: int) -> None:
+        out = counts > 0
+        out[kept] = False
+        out[unknown] = counts[unknown] > 0
+        found = np.flatnonzero(out)
+        step = -(-len(found) // MOST_LEFT_OUT) or 1
+        self._left_out = {names[n].decode(): int(counts[n]) for n in found[::step].tolist()}
 
     def _names(self) -> tuple[np.ndarray, list[bytes]]:
         """Return the provisional ids in use, ascending, and the UTF-8 of their tokens."""

@@ -32,5 +32,6 @@ def fold_singletons(vocabulary: Vocabulary, corpus: Corpus) -> tuple[Vocabulary,
     new_id[once] = new_id[unknown]
     tokens = [vocabulary.token(int(i)) for i in keep]
     unknown_at = np.flatnonzero(once[corpus.ids])
+    left_out = dict(corpus.left_out) | dict.fromkeys((vocabulary.token(int(i)) for i in np.flatnonzero(once)), 1)
     return (Vocabulary(tokens, "word", counts[keep], vocabulary.normalize),
-            replace(corpus, ids=new_id[corpus.ids], unknown_at=unknown_at))
+            replace(corpus, ids=new_id[corpus.ids], unknown_at=unknown_at, left_out=left_out))
