@@ -46,8 +46,8 @@ uint64_t flm_gap_code(const uint8_t *text, size_t n)
 }
 
 size_t flm_gaps_read(flm_gaps *walk, uint64_t *gap, uint64_t *before, uint8_t *kind, size_t *from, size_t *begin,
-                     size_t *end, const uint8_t *text, const size_t *document_end, int newline, size_t documents,
-                     size_t N)
+                     size_t *end, const uint8_t *text, const size_t *document_end, int newline, int ended,
+                     size_t documents, size_t N)
 {
     size_t out = 0;
     while (walk->document < documents && out < N) {
@@ -66,6 +66,8 @@ size_t flm_gaps_read(flm_gaps *walk, uint64_t *gap, uint64_t *before, uint8_t *k
             while (last < n && !is_space(text[last])) last++;
             next = FLM_GAP_TO_WORD;
             following = word_kind(text[last - 1]);
+        } else if (!ended && walk->document + 1 == documents) {
+            break;
         } else if (newline && n > first && (previous == FLM_GAP_START || previous >= FLM_GAP_WORD)) {
             next = FLM_GAP_TO_LINE; /* the end of the last line, which the text lacks */
             following = line_kind(previous);

@@ -33,9 +33,6 @@ int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const 
 /* The same with the table only read: an unseen word gets -1. Nothing but ids can be full. */
 int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                    size_t n, int32_t newline);
-/* flm_words_learn of the segments of pieces.h, which leave out nothing of the text. */
-int flm_words_learn_segments(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
-                             size_t *position, size_t n);
 
 /* spacing.c: the gap before a token is the white space, perhaps none, between it and the token before it. Gaps are told
  * apart by what stands on both sides: the kind of a gap is 3 * (what stands before) + (what follows). */
@@ -68,10 +65,12 @@ uint64_t flm_gap_code(const uint8_t *text, size_t n);
 /* Writes at most N gaps and returns how many; fewer than N when the text is read. For each its code, the code of the
  * gap before it of the same sort, its kind, and that it is text[from : begin] and its token text[begin : end]. Document
  * d ends at document_end[d]; after its last token comes one gap more, of kind TO_END. Where `newline`, "\n" is a token,
- * and a document that has none at its end is read as if it had, as in fastlm.text. */
+ * and a document that has none at its end is read as if it had, as in fastlm.text. Where not `ended`, the last document
+ * goes on in another text, which the same walk reads with `at` and `document` 0; white space at the end of the first is
+ * passed over. */
 size_t flm_gaps_read(flm_gaps *walk, uint64_t *gap, uint64_t *before, uint8_t *kind, size_t *from, size_t *begin,
-                     size_t *end, const uint8_t *text, const size_t *document_end, int newline, size_t documents,
-                     size_t N);
+                     size_t *end, const uint8_t *text, const size_t *document_end, int newline, int ended,
+                     size_t documents, size_t N);
 /* How many words and ends of lines begin in text[0 : n]; *inside: whether the byte before belongs to a word, in and
  * out. */
 size_t flm_count_words(uint8_t *inside, const uint8_t *text, size_t n);

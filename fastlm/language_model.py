@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Iterator
@@ -16,13 +17,14 @@ from fastlm.batch import Batch
 from fastlm.coding.meter import TextMeter
 from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
-from fastlm.generation import sample_ids, texts_of
+from fastlm.generation import sample_ids
 from fastlm.models.base import PrefixModel
 from fastlm.models.cache import CACHES, CacheModel
 from fastlm.models.initial import limited
 from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, shortened
 from fastlm.prefix_state import PrefixState, name_tokens
-from fastlm.scoring import Score, score_documents
+from fastlm.scoring import Score, by_document, score_blocks, total
+from fastlm.text.blocks import Block, read_blocks
 from fastlm.text.corpus import Corpus
 from fastlm.text.sources.containers import texts
 from fastlm.text.vocabulary import Vocabulary
@@ -222,7 +224,7 @@ class LanguageModel:
         model = self.model if isinstance(self.model, CacheModel) else self.adaptive or self._cache()
         return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card), self.spelling)
 
-    def fit_adapt(self, source: Any, documents: str | None = None) -> LanguageModel:
+    def fit_adapt(self, source: Any, documents: str = "file") -> LanguageModel:
         """Fit how much ``adapt=True`` trusts the document that is being read, on a text that the model has not seen.
 
         The model file keeps these weights. Without ``adapt=True`` nothing changes.
@@ -231,8 +233,8 @@ class LanguageModel:
         ----------
         source : Corpus, or a source as in `evaluate`
             Held-out text. The training text will not do: the model knows it too well to need its cache.
-        documents : "file", "line" or "blank-line", default None
-            What a document is; None for what it was in training.
+        documents : "file", "line" or "blank-line", default "file"
+            What a document is.
 
         Returns
         -------
@@ -248,7 +250,7 @@ class LanguageModel:
         -------
         >>> lm.fit_adapt("held_out.txt").perplexity("test.txt", adapt=True)     # doctest: +SKIP
         """
-        corpus = source if isinstance(source, Corpus) else self._read(source, documents)
+        corpus = source if isinstance(source, Corpus) else Corpus.read(source, self.vocabulary, documents=documents)
         inputs, targets, starts = read_and_predict(replace(corpus, boundary=self.boundary))
         with one_thread_products():
             self.adaptive = self._cache().fit(inputs, targets, starts)
@@ -291,35 +293,31 @@ class LanguageModel:
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
-        return self._score(texts([text]), "file", threads, adapt)
+        return total(self._scored(texts([text]), "file", threads, adapt), self._escape_nats, per_token=True)
 
-    @property
-    def documents(self) -> str:
-        """What a document was in training: "file", "line" or "blank-line"; "file" where the card does not say."""
-        return str(self.card.get("documents", "file"))
-
-    def _read(self, source: Any, documents: str | None) -> Corpus:
-        return Corpus.read(source, self.vocabulary, documents=self.documents if documents is None else documents)
-
-    def evaluate(self, source: Any, documents: str | None = None, threads: int | None = None,
-                 adapt: bool = False) -> Score:
+    def evaluate(self, source: Any, documents: str = "file", threads: int | None = None, adapt: bool = False,
+                 per_token: bool = False) -> Score:
         """Return how well the model predicts a corpus. Each document is read from an empty prefix.
+
+        Memory does not grow with the text: it is read and scored a little at a time.
 
         Parameters
         ----------
         source : path, list of paths, folder, open file, or iterable of documents
             The text, as in `fastlm.train`. A string by itself is a path; `score` takes a text.
-        documents : "file", "line" or "blank-line", default None
-            What a document is: a file, a line, or the text between blank lines; None for what it was in training.
+        documents : "file", "line" or "blank-line", default "file"
+            What a document is: a file, a line, or the text between blank lines.
         threads : int, default None
             How many threads work; None for as many as this process may use. The figures are the same with any number.
         adapt : bool, default False
             Whether the model learns from each document as it reads it, beginning anew with the next.
+        per_token : bool, default False
+            Whether to keep the loss of every token, 8 bytes each.
 
         Returns
         -------
         Score
-            The negative log-likelihood in nats, perplexity and more, with the loss of every token.
+            The negative log-likelihood in nats, perplexity and more.
 
         Raises
         ------
@@ -334,10 +332,37 @@ class LanguageModel:
         -------
         >>> print(lm.evaluate("test.txt").perplexity)            # doctest: +SKIP
         """
-        documents = self.documents if documents is None else documents
-        return self._score(source, documents, threads, adapt)
+        return total(self._scored(source, documents, threads, adapt), self._escape_nats, per_token)
 
-    def perplexity(self, source: Any, documents: str | None = None, threads: int | None = None,
+    def score_each(self, source: Any, documents: str = "file", threads: int | None = None,
+                   adapt: bool = False) -> Iterator[Score]:
+        """Return how well the model predicts each document of a corpus, one after another.
+
+        Many short documents are scored together, much faster than by `score` one by one, and memory does not grow with
+        their number.
+
+        Parameters
+        ----------
+        source, documents, threads, adapt
+            As in `evaluate`.
+
+        Returns
+        -------
+        iterator of Score
+            Of every document in turn, without the losses of its tokens. Empty documents have no tokens and nats of 0.
+
+        Raises
+        ------
+        OSError, TypeError, ValueError
+            As in `evaluate`, when a document is reached that cannot be read.
+
+        Example
+        -------
+        >>> best = min(lm.score_each(["I am", "am I"]), key=lambda score: score.nats_per_token)     # doctest: +SKIP
+        """
+        return by_document(self._scored(source, documents, threads, adapt), self._escape_nats)
+
+    def perplexity(self, source: Any, documents: str = "file", threads: int | None = None,
                    adapt: bool = False) -> float:
         """Return the perplexity of a corpus: exp of the mean -log p over all of its tokens, ends of lines included.
 
@@ -364,18 +389,16 @@ class LanguageModel:
         """
         return self.evaluate(source, documents, threads, adapt).perplexity
 
-    def _score(self, source: Any, documents: str, threads: int | None, adapt: bool) -> Score:
-        if adapt:
-            return self.adapting()._score(source, documents, threads, False)
-        meter = TextMeter(self.vocabulary, self.spelling)
-        corpus = Corpus.read(source, self.vocabulary, documents, meter.add)
-        meter.finish()
-        inputs, targets, _ = read_and_predict(replace(corpus, boundary=self.boundary))
+    def _scored(self, source: Any, documents: str, threads: int | None, adapt: bool) -> Iterator[tuple[Block, Array]]:
+        """Yield the blocks of a source with the losses of their tokens, see `scoring.score_blocks`."""
+        model, meter = self.adapting().model if adapt else self.model, TextMeter(self.vocabulary, self.spelling)
         with one_thread_products(), Workers(threads) as workers:
-            per_token = score_documents(self.model, inputs, targets, corpus.offsets, workers)
-        spelling = meter.spelling_nats + self.spelling.escape_nats(corpus.ids == self.vocabulary.unknown, per_token)
-        return Score(float(per_token.sum()), len(per_token), corpus.unknown, corpus.bytes, per_token, spelling,
-                     meter.spacing_nats, meter.words)
+            blocks = read_blocks(source, self.vocabulary, documents, meter)
+            yield from score_blocks(model, blocks, self.boundary, workers)
+
+    def _escape_nats(self, block: Block, nats: Array) -> Array:
+        """Return what each token of a block costs more where an unknown one has its escape probability."""
+        return self.spelling.escape_nats(block.ids == self.vocabulary.unknown, nats)
 
     # generation ---------------------------------------------------------------------------------------------------
 
@@ -383,9 +406,8 @@ class LanguageModel:
                  top_p: float = 1.0, seed: int | None = None, adapt: bool = False) -> Iterator[str]:
         """Draw a continuation of a prompt token by token.
 
-        ``<unk>`` is never drawn. Bytes and pieces are joined to whole characters; a character that `max_tokens` would
-        cut in two is left out. After the end of a document the next one begins, with nothing remembered: a model that
-        was trained on lines ends a document with every line, and between other documents a line ends.
+        ``<unk>`` is never drawn. The bytes of a byte model are joined to whole characters; a character that
+        `max_tokens` would cut in two is left out.
 
         Parameters
         ----------
@@ -428,15 +450,23 @@ class LanguageModel:
             state.read(prompt)
         missing = [i for i, token in enumerate(self.vocabulary.tokens) if token is None]
         banned = np.array([*missing, *([] if self.vocabulary.unknown is None else [self.vocabulary.unknown])], np.int64)
-        ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned, self._end(),
-                         self.boundary)
-        return texts_of(self.vocabulary, ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
+        ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned)
+        return self._pieces(ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
 
-    def _end(self) -> int | None:
-        """Return the id that ends a document, None where none does."""
-        if self.vocabulary.end_of_document is None and self.documents == "line":
-            return self.vocabulary.end_of_line
-        return self.vocabulary.end_of_document
+    def _pieces(self, ids: Iterator[int], count: int, apart: bool) -> Iterator[str]:
+        """Yield the text of the first `count` ids; apart: whether a space stands before a first word."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for _, i in zip(range(count), ids, strict=False):
+            if self.vocabulary.unit == "byte":
+                piece = decoder.decode(bytes([i]))
+            else:
+                piece = self.vocabulary.tokens[i] or ""
+                if self.vocabulary.unit == "word" and piece != "\n":
+                    piece, apart = (" " if apart else "") + piece, True
+                else:
+                    apart = False
+            if piece:
+                yield piece
 
     # keeping ------------------------------------------------------------------------------------------------------
 
@@ -457,7 +487,8 @@ class LanguageModel:
         return digest.hexdigest()
 
     def _tensors(self) -> dict[str, Array]:
-        tensors = {f"vocabulary/{name}": array for name, array in self.vocabulary.tensors().items()}
+        blob, offsets, counts, _ = self.vocabulary.to_arrays()
+        tensors = {"vocabulary/tokens": blob, "vocabulary/offsets": offsets, "vocabulary/counts": counts}
         return tensors | {f"model/{name}": array for name, array in self.model.tensors().items()}
 
     def quantized(self) -> LanguageModel:
@@ -553,9 +584,8 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     if metadata.get("kind") != "model":
         raise modelfile.ModelFileError(f"{path} holds a {metadata.get('kind', 'foreign file')}; a model was expected")
     try:
-        vocabulary = Vocabulary.restore({name.removeprefix("vocabulary/"): array for name, array in tensors.items()
-                                         if name.startswith("vocabulary/")}, metadata["unit"],
-                                        metadata.get("normalize"))
+        vocabulary = Vocabulary.from_arrays(tensors["vocabulary/tokens"], tensors["vocabulary/offsets"],
+                                            tensors["vocabulary/counts"], metadata["unit"], metadata.get("normalize"))
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
         model = rebuild(metadata["config"], weights, len(vocabulary))
         model.restore(weights)

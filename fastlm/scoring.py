@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import pairwise
 
@@ -12,10 +12,12 @@ import numpy as np
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
+from fastlm.text.blocks import Block
 from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 _TOGETHER = 32       # documents, or runs of short ones, that are read side by side
+_FIGURES = 7         # of a document
 _LONG = 256          # tokens of documents that are not joined to others; an assumption
 
 
@@ -26,7 +28,7 @@ class Score:
     Of the tokens, as they are compared for one fixed vocabulary (Penn Treebank's figures are such): ``nats``, the
     negative log-likelihood of all of them, where an unknown one counts as ``<unk>``; ``tokens``, how many, ends of
     lines included; ``unknown``, how many the vocabulary lacks; ``per_token`` (tokens,) float64, the loss of each in
-    turn, in nats.
+    turn, in nats; None where it was not asked for.
 
     Of exactly the bytes of the text, to compare models of any vocabulary and unit: ``spelling_nats``, what unknown
     tokens cost beyond ``<unk>``, which is how they are spelt, less where a model that has never seen one gives it too
@@ -44,12 +46,12 @@ class Score:
     tokens: int
     unknown: int
     bytes: int
-    per_token: InitVar[Array]
+    per_token: InitVar[Array | None] = None
     spelling_nats: float = 0.0
     spacing_nats: float = 0.0
     words: int = 0
 
-    def __post_init__(self, per_token: Array) -> None:
+    def __post_init__(self, per_token: Array | None) -> None:
         object.__setattr__(self, "per_token", per_token)   # no field: it is no figure, and does not compare
 
     @property
@@ -116,6 +118,83 @@ def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: 
                 out[span] = array
     workers.map(score_group, groups)
     return out
+
+
+def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,
+                 workers: Workers) -> Iterator[tuple[Block, Array]]:
+    """Yield every block of a text with the losses (N,) of its tokens; documents are read after the boundary token.
+
+    A document that goes on in the next block is scored from the state that it has reached.
+    """
+    state: State | None = None
+    last = boundary
+    for block in blocks:
+        ids, inputs = block.ids, np.empty_like(block.ids)
+        inputs[1:] = ids[:-1]
+        inputs[block.offsets[:-1][np.diff(block.offsets) > 0]] = boundary
+        begin = int(block.offsets[1]) if block.goes_on else 0
+        end = max(begin, int(block.offsets[-2])) if block.unended else len(ids)
+        if begin:
+            inputs[0] = last
+        nats = np.empty(len(ids))
+        nats[:begin], state = model.score_on(inputs[:begin], ids[:begin], state)
+        middle = block.offsets[block.goes_on: len(block.offsets) - block.unended]
+        nats[begin:end] = score_documents(model, inputs[begin:end], ids[begin:end], middle - begin, workers)
+        if not (block.goes_on and block.unended and len(block.offsets) == 2):
+            state, last = None, boundary
+        if end < len(ids):
+            nats[end:], state = model.score_on(inputs[end:], ids[end:], None)
+        if block.unended and len(ids) > block.offsets[-2]:
+            last = int(ids[-1])
+        yield block, nats
+
+
+Scored = Iterable[tuple[Block, Array]]
+Escape = Callable[[Block, Array], Array]
+
+
+def total(scored: Scored, escape: Escape, per_token: bool) -> Score:
+    """Return the figures of all blocks that `score_blocks` yields together.
+
+    The blocks' own figures are the nats of spelling and of spacing and the words of each document. escape: returns for
+    a block and its losses what each token costs more, (N,), because unknown ones are spelt. per_token: whether to keep
+    every loss. Raises ValueError where the blocks hold no token.
+    """
+    figures, kept = np.zeros(_FIGURES), []
+    for block, losses in scored:
+        figures += _by_document(block, losses, escape).sum(1)
+        if per_token:
+            kept.append(losses)
+    if not figures[1]:
+        raise ValueError("the corpus is empty: there is no token in it")
+    return _score(figures.tolist(), np.concatenate(kept) if per_token else None)
+
+
+def by_document(scored: Scored, escape: Escape) -> Iterator[Score]:
+    """Yield the figures of one document after another of the blocks that `score_blocks` yields, of empty ones too; the
+    arguments are those of `total`."""
+    before = np.zeros(_FIGURES)   # of the document that goes on in the next block
+    for block, losses in scored:
+        figures = _by_document(block, losses, escape)
+        figures[:, 0] += before
+        ended = figures.shape[1] - block.unended
+        before = figures[:, -1].copy() if block.unended else np.zeros(_FIGURES)
+        for one in figures[:, :ended].T.tolist():
+            yield _score(one)
+
+
+def _by_document(block: Block, losses: Array, escape: Escape) -> Array:
+    """Return the figures (7, D) of each document: nats, tokens, unknown, bytes, spelling, spacing, words."""
+    nats, more = (np.diff(np.concatenate([[0.0], np.cumsum(values)])[block.offsets])
+                  for values in (losses, escape(block, losses)))
+    spelling, spacing, words = block.figures
+    unknown = np.diff(np.searchsorted(block.unknown_at, block.offsets))
+    return np.stack([nats, np.diff(block.offsets), unknown, block.bytes, spelling + more, spacing, words])
+
+
+def _score(figures: Sequence[float], per_token: Array | None = None) -> Score:
+    nats, tokens, unknown, size, spelling, spacing, words = figures
+    return Score(nats, int(tokens), int(unknown), int(size), per_token, spelling, spacing, int(words))
 
 
 def _runs(offsets: Array, length: int) -> list[slice]:

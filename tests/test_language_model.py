@@ -225,7 +225,7 @@ def configured(**options):
     (configured(depth=2), "is damaged: LSTM cannot be built from "),
     (lambda t, m: t.pop("model/output"), "is damaged: parameter output is nothing; shape (5, 6) was expected"),
     (lambda t, m: t.update({"model/more": np.zeros(3, np.float32)}), "it holds parameters ['more'] of no use"),
-    (lambda t, m: t.pop("vocabulary/tokens"), "is damaged: 'tokens'"),
+    (lambda t, m: t.pop("vocabulary/tokens"), "is damaged: 'vocabulary/tokens'"),
     (lambda t, m: m.update(history="{}x"), "is damaged: "),
 ])
 def test_files_that_are_no_model(change, message: str, tmp_path) -> None:
@@ -271,3 +271,16 @@ def test_a_state_is_left_alone_by_what_is_refused() -> None:
         with pytest.raises((ValueError, IndexError)):
             state.step(wrong)
     assert state == twin and state.tokens == 1
+
+
+@every_unit
+def test_each_document_of_many_has_its_own_score(unit: str) -> None:
+    lm = language_model(unit)
+    texts = ["the dog saw", "saw", "", "dog\nthe"]
+    each = list(lm.score_each(texts))
+    assert [score.tokens for score in each] == [lm.score(text).tokens if text else 0 for text in texts]
+    np.testing.assert_allclose([score.nats for score in each],
+                               [lm.score(text).nats if text else 0 for text in texts], rtol=1e-5)
+    whole = lm.evaluate(texts, per_token=True)
+    assert whole.nats == pytest.approx(sum(score.nats for score in each)) and len(whole.per_token) == whole.tokens
+    assert lm.evaluate(texts).per_token is None

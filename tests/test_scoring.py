@@ -7,7 +7,8 @@ import pytest
 
 from fastlm.heads import FullSoftmax, Head
 from fastlm.models import LSTM, CacheModel
-from fastlm.scoring import Score, _runs, score_documents
+from fastlm.scoring import Score, _runs, by_document, score_blocks, score_documents, total
+from fastlm.text.blocks import Block
 from fastlm.workers import Workers
 from tests.cases import ALL_MODELS, model_of
 
@@ -123,3 +124,52 @@ def test_figures_by_hand() -> None:
     assert "per_token" not in repr(figures)
     nothing = Score(0.0, 0, 0, 0, np.zeros(0))
     assert np.isnan([nothing.nats_per_token, nothing.perplexity, nothing.bits_per_byte]).all()
+
+
+@pytest.mark.parametrize("name", [*ALL_MODELS, "CacheModel"])
+def test_blocks_have_the_scores_of_whole_documents(name: str) -> None:
+    """Documents, empty ones among them, some of which go on in the block after, or over several blocks."""
+    model = CacheModel(V, LSTM(V, hidden=3), window=9) if name == "CacheModel" else model_of(name, V)
+    rng = np.random.default_rng(4)
+    ids, offsets = rng.integers(0, V, 60).astype(np.int32), np.array([0, 7, 7, 9, 41, 41, 52, 60])
+    inputs = np.concatenate([[2], ids[:-1]]).astype(np.int32)
+    inputs[offsets[:-1][np.diff(offsets) > 0]] = 2
+    with Workers(1) as workers:
+        wanted = score_documents(model, inputs, ids, offsets, workers)
+        for cuts in ([0, 60], [0, 3, 60], [0, 8, 20, 33, 45, 60], [0, 7, 41, 60], [0, 9, 52, 60]):
+            found = list(score_blocks(model, cut(ids, offsets, cuts), 2, workers))
+            np.testing.assert_allclose(np.concatenate([nats for _, nats in found]), wanted, rtol=0, atol=2e-5)
+            each = list(by_document(found, no_escape))
+            assert [score.tokens for score in each] == np.diff(offsets).tolist()
+            np.testing.assert_allclose([score.nats for score in each],
+                                       [wanted[a:b].sum() for a, b in pairwise(offsets)], rtol=0, atol=1e-3)
+            assert [(score.unknown, score.bytes) for score in each] == [(size, 3 * size) for size in np.diff(offsets)]
+
+
+def no_escape(block: Block, nats: np.ndarray) -> np.ndarray:
+    return np.zeros(len(nats))
+
+
+def cut(ids: np.ndarray, offsets: np.ndarray, cuts: list[int]) -> list[Block]:
+    """Return documents as blocks that end at some places; every token is unknown and has three bytes."""
+    blocks, opened = [], False
+    for first, last in pairwise(cuts):
+        inner = offsets[(offsets > first if first else offsets >= 0) & (offsets <= last)]
+        goes_on = opened
+        edges = ([] if first == 0 else [first]) + inner.tolist()
+        opened = edges[-1] != last
+        edges = np.array(edges + ([last] if opened else [])) - first
+        blocks.append(Block(ids[first:last], edges, goes_on, opened, np.arange(last - first), 3 * np.diff(edges),
+                            np.ones((3, len(edges) - 1))))
+    return blocks
+
+
+def test_the_figures_of_all_blocks() -> None:
+    blocks = cut(np.zeros(4, np.int32), np.array([0, 2, 4]), [0, 3, 4])
+    scored = [(block, np.full(len(block.ids), 0.5)) for block in blocks]
+    found = total(scored, no_escape, False)
+    assert found == Score(2.0, 4, 4, 12, None, 3.0, 3.0, 3) and found.per_token is None
+    assert total(scored, no_escape, True).per_token.tolist() == [0.5] * 4
+    with pytest.raises(ValueError) as caught:
+        total([], no_escape, False)
+    assert str(caught.value) == "the corpus is empty: there is no token in it"

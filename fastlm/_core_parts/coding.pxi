@@ -27,24 +27,29 @@ cdef class GapReader:
     """Reads the gaps of documents that lie one after another in a text (csrc/spacing.c).
 
     ends (D,) uintp: where each document ends, ascending, the last at the end of the text; newline: whether "\\n" is a
-    token. The text must stay as it is.
+    token; ended: whether the last document ends with the text; before: the reader, which has read everything, of the
+    text that the first document began in, None where it begins here. The text must stay as it is.
     """
 
     cdef flm_gaps walk
     cdef const uint8_t[::1] text
     cdef const size_t[::1] ends
-    cdef bint newline
+    cdef bint newline, ended
 
-    def __cinit__(self, const uint8_t[::1] text not None, const size_t[::1] ends not None, bint newline):
+    def __cinit__(self, const uint8_t[::1] text not None, const size_t[::1] ends not None, bint newline,
+                  bint ended=True, GapReader before=None):
         cdef Py_ssize_t d
         cdef size_t last = 0
         for d in range(ends.shape[0]):
             if ends[d] < last or ends[d] > <size_t> text.shape[0]:
                 raise ValueError(f"ends[{d}] = {ends[d]}, expected {last} to {text.shape[0]}")
             last = ends[d]
-        self.text, self.ends, self.newline = text, ends, newline
+        self.text, self.ends, self.newline, self.ended = text, ends, newline, ended
         for d in range(6):
             self.walk.before[d] = FLM_GAP_NONE
+        if before is not None:
+            self.walk = before.walk
+            self.walk.at = self.walk.document = 0
 
     def read(self, uint64_t[::1] gap not None, uint64_t[::1] before not None, uint8_t[::1] kind not None,
              size_t[::1] start not None, size_t[::1] begin not None, size_t[::1] end not None):
@@ -64,7 +69,7 @@ cdef class GapReader:
             return 0
         with nogil:
             N = flm_gaps_read(&self.walk, &gap[0], &before[0], &kind[0], &start[0], &begin[0], &end[0], text,
-                              &self.ends[0], self.newline, documents, N)
+                              &self.ends[0], self.newline, self.ended, documents, N)
         return N
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import numpy as np
 
 from fastlm import _core
-from fastlm.coding.spacing import Gaps
-from fastlm.coding.spelling import Spelling, symbols_of
+from fastlm.coding.spacing import SPACES, Gaps
+from fastlm.coding.spelling import END, Spelling, symbols_of
 from fastlm.text.tokens import NEWLINE
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
 _TOGETHER = 1 << 16    # bytes of documents that are looked at by one call, since most documents are short
+_IS_SPACE = np.zeros(256, bool)
+_IS_SPACE[list(SPACES)] = True
 
 
 class TextMeter:
@@ -21,7 +21,7 @@ class TextMeter:
 
     ``spelling_nats``: -log p of the spellings of all unknown tokens; ``spacing_nats``: of all white space between
     words; ``words``: how many blank-separated words and ends of lines there are, the last one counted where it lacks.
-    They are complete after `finish`.
+    They are complete after `finish`. `take` gives them for each document.
 
     >>> meter = TextMeter(Vocabulary(["a", "<unk>", "\\n"]), Spelling.learn({"b": 9}))
     >>> meter.add(b"a b\\n", np.array([0, -1, 2])); meter.finish().words
@@ -31,14 +31,32 @@ class TextMeter:
     def __init__(self, vocabulary: Vocabulary, spelling: Spelling | None) -> None:
         self.vocabulary, self.spelling = vocabulary, spelling
         self.spelling_nats, self.spacing_nats, self.words = 0.0, 0.0, 0
+        self._figures = np.zeros((3, 0))   # of documents since the last `take`: nats of spelling, of spacing; words
+        self._open = False                 # whether the last document goes on
+        self._some = self._inside = self._ends_line = False   # what the open document has, and how it ends so far
+        # What is still to be read of words: texts, where documents end in them, and which tokens are unknown.
         self._texts: list[bytes] = []
+        self._ends: list[Array] = []
         self._unknown: list[Array] = []
-        self._bytes, self._tokens = 0, 0
+        self._bytes, self._tokens, self._read_to = 0, 0, 0
+        self._reader: _core.GapReader | None = None
 
-    def add(self, text: bytes, ids: Array) -> None:
-        """Read on: one document as bytes, and the ids (n,) of its tokens as `Vocabulary.scan` gives them, -1 where
-        unknown."""
-        self.words += _core.count_words(text)[0] + (bool(text) and not text.endswith(b"\n"))
+    def add(self, text: bytes, ids: Array, ends: Array | None = None, ended: bool = True) -> None:
+        """Read on: documents as bytes, and the ids (n,) of their tokens as `Vocabulary.scan` gives them, -1 where
+        unknown.
+
+        ends (D,): where each document ends in the text; None for one, or the part of one that goes on from the last
+        part. ended: whether the last document ends with the text; where it does not, the text ends with a word.
+        """
+        first = self._figures.shape[1] - self._open
+        edges = np.array([len(text)]) if ends is None else ends
+        self._figures = np.concatenate([self._figures, np.zeros((3, len(edges) - self._open))], axis=1)
+        words = self._count_words(text, ended) if ends is None else _words_of(text, edges)
+        self._figures[2, first:] += words
+        self.words += int(np.sum(words))
+        if self._open and self._ends:
+            self._ends[-1] = self._ends[-1][:-1]   # there the document has not ended
+        self._open = not ended
         if self.spelling is None or self.vocabulary.unit not in ("word", "char"):
             return
         missing = ids < 0
@@ -47,11 +65,10 @@ class TextMeter:
         unknown = np.flatnonzero(missing)
         if self.vocabulary.unit == "char":
             if len(unknown):
-                characters = text.decode() + NEWLINE
-                spelt = symbols_of(characters[index].encode() for index in unknown.tolist())
-                self.spelling_nats += float(self.spelling.nats_of_symbols(spelt).sum())
+                self._spell_characters(text, unknown, edges, first)
             return
         self._unknown.append(unknown + self._tokens)
+        self._ends.append(edges + self._bytes)
         self._tokens += len(ids)
         self._texts.append(text)
         self._bytes += len(text)
@@ -64,20 +81,79 @@ class TextMeter:
             self._read()
         return self
 
+    def take(self) -> Array:
+        """Return the figures (3, D) of the documents added since the last call, one that goes on included: nats of
+        spelling, nats of spacing, words. Of a document that goes on, the next call returns the rest."""
+        self.finish()
+        figures, self._figures = self._figures, np.zeros((3, int(self._open)))
+        self._read_to = 0
+        return figures
+
+    def _count_words(self, text: bytes, ended: bool) -> int:
+        """Return the words and ends of lines of a document, or of a part of one."""
+        words, inside = _core.count_words(text, self._inside)
+        if text:
+            self._some, self._ends_line = True, text.endswith(b"\n")
+        if not ended:
+            self._inside = inside
+            return words
+        words += self._some and not self._ends_line
+        self._some = self._inside = self._ends_line = False
+        return words
+
+    def _spell_characters(self, text: bytes, unknown: Array, edges: Array, first: int) -> None:
+        """Add the spelling of unknown characters, by their places, of documents from the number `first` on."""
+        assert self.spelling is not None
+        characters = text.decode() + NEWLINE
+        nats = _by_token(self.spelling, symbols_of(characters[index].encode() for index in unknown.tolist()))
+        codes = np.frombuffer(text, np.uint8) & 0xC0 != 0x80
+        at = np.concatenate([np.flatnonzero(codes), [len(text)]])[np.minimum(unknown, int(codes.sum()))]
+        document = first + np.minimum(np.searchsorted(edges, at, side="right"), len(edges) - 1)
+        np.add.at(self._figures[0], document, nats)
+        self.spelling_nats += float(nats.sum())
+
     def _read(self) -> None:
+        """Read the gaps of the words that were added."""
         assert self.spelling is not None and self.spelling.spacing is not None
         text, unknown = b"".join(self._texts), np.concatenate(self._unknown)
-        ends = np.array([*accumulate(map(len, self._texts))], np.uintp)
-        self._texts, self._unknown, self._bytes, self._tokens = [], [], 0, 0
-        tokens, seen = 0, 0
-        for gaps in Gaps.read(text, ends, self.vocabulary.end_of_line is not None):
-            self.spacing_nats += self.spelling.spacing.nats(gaps, text)
+        ends = np.concatenate(self._ends).astype(np.uintp)
+        self._texts, self._unknown, self._ends, self._bytes, self._tokens = [], [], [], 0, 0
+        tokens, seen, document = 0, 0, self._read_to
+        newline = self.vocabulary.end_of_line is not None
+        reader = _core.GapReader(text, ends, newline, not self._open, self._reader)
+        for gaps in Gaps.read(text, ends, newline, reader):
+            of_gap = document + np.cumsum(gaps.ends_document) - gaps.ends_document
+            spacing = self.spelling.spacing.nats(gaps, text)
             where = np.flatnonzero(~gaps.ends_document)
             upto = int(np.searchsorted(unknown, tokens + len(where)))
             here = where[unknown[seen:upto] - tokens]
-            spelt = symbols_at(text, gaps.begin[here], gaps.end[here])
-            self.spelling_nats += float(self.spelling.nats_of_symbols(spelt).sum())
-            tokens, seen = tokens + len(where), upto
+            spelling = _by_token(self.spelling, symbols_at(text, gaps.begin[here], gaps.end[here]))
+            np.add.at(self._figures[1], of_gap, spacing)
+            np.add.at(self._figures[0], of_gap[here], spelling)
+            self.spacing_nats += float(spacing.sum())
+            self.spelling_nats += float(spelling.sum())
+            tokens, seen, document = tokens + len(where), upto, document + int(gaps.ends_document.sum())
+        self._read_to, self._reader = document, reader if self._open else None
+
+
+def _words_of(text: bytes, ends: Array) -> Array:
+    """Return the words and ends of lines (D,) of documents that end at some places of a text."""
+    codes, edges = np.frombuffer(text, np.uint8), np.concatenate([[0], ends])
+    begins = ~_IS_SPACE[codes]
+    begins[1:] &= _IS_SPACE[codes[:-1]]
+    counts = np.concatenate([[0], np.cumsum(begins + (codes == ord(NEWLINE)))])
+    unended = np.zeros(len(ends), bool)
+    some = np.diff(edges) > 0
+    unended[some] = codes[ends[some] - 1] != ord(NEWLINE)
+    return np.diff(counts[edges]) + unended
+
+
+def _by_token(spelling: Spelling, symbols: Array) -> Array:
+    """Return -log p (n,) of n spellings, each of whose symbols end in that of the end."""
+    ends = np.flatnonzero(symbols == END)
+    if not len(ends):
+        return np.zeros(0)
+    return np.add.reduceat(spelling.nats_of_symbols(symbols), np.concatenate([[0], ends[:-1] + 1]))
 
 
 def symbols_at(text: bytes, begin: Array, end: Array) -> Array:
@@ -90,4 +166,4 @@ def symbols_at(text: bytes, begin: Array, end: Array) -> Array:
     stops = np.cumsum(lengths)
     at = np.repeat(begin - (stops - lengths), lengths) + np.arange(int(stops[-1]) if len(stops) else 0)
     out = np.frombuffer(text, np.uint8)[at].astype(np.int32)
-    return np.insert(out, stops, 256).astype(np.int32)
+    return np.insert(out, stops, END).astype(np.int32)

@@ -45,15 +45,17 @@ class Gaps:
         return self.kind % 3 == 2
 
     @classmethod
-    def read(cls, text: bytes, ends: Array, newline: bool) -> Iterator[Self]:
+    def read(cls, text: bytes, ends: Array, newline: bool, reader: _core.GapReader | None = None) -> Iterator[Self]:
         """Yield the gaps of documents that lie one after another in a text, some at a time.
 
-        ends (D,) uintp: where each document ends; newline: whether "\\n" is a token.
+        ends (D,) uintp: where each document ends; newline: whether "\\n" is a token. reader: of this text, where one is
+        needed that the next text goes on with.
 
             >>> [gaps.code.tolist() for gaps in Gaps.read(b"a  b\\n", np.array([5], np.uintp), True)]
             [[0, 8194, 0, 0]]
         """
-        reader, room = _core.GapReader(text, ends, newline), min(_AT_ONCE, 2 * len(text) + 2 * len(ends) + 1)
+        reader = reader or _core.GapReader(text, ends, newline)
+        room = min(_AT_ONCE, 2 * len(text) + 2 * len(ends) + 1)
         while True:
             code, before, kind = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint8)
             start, begin, end = (np.empty(room, np.uintp) for _ in range(3))
@@ -128,14 +130,13 @@ class Spacing:
             out[kind, blank if is_between_words(kind) else empty] = 1
         return out
 
-    def nats(self, gaps: Gaps, text: bytes) -> float:
-        """Return -log p of all gaps of a text together."""
+    def nats(self, gaps: Gaps, text: bytes) -> Array:
+        """Return -log p (n,) float64 of each of the gaps of a text."""
         symbols = self.symbols(gaps.code)
-        rows = self.table[gaps.kind, self.symbols(gaps.before), symbols]
-        total = -float(np.log(rows.astype(np.float64)).sum())
+        nats = -np.log(self.table[gaps.kind, self.symbols(gaps.before), symbols].astype(np.float64))
         for index in np.flatnonzero(symbols == 0).tolist():
-            total += spelt_nats(text[gaps.start[index]: gaps.begin[index]])
-        return total
+            nats[index] += spelt_nats(text[gaps.start[index]: gaps.begin[index]])
+        return nats
 
 
 def _discounted(counts: Array, shorter: Array) -> Array:

@@ -86,16 +86,17 @@ class Spelling:
             return np.zeros(0)
         return self.model.score(np.concatenate([np.array([END], np.int32), symbols[:-1]]), symbols)
 
-    def escape_nats(self, unknown: Array, nats: Array) -> float:
-        """Return how much more, or less, tokens cost where an unknown one has its escape probability.
+    def escape_nats(self, unknown: Array, nats: Array) -> Array:
+        """Return how much more, or less, each token (n,) costs where an unknown one has its escape probability.
 
         unknown (n,) bool: which tokens are; nats (n,): -log p of each by the model.
         """
-        if not self.escape or not len(nats):
-            return 0.0
+        if not self.escape:
+            return np.zeros(len(nats))
         stays, given = np.log1p(-self.escape), nats[unknown]
-        return float(-stays * (len(nats) - len(given)) - (np.logaddexp(np.log(self.escape), stays - given)
-                                                          + given).sum())
+        more = np.full(len(nats), -stays)
+        more[unknown] = -(np.logaddexp(np.log(self.escape), stays - given) + given)
+        return more
 
     @cached_property
     def digest(self) -> str:

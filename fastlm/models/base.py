@@ -16,7 +16,9 @@ from fastlm.autodiff.int8 import Int8Parameter
 from fastlm.autodiff.matmul import aligned
 from fastlm.batch import Batch, State
 from fastlm.heads.base import UNSEEN, Head
-from fastlm.models.initial import PER_MODEL, are_zeros, reserve, reserve_parameter, uniform
+from fastlm.models import initial
+from fastlm.models.initial import PER_MODEL, check_sizes, named, reserve, reserve_parameter, uniform
+from fastlm.workers import stop_if_asked
 
 Array = np.ndarray
 _ROWS = 4096   # at most that `forward` is asked for at once in long texts; a network holds dozens of numbers for each
@@ -88,7 +90,7 @@ class PrefixModel:
         array = np.asarray(value)
         reserve_parameter(name, array.shape)
         decay = array.ndim > 1 if decay is None else decay
-        if are_zeros(array):
+        if initial.are_zeros(array):
             parameter = Parameter(name, np.zeros(()), decay)
             parameter.value = aligned(array.shape, np.zeros)   # pages take memory once they are written to
         else:
@@ -168,14 +170,22 @@ class PrefixModel:
         inputs (n,) int32: one sequence, read from an empty prefix. A model that has a faster way than `forward`
         overrides this and `scores_directly`.
         """
-        nll, state = np.empty(len(targets), np.float64), None
+        return self.score_on(inputs, targets)[0]
+
+    def score_on(self, inputs: Array, targets: Array, state: State | None = None) -> tuple[Array, State | None]:
+        """Return what `score` returns where the inputs (n,) follow others, and the state after them.
+
+        state: after the inputs before, None where there were none. A long document is scored by it part by part.
+        """
+        nll = np.empty(len(targets), np.float64)
         together = self.rows_together()
         with autodiff.Tape(record=False):
             for first in range(0, len(inputs), together):
+                stop_if_asked()
                 part = slice(first, first + together)
-                rows, state = self.forward(Batch.of([inputs[part]]), state)
+                rows, state = self.forward(Batch.one(inputs[part]), state)
                 nll[part] = self.head.nats(rows, targets[part])
-        return nll
+        return nll, state
 
     def initialise(self, frequencies: Array) -> None:
         """Set the output bias to the logarithm of the tokens' frequencies; `Trainer` calls it once before training.
@@ -314,13 +324,6 @@ class Stepper:
         return self._state
 
 
-def check_sizes(**sizes: Any) -> None:
-    """Raise ValueError for a size, given by its name, that is not a whole number of at least 1."""
-    for name, value in sizes.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} = {value!r}; a whole number of at least 1 was expected")
-
-
 def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str, Array],
                        units: Callable[[str], str | None]) -> dict[str, Int8Parameter]:
     """Copy float32 tensors into the parameters of the same names; return int8 parameters for those that are in int8.
@@ -343,11 +346,6 @@ def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str
     if extra := tensors.keys() - parameters.keys() - {f"{name}/scale" for name in rounded}:
         raise ValueError(f"it holds parameters {sorted(extra)} of no use")
     return rounded
-
-
-def named(**given: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the arguments that are not None, for a model's configuration: older model files do not have them."""
-    return {name: options for name, options in given.items() if options is not None}
 
 
 def _origin(cls: type) -> str:

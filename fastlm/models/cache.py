@@ -18,6 +18,7 @@ Array = np.ndarray
 _SIZES = _core.CACHE_SIZES
 _FEW_TOKENS = 256           # documents of fewer tokens are scored faster side by side than each by itself
 _LONGEST_WINDOW = 1 << 20   # tokens; an assumption
+_SCORED_TOGETHER = 1 << 16  # tokens whose sums, of 16 bytes for every length of context, are in memory together
 _ROW_NUMBERS = 1 << 21      # words and probabilities of the cache that are in memory together, 8 bytes each: 16 MB
 _FIRST_WEIGHT = 0.05        # of every context and size until weights are fitted; an assumption
 _ROUNDS = 20                # of expectation maximisation at most
@@ -30,7 +31,7 @@ _LEAST_TOTAL = 1e-300       # a divisor of counts that are zero, so that 0 / 0 i
 # `lowest` to `highest` tokens. Chosen on the validation texts of the benchmarks: docs/tried.md, "Adapting".
 WORD_CACHE: dict[str, Any] = {"window": 1024, "decay": 150.0, "lowest": 0, "highest": 2}
 CHARACTER_CACHE: dict[str, Any] = {"window": 8192, "decay": 2000.0, "lowest": 1, "highest": 8}
-CACHES = {"word": WORD_CACHE, "piece": WORD_CACHE, "char": CHARACTER_CACHE, "byte": CHARACTER_CACHE}
+CACHES = {"word": WORD_CACHE, "char": CHARACTER_CACHE, "byte": CHARACTER_CACHE}
 
 
 class CacheModel(PrefixModel):
@@ -130,8 +131,7 @@ class CacheModel(PrefixModel):
         and words of the cache (N, width) int32 with their probabilities (N, width) float32.
         """
         state = state or self.start(batch.sequences)
-        inner = {name.removeprefix("model/"): array for name, array in state.arrays.items() if name != "window"}
-        rows, after = self.model.forward(batch, State(state.sequences, **inner))
+        rows, after = self.model.forward(batch, self._inner(state))
         word, mass = np.empty((len(batch), self.width), np.int32), np.empty((len(batch), self.width), np.float32)
         left, windows = np.empty(len(batch), np.float32), state["window"].copy()
         lengths = batch.lengths()
@@ -155,10 +155,13 @@ class CacheModel(PrefixModel):
         left = np.empty(len(ids), np.float32)
         self._cache.rows(word, mass, left, self.weights, text, starts, len(before))
         since = 0 if starts is None or not starts.any() else int(np.flatnonzero(starts)[-1])
-        kept = text[since:][-self.window:]
-        window[:] = -1
-        window[self.window - len(kept):] = kept
+        _keep_last(window, text[since:])
         return word, mass, left
+
+    def _inner(self, state: State) -> State:
+        """Return the state of the model inside."""
+        return State(state.sequences, **{name.removeprefix("model/"): array for name, array in state.arrays.items()
+                                         if name != "window"})
 
     def _join(self, state: State, windows: Array) -> State:
         return State(state.sequences, window=windows, **{f"model/{name}": x for name, x in state.arrays.items()})
@@ -166,13 +169,24 @@ class CacheModel(PrefixModel):
     def scores_directly(self, inputs: Array, targets: Array) -> bool:
         return len(inputs) >= _FEW_TOKENS
 
-    def score(self, inputs: Array, targets: Array) -> Array:
-        """Return what `PrefixModel.score` does; the cache is looked up for the targets alone, not for every word."""
-        total, count = self._counts(inputs, targets)
-        ones, zeros = np.ones(len(inputs)), np.zeros(len(inputs))
-        left = self._mix(ones, total, 0.0 * count, self.weights)[-1]
-        mass = self._mix(zeros, total, count, self.weights)[-1]
-        return _mixed_nll(self.model.score(inputs, targets), left, mass, targets)
+    def score_on(self, inputs: Array, targets: Array, state: State | None = None) -> tuple[Array, State | None]:
+        """Return what `PrefixModel.score_on` does; the cache is looked up for the targets alone, not for every word."""
+        state = state or self.start(1)
+        window, inner = state["window"][0].copy(), self._inner(state)
+        out = np.empty(len(inputs))
+        for first in range(0, len(inputs), _SCORED_TOGETHER):
+            x, y = (array[first: first + _SCORED_TOGETHER] for array in (inputs, targets))
+            before = window[window >= 0]
+            text = np.concatenate([before, x])
+            total, count = (np.zeros((len(x), self.highest + 1)) for _ in range(2))
+            self._cache.counts(total, count, text, None, y, len(before))
+            left = self._mix(np.ones(len(x)), total, 0.0 * count, self.weights)[-1]
+            mass = self._mix(np.zeros(len(x)), total, count, self.weights)[-1]
+            nll, after = self.model.score_on(x, y, inner)
+            inner = inner if after is None else after
+            out[first: first + len(x)] = _mixed_nll(nll, left, mass, y)
+            _keep_last(window, text)
+        return out, self._join(inner, window[None])
 
     # keeping ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +235,13 @@ class CacheModel(PrefixModel):
 
     def __repr__(self) -> str:
         return f"<CacheModel of {self.model!r} and its last {self.window} tokens>"
+
+
+def _keep_last(window: Array, text: Array) -> None:
+    """Set a window to the last tokens of a text, behind places of -1 where these are fewer."""
+    kept = text[-len(window):]
+    window[:] = -1
+    window[len(window) - len(kept):] = kept
 
 
 def _sizes(total: Array) -> Array:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
@@ -103,3 +104,15 @@ def _check(allowance: _Allowance, size: int, what: str) -> None:
     if size > allowance.left:
         raise ValueError(f"{what} would take {size:,} bytes; at most {allowance.left:,} are left for a file of "
                          f"{allowance.numbers:,} weights")
+
+
+def check_sizes(**sizes: Any) -> None:
+    """Raise ValueError for a size, given by its name, that is not a whole number of at least 1."""
+    for name, value in sizes.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} = {value!r}; a whole number of at least 1 was expected")
+
+
+def named(**given: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments that are not None, for a model's configuration: older model files do not have them."""
+    return {name: options for name, options in given.items() if options is not None}

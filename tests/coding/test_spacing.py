@@ -75,12 +75,12 @@ def test_the_spacing_of_prose_costs_next_to_nothing() -> None:
     prose = b"the cat sat on the mat.\nand the dog lay on the rug.\n" * 200
     spacing = Spacing.count([prose])
     (gaps,) = Gaps.read(prose[:5200], np.array([5200], np.uintp), True)
-    assert spacing.nats(gaps, prose[:5200]) / len(gaps.code) < 0.001
-    untrained = Spacing.usual().nats(gaps, prose[:5200]) / len(gaps.code)
+    assert spacing.nats(gaps, prose[:5200]).sum() / len(gaps.code) < 0.001
+    untrained = Spacing.usual().nats(gaps, prose[:5200]).sum() / len(gaps.code)
     assert 0.003 < untrained < 0.01
     odd = prose[:5200].replace(b"dog", b" dog")
     (gaps,) = Gaps.read(odd, np.array([len(odd)], np.uintp), True)
-    assert spacing.nats(gaps, odd) > 100 * 5
+    assert spacing.nats(gaps, odd).sum() > 100 * 5
 
 
 def test_code_knows_the_indentation_of_the_line_before() -> None:

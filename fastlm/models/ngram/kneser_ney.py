@@ -149,14 +149,14 @@ class KneserNey(PrefixModel):
         """Return whether every target is the next token read, as in a document: one search then does for both."""
         return not len(inputs) or bool(targets[-1] >= 0 and np.array_equal(inputs[1:], targets[:-1]))
 
-    def score(self, inputs: Array, targets: Array) -> Array:
-        if not self.scores_directly(inputs, targets):
-            return super().score(inputs, targets)
+    def score_on(self, inputs: Array, targets: Array, state: State | None = None) -> tuple[Array, State | None]:
+        if not len(inputs) or not self.scores_directly(inputs, targets):
+            return super().score_on(inputs, targets, state)
         nll = np.empty(len(targets), np.float64)
-        if len(inputs):
-            first = self.ngrams.score(np.empty(1), inputs[:1], -1)
-            self.ngrams.score(nll, targets, first)
-        return nll
+        context = self.ngrams.score(np.empty(1), inputs[:1], -1 if state is None else int(state["context"][0]))
+        context = self.ngrams.score(nll[:-1], targets[:-1], context)   # the last target is not read yet
+        self.ngrams.score(nll[-1:], targets[-1:], context)
+        return nll, State(1, context=np.array([context], np.int32))
 
     def quantized(self) -> KneserNey:
         """Return the model itself: it has no matrices to round, and nothing changes it after `fit`."""

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from fastlm.text.sources.columns import Table, texts_of
 from fastlm.text.sources.compressed import naming_damage
@@ -13,7 +13,7 @@ from fastlm.text.sources.files import Content, contents, contents_of_path
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.paths import files, is_name
 from fastlm.text.sources.reading import DOCUMENTS, Reading, check_choice
-from fastlm.text.sources.streams import checked_lines, whole
+from fastlm.text.sources.streams import checked_blocks, checked_lines, checked_parts, whole
 from fastlm.text.sources.strings import shown, text_bytes, without_bom
 from fastlm.text.sources.token_lists import joined
 from fastlm.text.tokens import UNITS
@@ -44,6 +44,57 @@ def read_documents(source: Any, documents: str = "file", unit: str = "word", **o
     check_choice("unit", unit, UNITS)
     reading = Reading.of(options)
     return _documents(source, documents, unit, reading)
+
+
+class Part(NamedTuple):
+    """A part of a source: ``text``, of the text called ``name``. ``ends``: whether a document ends with it; ``lines``:
+    whether it is lines, each of which is a document."""
+
+    name: str
+    text: bytes
+    ends: bool = True
+    lines: bool = False
+
+
+def read_parts(source: Any, documents: str = "file", unit: str = "word", **options: Any) -> Iterator[Part]:
+    """Yield a source part by part, in memory that does not grow with it; the arguments and errors are those of
+    `read_documents`.
+
+    A long document comes in parts that are cut before whitespace, and lines many at a time.
+
+        >>> [(part.text, part.ends, part.lines) for part in read_parts(["I am\\na"], documents="line")]
+        [(b'I am\\na', True, True)]
+    """
+    check_choice("documents", documents, DOCUMENTS)
+    check_choice("unit", unit, UNITS)
+    reading = Reading.of(options)
+    return _parts(source, documents, unit, reading)
+
+
+def _parts(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
+    form, extent = reading.form(unit), reading.extent
+    for found in _texts(source, unit, reading):
+        for part in _parts_of(found, documents, unit):
+            if extent is not None and not extent.takes(len(part.text)):
+                return
+            yield part._replace(text=normalized(part.text, form))
+
+
+def _parts_of(found: Content | Text, documents: str, unit: str) -> Iterator[Part]:
+    if not isinstance(found, Content):
+        if documents == "blank-line":
+            yield from (Part(*document) for document in _cut(*found, documents))
+        else:
+            yield Part(*found, lines=documents == "line")
+        return
+    stream: BinaryIO = found.held  # type: ignore[assignment]
+    with naming_damage(found.name):
+        if documents == "line":
+            yield from (Part(found.name, block, lines=True) for block in checked_blocks(stream, found.name, unit))
+        elif documents == "blank-line":
+            yield from (Part(*document) for document in _cut_content(found, documents, unit))
+        else:
+            yield from (Part(found.name, *part) for part in checked_parts(stream, found.name, unit))
 
 
 def _documents(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Text]:

@@ -1,6 +1,7 @@
 """One file of any kind: a stream of text, or a table; an archive is several."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -9,6 +10,7 @@ from fastlm.text.sources import archive
 from fastlm.text.sources.columns import Table
 from fastlm.text.sources.compressed import buffered, naming_damage, refuse_others, uncompressed
 from fastlm.text.sources.encodings import in_utf8
+from fastlm.text.sources.extent import Extent
 from fastlm.text.sources.formats import format_of
 from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.streams import checked_lines, followed_by, whole
@@ -49,7 +51,20 @@ def contents(name: str, file: Any, reading: Reading, unit: str, inside: bool = F
 def contents_of_path(name: str, reading: Reading, unit: str) -> Iterator[Content]:
     """Yield what the file of a name holds."""
     with open(name, "rb") as file:
-        yield from contents(name, file, reading, unit)
+        stream = file if reading.extent is None else within(reading.extent, name, file, reading, unit)
+        if stream is not None:
+            yield from contents(name, stream, reading, unit)
+
+
+def within(extent: Extent, name: str, file: Any, reading: Reading, unit: str) -> BinaryIO | None:
+    """Return a stream of what is to be read of a file, None for nothing; of a file whose parts cannot be read by
+    themselves, because it is compressed or no lines, everything."""
+    head = file.peek(_HEAD)
+    plain = uncompressed(file, name)[0] is file and not head.startswith(archive.MAGIC)
+    if plain and reading.is_utf8 and format_of(name, head, reading, unit) in ("text", "jsonl"):
+        return extent.opened(file, os.path.getsize(name))
+    extent.total = None
+    return file
 
 
 def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading, unit: str) -> Content:

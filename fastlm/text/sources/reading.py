@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from fastlm.text.sources.extent import Extent
+
 DOCUMENTS = ("file", "line", "blank-line")
 FORMATS = ("auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "arrow")
 FORMS = ("NFC", "NFD", "NFKC", "NFKD")
@@ -34,7 +36,7 @@ class Reading:
     `bytes.decode` takes it: "strict" refuses them, "replace" reads U+FFFD, "ignore" leaves them out; with "ignore" rows
     without a text are left out, too, and counted. normalize: the Unicode normalisation form "NFC", "NFD", "NFKC",
     "NFKD", None for text as it is written, or "auto": NFC for characters and pieces, None for words and bytes. say:
-    called with a sentence about what was guessed or left out.
+    called with a sentence about what was guessed or left out. extent: how much is read; None for all.
 
     Raises ValueError or TypeError, in one sentence, for choices that do not exist.
 
@@ -48,6 +50,7 @@ class Reading:
     errors: str = "strict"
     normalize: str | None = "auto"
     say: Callable[[str], None] = log
+    extent: Extent | None = None
     _said: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +70,7 @@ class Reading:
     @classmethod
     def of(cls, options: dict[str, Any]) -> Self:
         """Return the reading of keyword arguments, of which `reading` may be a whole one and the others change it."""
-        unknown = options.keys() - {"reading", "text_key", "format", "encoding", "errors", "normalize"}
+        unknown = options.keys() - {"reading", "text_key", "format", "encoding", "errors", "normalize", "extent"}
         if unknown:
             raise TypeError(f"{min(unknown)!r} is no option of reading; expected text_key, format, encoding, errors or "
                             "normalize")
@@ -78,7 +81,8 @@ class Reading:
 
     def but(self, **changes: Any) -> Self:
         """Return a reading with some choices changed."""
-        kept = {name: getattr(self, name) for name in ("text_key", "format", "encoding", "errors", "normalize", "say")}
+        kept = {name: getattr(self, name) for name in ("text_key", "format", "encoding", "errors", "normalize", "say",
+                                                       "extent")}
         return type(self)(**{**kept, **changes})
 
     def form(self, unit: str) -> str | None:

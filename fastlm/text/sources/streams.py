@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 from fastlm.text.scan import PIECE
 from fastlm.text.sources.strings import checked
 
+LONGEST_PART = 1 << 24   # bytes without whitespace; an assumption
+_BLANKS = b" \t\n\v\f\r"
 LONGEST_LINE = 1 << 28   # bytes; a line this long comes of a bomb or of a file that has no lines
 
 
@@ -37,6 +39,15 @@ def followed_by(first: bytes, file: Any) -> BinaryIO:
 def checked_lines(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
     """Yield lines with their "\\n", checked a mebibyte at a time, since single lines are too short to be checked fast.
 
+    Raises what `checked_blocks` raises.
+    """
+    for block in checked_blocks(stream, name, unit):
+        yield from io.BytesIO(block)
+
+
+def checked_blocks(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
+    """Yield blocks of whole lines of about a mebibyte, checked; the last line may have no "\\n".
+
     Raises ValueError for a line of more than `LONGEST_LINE` bytes, and what `checked` raises.
     """
     offset, parts, size = 0, list[bytes](), 0
@@ -44,7 +55,7 @@ def checked_lines(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
         end = block.rfind(b"\n") + 1
         if end:
             text = checked(b"".join([*parts, block[:end]]), name, offset, unit)
-            yield from io.BytesIO(text)
+            yield text
             offset, parts, size = offset + len(text), [], 0
         parts.append(block[end:])
         size += len(block) - end
@@ -53,6 +64,44 @@ def checked_lines(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
                              'were expected, and documents="file" reads the text whole')
     if size:
         yield checked(b"".join(parts), name, offset, unit)
+
+
+def checked_parts(stream: BinaryIO, name: str, unit: str) -> Iterator[tuple[bytes, bool]]:
+    """Yield (part, whether it is the last) of a text of any length, parts of about a mebibyte, checked.
+
+    A part ends before whitespace that follows a word, where every unit begins a new token. Where there is none in
+    `LONGEST_PART` bytes, characters, bytes and pieces are cut between any two characters. Raises ValueError for a word
+    of more than `LONGEST_LINE` bytes, and what `checked` raises.
+    """
+    offset, held = 0, b""
+    while block := stream.read(max(PIECE, len(held))):
+        held += block
+        end = _before_blank(held)
+        if not end and unit != "word" and len(held) > LONGEST_PART:
+            end = _between_characters(held)
+        if end:
+            text = checked(held[:end], name, offset, unit)
+            yield text, False
+            offset, held = offset + end, held[end:]
+        elif len(held) > LONGEST_LINE:
+            raise ValueError(f"{name}: the word at offset {offset} has more than {LONGEST_LINE:,} bytes; shorter words "
+                             'were expected, or unit="char"')
+    yield checked(held, name, offset, unit), True
+
+
+def _before_blank(text: bytes) -> int:
+    """Return the last place before whitespace that follows a word, 0 where there is none."""
+    end = max(text.rfind(b" "), text.rfind(b"\n"))
+    if end <= 0:
+        return 0
+    return len(text[:end].rstrip(_BLANKS))
+
+
+def _between_characters(text: bytes) -> int:
+    end = len(text)
+    while end > len(text) - 4 and text[end - 1] & 0xC0 == 0x80:
+        end -= 1
+    return end - 1
 
 
 def whole(stream: BinaryIO, name: str, unit: str, packed: bool) -> bytes:
