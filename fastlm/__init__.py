@@ -16,6 +16,7 @@ if TYPE_CHECKING:   # what type checkers read; the other branch says the same at
     from fastlm.autodiff import attention
     from fastlm.autodiff import sequence as recurrence
     from fastlm.batch import Batch, State
+    from fastlm.coding.compress import compress, decompress
     from fastlm.language_model import LanguageModel, load
     from fastlm.models import PrefixModel
     from fastlm.prefix_state import PrefixState
@@ -37,9 +38,10 @@ else:
          "History": "fastlm.training.history", "LanguageModel": "fastlm.language_model",
          "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models", "PrefixState": "fastlm.prefix_state",
          "Score": "fastlm.scoring", "State": "fastlm.batch", "Trainer": "fastlm.training.trainer",
-         "Vocabulary": "fastlm.text.vocabulary", "load": "fastlm.language_model", "pairs": "fastlm.text.pairs",
+         "Vocabulary": "fastlm.text.vocabulary", "compress": "fastlm.coding.compress",
+         "decompress": "fastlm.coding.compress", "load": "fastlm.language_model", "pairs": "fastlm.text.pairs",
          "train": "fastlm.auto.train"})
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",
-           "Trainer", "Vocabulary", "arpa", "attention", "autodiff", "load", "models", "onehot", "optim", "pairs",
-           "recurrence", "train"]
+           "Trainer", "Vocabulary", "arpa", "attention", "autodiff", "compress", "decompress", "load", "models",
+           "onehot", "optim", "pairs", "recurrence", "train"]

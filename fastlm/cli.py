@@ -7,12 +7,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fastlm
 from fastlm.auto.build import MODELS, SOFTMAXES
+from fastlm.coding.compress import compress_file, decompress_file
 from fastlm.files import atomic
 from fastlm.files.overwrite import check_outputs, rescue, without_outputs
 from fastlm.training.budget import Clock, process_seconds
@@ -143,6 +144,19 @@ def _add_file_verbs(verbs: Any) -> None:
     quantize.add_argument("model", metavar="MODEL", help="model file to read")
     quantize.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write: a new name, or an "
                           "older model, which is replaced; any other file is refused")
+    compress = _add_verb(verbs, "compress", "Compress a file to the bits that a model needs for it", "The arithmetic "
+                         "coder takes the bits per byte that eval prints, and one step of the model for each token. "
+                         "The same model is needed to get the file back, on the same kind of machine.")
+    compress.add_argument("model", metavar="MODEL", help="model file")
+    compress.add_argument("file", metavar="FILE", help="file to compress; - is standard input")
+    compress.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write, a new name")
+    compress.add_argument("--documents", choices=("file", "line"), help="what the model reads from an empty prefix: "
+                          "all of the file, or each line (default: as it was trained)")
+    compress.add_argument("--adapt", action="store_true", help="let the model learn from the text as it goes")
+    decompress = _add_verb(verbs, "decompress", "Get back the file that compress was given, to the last byte")
+    decompress.add_argument("model", metavar="MODEL", help="model file with which it was compressed")
+    decompress.add_argument("file", metavar="FILE", help="file to decompress; - is standard input")
+    decompress.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write, a new name")
     info = _add_verb(verbs, "info", "Print what a model is and how it was trained")
     info.add_argument("model", metavar="MODEL", help="model file")
     _add_verb(verbs, "demo", "Train on English text that Python carries, and show what comes out, in half a minute")
@@ -288,6 +302,27 @@ def _quantize(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compress(options: argparse.Namespace) -> int:
+    def work(lm: fastlm.LanguageModel, file: BinaryIO, output: BinaryIO) -> None:
+        compress_file(lm, file, output, options.documents, options.adapt)
+    return _recode(options, work)
+
+
+def _decompress(options: argparse.Namespace) -> int:
+    return _recode(options, decompress_file)
+
+
+def _recode(options: argparse.Namespace, work: Callable[[fastlm.LanguageModel, BinaryIO, BinaryIO], None]) -> int:
+    """Write a new file from another one."""
+    if os.path.exists(options.output):
+        raise FileExistsError(f"{options.output} exists already; a new name was expected")
+    atomic.check_writable(options.output)
+    lm = fastlm.load(options.model)
+    with sys.stdin.buffer if options.file == "-" else open(options.file, "rb") as file:
+        atomic.replace(options.output, lambda output: work(lm, file, output))
+    return 0
+
+
 def _info(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
     print(repr(lm))
@@ -320,4 +355,4 @@ def write(text: str) -> None:
 
 
 VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "score": _score, "quantize": _quantize,
-         "info": _info, "demo": _demo}
+         "compress": _compress, "decompress": _decompress, "info": _info, "demo": _demo}

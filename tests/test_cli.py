@@ -120,6 +120,23 @@ def test_score_closed_leaves_the_spelling_out(folder, capsys, tmp_path):
     assert figures == pytest.approx([score.total_nats, score.nats], abs=1e-5)
 
 
+def test_compress_and_decompress_give_the_file_back(folder, capsys, tmp_path):
+    text = b"the cat  sat on the zzz\n\xff" * 9
+    (tmp_path / "b.bin").write_bytes(text)
+    names = {name: str(tmp_path / name) for name in ("b.bin", "z", "back")}
+    model = str(folder / "m.fastlm")
+    for adapt in ([], ["--adapt"], ["--documents", "line"]):
+        assert main(["compress", model, names["b.bin"], "-o", names["z"], *adapt]) == 0
+        assert main(["decompress", model, names["z"], "-o", names["back"]]) == 0
+        assert (tmp_path / "back").read_bytes() == text and (tmp_path / "z").stat().st_size < len(text)
+        assert main(["compress", model, names["b.bin"], "-o", names["z"]]) == 2
+        assert capsys.readouterr().err == f"fastlm: {names['z']} exists already; a new name was expected\n"
+        (tmp_path / "z").unlink()
+        (tmp_path / "back").unlink()
+    assert main(["decompress", model, names["b.bin"], "-o", names["back"]]) == 2
+    assert "a text that fastlm compressed begins with" in capsys.readouterr().err and not (tmp_path / "back").exists()
+
+
 def test_info_shows_the_history_and_the_plan(folder, capsys):
     assert main(["info", str(folder / "m.fastlm")]) == 0
     out = capsys.readouterr().out
