@@ -35,6 +35,8 @@ SUBJECTS = {
         "outputs": "perplexity against seconds of the output layers at 10,000 and 50,000 words; time of a prediction",
         "budgets": "what `fastlm train` reaches in 2 s to 30 min, static and adapting, beside its goals",
         "alphabets": "Chinese and Japanese read as characters: the default beside n-grams, in bits per byte",
+        "corpora": "ten raw texts of packages, made where FASTLM_CORPORA says: their sizes and digests",
+        "units": "bits per byte of these texts by unit after 10, 60 and 300 s, beside n-grams and compressors",
         "punctual": "twenty runs of `fastlm train --budget 2s`, alone and beside a busy process: the slowest run",
         "ladder": "each part of that model by itself, and the mixture without it",
         "quantized": "perplexity and size of models with weights in one byte",
@@ -65,7 +67,7 @@ def main() -> int:
     parser.add_argument("--budget", type=float, metavar="SECONDS",
                         help="seconds of each training run of the quality benchmarks")
     parser.add_argument("--only", default="", metavar="TEXT",
-                        help="of training and budgets, only the cases whose name contains TEXT")
+                        help="of training, budgets and units, only the cases whose name contains TEXT")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in MODULES:

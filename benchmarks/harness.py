@@ -35,7 +35,7 @@ class Skipped(Exception):
 @dataclass(frozen=True)
 class Options:
     """``full``: the long budgets; ``data``: the folder of corpora; ``budget``: seconds of a quality run, or None;
-    ``only``: part of the names of what `training` and `budgets` are to run."""
+    ``only``: part of the names of what `training`, `budgets` and `units` are to run."""
 
     full: bool = False
     data: Path = ROOT.parent / "shared" / "data"

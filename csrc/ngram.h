@@ -132,8 +132,9 @@ void flm_cache_rows(int32_t *word, float *mass, float *left, size_t width, const
 
 /* ngram/factor.c: n-grams whose context is not the tokens before the next one but `levels` factors of them, the most
  * telling first (factored language models, Bilmes & Kirchhoff 2003): factor k > 0 is the token k places back, 0 the
- * letters of the word being spelt, -1 and -2 the words before it. letter[v] (V) > 0 stands for a letter, equal for
- * those that differ in case alone; 0 ends words; NULL: there are none. A state is last (reach) int32, the tokens read,
+ * letters of the word being spelt, -1 and -2 the words before it. letter[v] (V) > 0 stands for a letter, or
+ * several, equal for those that differ in case alone; < 0 ends a word and begins the next one with the letters that
+ * -letter[v] stands for; 0 ends words; NULL: there are none. A state is last (reach) int32, the tokens read,
  * newest first, -1 for none, and spelt (FLM_SPELT), 0 at first. The tables are those of flm_ngrams, but contexts and
  * n-grams are numbered apart: the children of context h are n-grams [child[h], child[h+1]), the n-grams before V being
  * single tokens, link[h] is the context without its last factor, -1 for none, and nothing is linked but contexts. */

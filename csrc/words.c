@@ -4,31 +4,10 @@
 
 #include <string.h>
 
+#include "pieces.h"
+#include "word_hash.h"
+
 static inline int is_space(uint8_t c) { return c == ' ' || (uint8_t)(c - '\t') <= '\r' - '\t'; }
-
-/* One step of the hash of a word. It is not mix64 of simd/hash.h, whose values files depend on: nothing outside the
- * table depends on these, so that they may change. */
-static inline uint64_t hash_step(uint64_t x)
-{
-    x ^= x >> 32;
-    x *= UINT64_C(0x9E3779B97F4A7C15);
-    x ^= x >> 29;
-    x *= UINT64_C(0xD6E8FEB86659FD93);
-    return x ^ (x >> 32);
-}
-
-/* The hash decides where a word lies in `slot` and nothing else: ids and files do not depend on it. */
-static inline uint64_t hash_word(const uint8_t *word, size_t length)
-{
-    uint64_t h = hash_step(length), block;
-    for (; length >= sizeof block; length -= sizeof block, word += sizeof block) {
-        memcpy(&block, word, sizeof block);
-        h = hash_step(h ^ block);
-    }
-    block = 0;
-    for (size_t i = 0; i < length; i++) block |= (uint64_t)word[i] << (8 * i);
-    return hash_step(h ^ block);
-}
 
 static inline uint64_t entry(uint64_t h, size_t id) { return (h & ~UINT64_C(0xFFFFFFFF)) | (id + 1); }
 
@@ -68,27 +47,35 @@ size_t flm_words_index(flm_words *w)
     return w->size;
 }
 
-/* One walk for both uses; `learn` is a constant wherever it is inlined, and without it the table is only read. */
-static inline int read_words(flm_words *w, int learn, int32_t *id, size_t *written, size_t N, const uint8_t *text,
-                             size_t *position, size_t n, int32_t newline)
+/* The end of the word, or of the segment of pieces.h, that begins at `at`. */
+static inline size_t end_of(const uint8_t *text, size_t at, size_t n, int segments)
+{
+    if (segments) return flm_segment_end(text, at, n);
+    size_t end = at + 1;
+    while (end < n && !is_space(text[end])) end++;
+    return end;
+}
+
+/* One walk for all uses; `learn` and `segments` are constants wherever it is inlined. Without `learn` the table is only
+ * read; segments are the whole text, white space too. */
+static inline int read_words(flm_words *w, int learn, int segments, int32_t *id, size_t *written, size_t N,
+                             const uint8_t *text, size_t *position, size_t n, int32_t newline)
 {
     size_t at = *position, out = *written;
     int status = FLM_WORDS_DONE;
     for (;;) {
-        while (at < n && is_space(text[at]) && (text[at] != '\n' || newline < 0)) at++;
+        while (!segments && at < n && is_space(text[at]) && (text[at] != '\n' || newline < 0)) at++;
         if (at == n) break;
         if (out == N) {
             status = FLM_WORDS_IDS_FULL;
             break;
         }
-        if (text[at] == '\n') {
+        if (!segments && text[at] == '\n') {
             id[out++] = newline;
             at++;
             continue;
         }
-        size_t end = at + 1;
-        while (end < n && !is_space(text[end])) end++;
-        const size_t length = end - at;
+        const size_t end = end_of(text, at, n, segments), length = end - at;
         const uint64_t h = hash_word(text + at, length);
         const size_t s = probe(w, text + at, length, h);
         if (w->slot[s]) {
@@ -116,12 +103,18 @@ static inline int read_words(flm_words *w, int learn, int32_t *id, size_t *writt
 int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                     size_t n, int32_t newline)
 {
-    return read_words(w, 1, id, written, N, text, position, n, newline);
+    return read_words(w, 1, 0, id, written, N, text, position, n, newline);
 }
 
 int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                    size_t n, int32_t newline)
 {
     flm_words view = *w;
-    return read_words(&view, 0, id, written, N, text, position, n, newline);
+    return read_words(&view, 0, 0, id, written, N, text, position, n, newline);
+}
+
+int flm_words_learn_segments(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
+                             size_t *position, size_t n)
+{
+    return read_words(w, 1, 1, id, written, N, text, position, n, -1);
 }

@@ -33,6 +33,9 @@ int flm_words_learn(flm_words *w, int32_t *id, size_t *written, size_t N, const 
 /* The same with the table only read: an unseen word gets -1. Nothing but ids can be full. */
 int flm_words_find(const flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text, size_t *position,
                    size_t n, int32_t newline);
+/* flm_words_learn of the segments of pieces.h, which leave out nothing of the text. */
+int flm_words_learn_segments(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
+                             size_t *position, size_t n);
 
 /* spacing.c: the gap before a token is the white space, perhaps none, between it and the token before it. Gaps are told
  * apart by what stands on both sides: the kind of a gap is 3 * (what stands before) + (what follows). */

@@ -170,6 +170,45 @@ cdef extern from "words.h" nogil:
     size_t flm_gaps_read(flm_gaps *, uint64_t *, uint64_t *, uint8_t *, size_t *, size_t *, size_t *, const uint8_t *,
                          const size_t *, int, int, size_t, size_t)
     size_t flm_count_words(uint8_t *, const uint8_t *, size_t)
+    int flm_words_learn_segments(flm_words *w, int32_t *id, size_t *written, size_t N, const uint8_t *text,
+                                 size_t *position, size_t n)
+
+cdef extern from "pieces.h" nogil:
+    enum: FLM_SEGMENT
+    ctypedef struct flm_pair_counts:
+        int32_t *symbol
+        int32_t *next
+        int32_t *previous
+        int32_t *segment
+        int32_t *after
+        int32_t *before
+        uint64_t *key
+        int64_t *count
+        int32_t *first
+        int32_t *last
+        int32_t *place
+        int32_t *heap
+        uint32_t *slot
+        size_t slots
+        size_t pairs
+        size_t used
+        int32_t unused
+    size_t flm_pieces_learn(int32_t *merge, int32_t *begin, int32_t *length, size_t *pieces, flm_pair_counts *p,
+                            uint32_t *piece_slot, size_t piece_slots, const uint8_t *text, const int64_t *offset,
+                            const int64_t *times, int64_t least, size_t most, size_t V, size_t segments)
+    ctypedef struct flm_pieces:
+        const int32_t *merge
+        const int32_t *byte
+        const uint32_t *slot
+        size_t merges
+        size_t slots
+    ctypedef struct flm_segment_cached:
+        pass
+    void flm_pieces_index(uint32_t *slot, const flm_pieces *p)
+    int flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
+                          const flm_pieces *p, const uint8_t *text, size_t *position, size_t n)
+    void flm_pieces_encode_segments(int32_t *id, int64_t *begin, const flm_pieces *p, const uint8_t *text,
+                                    const int64_t *offset, size_t segments)
 
 
 cdef extern from "ngram.h" nogil:

@@ -12,7 +12,7 @@ import numpy
 
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_GetBuffer)
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 # Instruction sets ------------------------------------------------------------------------------------------------
@@ -406,6 +406,7 @@ def dropout(out, x, float keep, uint64_t seed, bint add):
 include "_core_parts/optimizers.pxi"
 include "_core_parts/ids.pxi"
 include "_core_parts/coding.pxi"
+include "_core_parts/pieces.pxi"
 include "_core_parts/ngram.pxi"
 include "_core_parts/matrix.pxi"
 include "_core_parts/dense.pxi"

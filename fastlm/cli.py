@@ -16,6 +16,7 @@ from fastlm.auto.build import MODELS, SOFTMAXES
 from fastlm.coding.compress import compress_file, decompress_file
 from fastlm.files import atomic
 from fastlm.files.overwrite import check_outputs, rescue, without_outputs
+from fastlm.text.tokens import UNITS
 from fastlm.training.budget import Clock, process_seconds
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.progress import ProgressLine, flush_errors, open_missing_streams, tell
@@ -63,8 +64,8 @@ def _add_train(verbs: Any) -> None:
                        "or an older model, which is replaced")
     train.add_argument("--valid", metavar="FILE", help="held-out text, by which the best weights are chosen (default: "
                        "a twentieth of the text or less, from several places; none for kneser-ney)")
-    train.add_argument("--unit", choices=("word", "char", "byte"), default="word", help="what a token is: a word "
-                       "between whitespace, a character, or a byte (default: word)")
+    train.add_argument("--unit", choices=UNITS, default="word", help="what a token is: a word between whitespace, a "
+                       "character, a byte, or a piece of a word, learnt from the text (default: word)")
     train.add_argument("--model", choices=MODELS, default="auto", help="what is trained; auto is n-grams and LSTMs as "
                        "large as the time allows, mixed (default: auto)")
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts words; auto is "
@@ -102,8 +103,8 @@ def _add_reading_verbs(verbs: Any) -> None:
                          "unknown words and the white space included: they compare models of any unit and vocabulary.")
     evaluate.add_argument("model", metavar="MODEL", help="model file")
     evaluate.add_argument("file", metavar="FILE", help="text file or folder; - is standard input")
-    evaluate.add_argument("--documents", choices=("file", "line", "blank-line"), default="file", help="what a document "
-                          "is; each is read from an empty prefix (default: file)")
+    evaluate.add_argument("--documents", choices=("file", "line", "blank-line"), help="what a document is; each is "
+                          "read from an empty prefix (default: what it was in training)")
     evaluate.add_argument("--threads", type=int, metavar="N", help="number of threads; changes the speed alone "
                           "(default: as many as the process may use)")
     evaluate.add_argument("--adapt", action="store_true", help="let the model learn from each document as it reads it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,18 +10,22 @@ import numpy as np
 from fastlm import _core
 from fastlm.batch import State
 from fastlm.models.base import PrefixModel
+from fastlm.text.tokens import RAW_UNITS
+from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
 
 
 def sample_ids(model: PrefixModel, state: State, logits: Array, temperature: float = 1.0, top_k: int = 0,
-               top_p: float = 1.0, seed: int | None = None, banned: Array | None = None) -> Iterator[int]:
+               top_p: float = 1.0, seed: int | None = None, banned: Array | None = None, end: int | None = None,
+               boundary: int | None = None) -> Iterator[int]:
     """Return an endless iterator of ids drawn from softmax(logits / temperature), each read before the next is drawn.
 
     state: that of one sequence, which is not changed; logits (V,): what the model predicts there. temperature 0 always
     takes the most likely id. top_k: only the top_k most likely ids are drawn, 0 for all; top_p: of these only the
-    smallest set of most likely ids with this probability. banned (n,): ids that are never drawn. The same seed gives
-    the same ids; None for others each time. Raises ValueError, at once, for a number outside its range.
+    smallest set of most likely ids with this probability. banned (n,): ids that are never drawn. end: the id after
+    which a new document begins, with nothing read but `boundary`; None for none. The same seed gives the same ids; None
+    for others each time. Raises ValueError, at once, for a number outside its range.
     """
     if not temperature >= 0:
         raise ValueError(f"temperature = {temperature}; a number of at least 0 was expected")
@@ -28,11 +33,11 @@ def sample_ids(model: PrefixModel, state: State, logits: Array, temperature: flo
         raise ValueError(f"top_k = {top_k}; 0 for all, or a whole number of at least 1, was expected")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p = {top_p} is outside (0, 1]")
-    return _draw(model, state, logits, temperature, top_k, top_p, np.random.default_rng(seed), banned)
+    return _draw(model, state, logits, temperature, top_k, top_p, np.random.default_rng(seed), banned, end, boundary)
 
 
 def _draw(model: PrefixModel, state: State, logits: Array, temperature: float, top_k: int, top_p: float,
-          rng: np.random.Generator, banned: Array | None) -> Iterator[int]:
+          rng: np.random.Generator, banned: Array | None, end: int | None, boundary: int | None) -> Iterator[int]:
     stepper = model.stepper(state)
     p, order = np.empty(len(logits), np.float64), np.empty(len(logits), np.int32)
     allowed, banned = np.array(logits, np.float32), np.zeros(0, np.int64) if banned is None else banned
@@ -41,4 +46,29 @@ def _draw(model: PrefixModel, state: State, logits: Array, temperature: float, t
         allowed[banned] = -np.inf
         drawn = int(_core.sample(allowed, temperature, top_k, top_p, rng.random(), p, order))
         yield drawn
-        allowed = stepper.step(drawn)[0]
+        if drawn == end:
+            stepper = model.stepper(model.start(1))
+        allowed = stepper.step(drawn if drawn != end or boundary is None else boundary)[0]
+
+
+def texts_of(vocabulary: Vocabulary, ids: Iterator[int], count: int, apart: bool) -> Iterator[str]:
+    """Yield the text of the first `count` ids, whole characters at a time; where a document ends a line ends too.
+
+    apart: whether a space stands before a first word.
+    """
+    line_ended = False
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for _, i in zip(range(count), ids, strict=False):
+        token = vocabulary.tokens[i] or ""
+        if i == vocabulary.end_of_document:
+            piece = decoder.decode(b"", True)
+            piece += "" if line_ended and not piece else "\n"
+        elif vocabulary.unit in RAW_UNITS:
+            piece = decoder.decode(token.encode("utf-8", "surrogateescape"))
+        elif vocabulary.unit == "word" and token != "\n":
+            piece, apart = (" " if apart else "") + token, True
+        else:
+            piece, apart = token, False
+        if piece:
+            line_ended = piece.endswith("\n")
+            yield piece

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from fastlm.batch import Batch
 from fastlm.coding.meter import TextMeter
 from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
-from fastlm.generation import sample_ids
+from fastlm.generation import sample_ids, texts_of
 from fastlm.models.base import PrefixModel
 from fastlm.models.cache import CACHES, CacheModel
 from fastlm.models.initial import limited
@@ -224,7 +223,7 @@ class LanguageModel:
         model = self.model if isinstance(self.model, CacheModel) else self.adaptive or self._cache()
         return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card), self.spelling)
 
-    def fit_adapt(self, source: Any, documents: str = "file") -> LanguageModel:
+    def fit_adapt(self, source: Any, documents: str | None = None) -> LanguageModel:
         """Fit how much ``adapt=True`` trusts the document that is being read, on a text that the model has not seen.
 
         The model file keeps these weights. Without ``adapt=True`` nothing changes.
@@ -233,8 +232,8 @@ class LanguageModel:
         ----------
         source : Corpus, or a source as in `evaluate`
             Held-out text. The training text will not do: the model knows it too well to need its cache.
-        documents : "file", "line" or "blank-line", default "file"
-            What a document is.
+        documents : "file", "line" or "blank-line", default None
+            What a document is; None for what it was in training.
 
         Returns
         -------
@@ -250,7 +249,8 @@ class LanguageModel:
         -------
         >>> lm.fit_adapt("held_out.txt").perplexity("test.txt", adapt=True)     # doctest: +SKIP
         """
-        corpus = source if isinstance(source, Corpus) else Corpus.read(source, self.vocabulary, documents=documents)
+        corpus = source if isinstance(source, Corpus) \
+            else Corpus.read(source, self.vocabulary, documents or self.documents)
         inputs, targets, starts = read_and_predict(replace(corpus, boundary=self.boundary))
         with one_thread_products():
             self.adaptive = self._cache().fit(inputs, targets, starts)
@@ -267,7 +267,8 @@ class LanguageModel:
         Parameters
         ----------
         text : str, or bytes where the unit is "byte"
-            One document. A word model reads an end of line after it, unless it ends in one, and that token counts too.
+            One document; of a model that was trained on lines, every line is one. What ends a document in training,
+            such as the end of a line of words, is read after it and counts too.
         threads : int, default None
             How many threads work; None for as many as this process may use. The figures are the same with any number.
         adapt : bool, default False
@@ -293,9 +294,14 @@ class LanguageModel:
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
-        return total(self._scored(texts([text]), "file", threads, adapt), self._escape_nats, per_token=True)
+        return total(self._scored(texts([text]), None, threads, adapt), self._escape_nats, per_token=True)
 
-    def evaluate(self, source: Any, documents: str = "file", threads: int | None = None, adapt: bool = False,
+    @property
+    def documents(self) -> str:
+        """What a document was in training: "file", "line" or "blank-line"; "file" where the card does not say."""
+        return str(self.card.get("documents", "file"))
+
+    def evaluate(self, source: Any, documents: str | None = None, threads: int | None = None, adapt: bool = False,
                  per_token: bool = False) -> Score:
         """Return how well the model predicts a corpus. Each document is read from an empty prefix.
 
@@ -305,8 +311,8 @@ class LanguageModel:
         ----------
         source : path, list of paths, folder, open file, or iterable of documents
             The text, as in `fastlm.train`. A string by itself is a path; `score` takes a text.
-        documents : "file", "line" or "blank-line", default "file"
-            What a document is: a file, a line, or the text between blank lines.
+        documents : "file", "line" or "blank-line", default None
+            What a document is: a file, a line, or the text between blank lines; None for what it was in training.
         threads : int, default None
             How many threads work; None for as many as this process may use. The figures are the same with any number.
         adapt : bool, default False
@@ -334,7 +340,7 @@ class LanguageModel:
         """
         return total(self._scored(source, documents, threads, adapt), self._escape_nats, per_token)
 
-    def score_each(self, source: Any, documents: str = "file", threads: int | None = None,
+    def score_each(self, source: Any, documents: str | None = None, threads: int | None = None,
                    adapt: bool = False) -> Iterator[Score]:
         """Return how well the model predicts each document of a corpus, one after another.
 
@@ -362,7 +368,7 @@ class LanguageModel:
         """
         return by_document(self._scored(source, documents, threads, adapt), self._escape_nats)
 
-    def perplexity(self, source: Any, documents: str = "file", threads: int | None = None,
+    def perplexity(self, source: Any, documents: str | None = None, threads: int | None = None,
                    adapt: bool = False) -> float:
         """Return the perplexity of a corpus: exp of the mean -log p over all of its tokens, ends of lines included.
 
@@ -389,11 +395,12 @@ class LanguageModel:
         """
         return self.evaluate(source, documents, threads, adapt).perplexity
 
-    def _scored(self, source: Any, documents: str, threads: int | None, adapt: bool) -> Iterator[tuple[Block, Array]]:
+    def _scored(self, source: Any, documents: str | None, threads: int | None,
+                adapt: bool) -> Iterator[tuple[Block, Array]]:
         """Yield the blocks of a source with the losses of their tokens, see `scoring.score_blocks`."""
         model, meter = self.adapting().model if adapt else self.model, TextMeter(self.vocabulary, self.spelling)
         with one_thread_products(), Workers(threads) as workers:
-            blocks = read_blocks(source, self.vocabulary, documents, meter)
+            blocks = read_blocks(source, self.vocabulary, documents or self.documents, meter)
             yield from score_blocks(model, blocks, self.boundary, workers)
 
     def _escape_nats(self, block: Block, nats: Array) -> Array:
@@ -406,8 +413,9 @@ class LanguageModel:
                  top_p: float = 1.0, seed: int | None = None, adapt: bool = False) -> Iterator[str]:
         """Draw a continuation of a prompt token by token.
 
-        ``<unk>`` is never drawn. The bytes of a byte model are joined to whole characters; a character that
-        `max_tokens` would cut in two is left out.
+        ``<unk>`` is never drawn. Bytes and pieces are joined to whole characters; a character that `max_tokens` would
+        cut in two is left out. After the end of a document the next one begins, with nothing remembered: a model that
+        was trained on lines ends a document with every line, and between other documents a line ends.
 
         Parameters
         ----------
@@ -450,23 +458,15 @@ class LanguageModel:
             state.read(prompt)
         missing = [i for i, token in enumerate(self.vocabulary.tokens) if token is None]
         banned = np.array([*missing, *([] if self.vocabulary.unknown is None else [self.vocabulary.unknown])], np.int64)
-        ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned)
-        return self._pieces(ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
+        ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned, self._end(),
+                         self.boundary)
+        return texts_of(self.vocabulary, ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
 
-    def _pieces(self, ids: Iterator[int], count: int, apart: bool) -> Iterator[str]:
-        """Yield the text of the first `count` ids; apart: whether a space stands before a first word."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for _, i in zip(range(count), ids, strict=False):
-            if self.vocabulary.unit == "byte":
-                piece = decoder.decode(bytes([i]))
-            else:
-                piece = self.vocabulary.tokens[i] or ""
-                if self.vocabulary.unit == "word" and piece != "\n":
-                    piece, apart = (" " if apart else "") + piece, True
-                else:
-                    apart = False
-            if piece:
-                yield piece
+    def _end(self) -> int | None:
+        """Return the id that ends a document, None where none does."""
+        if self.vocabulary.end_of_document is None and self.documents == "line":
+            return self.vocabulary.end_of_line
+        return self.vocabulary.end_of_document
 
     # keeping ------------------------------------------------------------------------------------------------------
 
@@ -487,8 +487,7 @@ class LanguageModel:
         return digest.hexdigest()
 
     def _tensors(self) -> dict[str, Array]:
-        blob, offsets, counts, _ = self.vocabulary.to_arrays()
-        tensors = {"vocabulary/tokens": blob, "vocabulary/offsets": offsets, "vocabulary/counts": counts}
+        tensors = {f"vocabulary/{name}": array for name, array in self.vocabulary.tensors().items()}
         return tensors | {f"model/{name}": array for name, array in self.model.tensors().items()}
 
     def quantized(self) -> LanguageModel:
@@ -584,8 +583,9 @@ def load(path: str | os.PathLike[str]) -> LanguageModel:
     if metadata.get("kind") != "model":
         raise modelfile.ModelFileError(f"{path} holds a {metadata.get('kind', 'foreign file')}; a model was expected")
     try:
-        vocabulary = Vocabulary.from_arrays(tensors["vocabulary/tokens"], tensors["vocabulary/offsets"],
-                                            tensors["vocabulary/counts"], metadata["unit"], metadata.get("normalize"))
+        vocabulary = Vocabulary.restore({name.removeprefix("vocabulary/"): array for name, array in tensors.items()
+                                         if name.startswith("vocabulary/")}, metadata["unit"],
+                                        metadata.get("normalize"))
         weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
         model = rebuild(metadata["config"], weights, len(vocabulary))
         model.restore(weights)

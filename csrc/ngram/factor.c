@@ -25,11 +25,12 @@ static inline void read_on(const flm_factors *f, int32_t *last, int64_t *spelt, 
     for (size_t k = f->reach; k-- > 1;) last[k] = last[k - 1];
     if (f->reach) last[0] = token;
     const int32_t letter = f->letter ? f->letter[token] : 0;
-    if (letter > 0) spelt[0] = (int64_t)mix64((uint64_t)spelt[0] + (uint64_t)letter * GOLDEN_GAMMA);
-    else if (spelt[0] != 0) {
+    if (letter <= 0 && spelt[0] != 0) {
         memmove(spelt + 1, spelt, (FLM_SPELT - 1) * sizeof *spelt);
         spelt[0] = 0;
     }
+    const uint64_t added = (uint64_t)(letter < 0 ? -(int64_t)letter : letter);
+    if (letter != 0) spelt[0] = (int64_t)mix64((uint64_t)spelt[0] + added * GOLDEN_GAMMA);
 }
 
 void flm_factor_keys(uint64_t *key, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *id,

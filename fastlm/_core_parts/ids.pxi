@@ -53,6 +53,9 @@ def hashed_rows(int64_t[:, ::1] row not None, const int64_t[:, ::1] last not Non
 
 # Words -----------------------------------------------------------------------------------------------------------
 
+cdef enum walk:
+    FIND, LEARN, LEARN_SEGMENTS
+
 
 cdef class WordTable:
     """Words numbered in a hash table (csrc/words.c): `learn` adds the unseen ones, `find` leaves the table as it is.
@@ -102,13 +105,17 @@ cdef class WordTable:
 
         Returns (position, written): position is len(text) unless ids was too short to hold them all.
         """
-        return self._walk(True, text, position, ids, newline)
+        return self._walk(LEARN, text, position, ids, newline)
+
+    def learn_segments(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None):
+        """Write ids as `learn` does of the segments of a text, which are all of it; csrc/pieces.h says what they are."""
+        return self._walk(LEARN_SEGMENTS, text, position, ids, -1)
 
     def find(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None, int newline):
         """Write ids as `learn` does, without new words: an unseen word has the id -1. Threads may share a table."""
-        return self._walk(False, text, position, ids, newline)
+        return self._walk(FIND, text, position, ids, newline)
 
-    cdef _walk(self, bint learn, const uint8_t[::1] text, size_t position, int32_t[::1] ids, int newline):
+    cdef _walk(self, walk kind, const uint8_t[::1] text, size_t position, int32_t[::1] ids, int newline):
         cdef size_t written = 0, n = <size_t> text.shape[0], room = <size_t> ids.shape[0]
         cdef const uint8_t *first = &text[0] if n else NULL
         cdef int32_t *id = &ids[0] if room else NULL
@@ -117,7 +124,9 @@ cdef class WordTable:
             raise ValueError(f"position = {position} is past the {n} bytes of the text")
         while True:
             with nogil:
-                if learn:
+                if kind == LEARN_SEGMENTS:
+                    status = flm_words_learn_segments(&self.words, id, &written, room, first, &position, n)
+                elif kind == LEARN:
                     status = flm_words_learn(&self.words, id, &written, room, first, &position, n, newline)
                 else:
                     status = flm_words_find(&self.words, id, &written, room, first, &position, n, newline)

@@ -52,7 +52,7 @@ def count_models(vocabulary: Vocabulary, order: int | None, policy: Policy) -> l
     """Return the n-gram models of the default, not counted yet: first plain n-grams, then factored ones."""
     letters = vocabulary.letters()
     return [plain_ngrams(vocabulary, order, policy),
-            *(Factored(len(vocabulary), factors, letters) for factors in usual_factors(letters))]
+            *(Factored(len(vocabulary), factors, letters) for factors in usual_factors(vocabulary.unit))]
 
 
 def plain_ngrams(vocabulary: Vocabulary, order: int | None, policy: Policy) -> KneserNey:

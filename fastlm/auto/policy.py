@@ -7,9 +7,20 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from fastlm.auto.unit_policy import ALPHABETS, JOINED, LOOKBACK, NETWORKS, SEVERAL, SPELLING, UnitPolicy, tuned
+from fastlm.auto.unit_policy import (
+    ALPHABETS,
+    JOINED,
+    LOOKBACK,
+    NETWORKS,
+    PIECES,
+    SEVERAL,
+    SPELLING,
+    UnitPolicy,
+    tuned,
+)
 from fastlm.coding.spelling import MOST_SYMBOLS, ORDER
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
+from fastlm.text.pieces import PieceSettings
 from fastlm.training.loop_settings import LoopSettings
 
 
@@ -25,6 +36,21 @@ class Policy:
 
     words: UnitPolicy = field(default_factory=partial(UnitPolicy.usual, "word"))
     characters: UnitPolicy = field(default_factory=partial(UnitPolicy.usual, "char"))
+    pieces: UnitPolicy = field(default_factory=partial(UnitPolicy.usual, "piece"))
+
+    # How pieces of words are learnt.
+    piece_bytes: int = tuned(
+        PieceSettings.bytes_for_each, "bytes of text for each piece", "more pieces are longer and rarer, so that "
+        "n-grams of them span more and networks learn less of each", PIECES)
+    fewest_pieces: int = tuned(
+        PieceSettings.fewest, "pieces", "256 of them are the single bytes", PIECES)
+    most_pieces: int = tuned(
+        PieceSettings.most, "pieces", "more did not gain on 8 MB of text", PIECES)
+    least_pairs: int = tuned(
+        PieceSettings.least_pairs, "occurrences of a pair", "what occurs once is not learnt from", "assumption")
+    learnt_bytes: int = tuned(
+        PieceSettings.learnt_bytes, "bytes of different segments", "learning takes 60 bytes of memory for each; the "
+        "most frequent segments of a text tell what its pieces are", "assumption")
 
     # How the time is spent.
     usable_share: float = tuned(
@@ -255,8 +281,14 @@ class Policy:
         "weights", "assumption")
 
     def of(self, unit: str) -> UnitPolicy:
-        """Return the numbers of a unit of text: "word", "char" or "byte"."""
-        return self.words if unit == "word" else self.characters
+        """Return the numbers of a unit of text: "word", "char", "byte" or "piece"."""
+        return {"word": self.words, "piece": self.pieces}.get(unit, self.characters)
+
+    def learning_pieces(self) -> PieceSettings:
+        """Return the numbers by which pieces of words are learnt."""
+        return PieceSettings(self.piece_bytes, self.fewest_pieces, self.most_pieces, self.least_pairs,
+                             self.learnt_bytes)
+
 
     def loop(self) -> LoopSettings:
         """Return the numbers that the training loop goes by."""

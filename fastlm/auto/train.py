@@ -52,8 +52,10 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     ----------
     source : path, list of paths, folder, open file, or iterable of documents
         The text to train on.
-    unit : "word", "char" or "byte", default "word"
-        What a token is: what stands between ASCII whitespace, a Unicode code point, or a byte.
+    unit : "word", "char", "byte" or "piece", default "word"
+        What a token is: what stands between ASCII whitespace, a Unicode code point, a byte, or a piece of a word, which
+        is learnt from the text: frequent words are one piece and others are made of several, so that no word is
+        unknown.
     valid : as `source`, default None
         Held-out text: by it the best weights are kept and the parts of a mixture weighed. None: it is taken from the
         source, from many places, where that has 2,000 tokens or more: a twentieth of the tokens, but no more than
@@ -80,7 +82,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         Tokens that occur fewer times are read as ``<unk>``. None: words seen once are, where they are at most a tenth
         of the text and it holds no ``<unk>`` of its own, so that the model learns how likely an unknown word is.
     max_size : int, default None
-        Largest vocabulary; None for no limit.
+        Largest vocabulary; None for no limit. Of pieces this is how many are learnt; None: a five-hundredth of the
+        bytes of the text, from 512 to 16,384.
     order : int, default None
         Tokens of the longest n-grams of "auto", "mixture" and "kneser-ney"; None: 5 of words, 8 of characters and
         bytes; 12 where an alphabet is too large for networks to correct n-grams and held-out text is predicted better.
@@ -159,7 +162,7 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
     gaps = GapCounter(True, policy.spacing_bytes, policy.spacing_share)
     vocabulary, corpus = Corpus.build(
         source, request.unit, min_count=1 if request.min_count is None else request.min_count,
-        max_size=request.max_size, documents=request.documents,
+        max_size=request.max_size, documents=request.documents, pieces=policy.learning_pieces(),
         watch=(lambda text, ids: gaps.sample(text)) if request.unit == "word" else None)
     if request.min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)

@@ -1,4 +1,4 @@
-"""What a tuned number is written down with, and the numbers that differ between words and characters."""
+"""What a tuned number is written down with, and the numbers that differ between units of text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ def tuned(value: Any, unit: str, why: str, source: str) -> Any:
     return field(default=value, metadata={"unit": unit, "why": why, "source": source})
 
 
-def by_unit(words: Any, characters: Any, unit: str, why: str, source: str) -> Any:
-    """Return a field of `UnitPolicy` with one value for words and one for characters; the rest is as in `tuned`."""
-    return field(metadata={"word": words, "char": characters, "unit": unit, "why": why, "source": source})
+def by_unit(words: Any, characters: Any, unit: str, why: str, source: str, pieces: Any = None) -> Any:
+    """Return a field of `UnitPolicy` with one value for words, one for characters and one for pieces of words, None for
+    that of words; the rest is as in `tuned`."""
+    return field(metadata={"word": words, "char": characters, "piece": words if pieces is None else pieces,
+                           "unit": unit, "why": why, "source": source})
 
 
 NETWORKS = "tried: What a network learns beside the counts"
@@ -25,16 +27,17 @@ JOINED = "tried: How n-grams and networks of characters are joined"
 SEVERAL = "tried: Cross-fitting, and several networks"
 LOOKBACK = "tried: Looking back"
 ADAPTING = "tried: Adapting"
+PIECES = "tried: Pieces of words"
 ALPHABETS = "tried: Large alphabets"
 SPELLING = "tried: Spelling unknown words"
 
 
 @dataclass(frozen=True)
 class UnitPolicy:
-    """The numbers that differ between words and characters; bytes are treated as characters."""
+    """The numbers that differ between words, characters and pieces of words; bytes are treated as characters."""
 
     order: int = by_unit(
-        5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams")
+        5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams", pieces=6)
     uncorrected_order: int | None = by_unit(
         None, 12, "tokens, None for no longer n-grams", "where the alphabet is too large for networks to correct "
         "n-grams, longer ones are counted too, and kept if they predict held-out text better", ALPHABETS)
@@ -84,5 +87,5 @@ class UnitPolicy:
 
     @classmethod
     def usual(cls, unit: str) -> UnitPolicy:
-        """Return the numbers of "word" or "char"."""
+        """Return the numbers of "word", "char" or "piece"."""
         return cls(**{item.name: item.metadata[unit] for item in fields(cls)})

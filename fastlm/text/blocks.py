@@ -85,7 +85,7 @@ class _Filler:
         newline = self._vocabulary.end_of_line
         if not part.lines:
             self._add_document(part.name, part.text, part.ends)
-        elif newline is None or self._vocabulary.unit == "piece":
+        elif newline is None or self._vocabulary.unit == "piece" or self._vocabulary.end_of_document is not None:
             for line in io.BytesIO(part.text):
                 self._add_document(part.name, line, True)
         elif part.text:
@@ -111,6 +111,8 @@ class _Filler:
             self._ends_line = self.buffer.ids[-1] == newline
         if ends and unit == "word" and newline is not None and unended and self._some and not self._ends_line:
             self.buffer.append(np.array([newline]))
+        if ends and self._some and self._vocabulary.end_of_document is not None:
+            self.buffer.append(np.array([self._vocabulary.end_of_document]))
         self._open = not ends
         self._ends[-1] = self.buffer.size
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from fastlm.text.counting import Tally, fill
 from fastlm.text.pairs import Ids, as_ids
+from fastlm.text.pieces import PieceSettings
 from fastlm.text.scan import PIECE, IdBuffer
 from fastlm.text.sources.reading import Reading
+from fastlm.text.tokens import RAW_UNITS
 from fastlm.text.vocabulary import Vocabulary
 
 Span = slice  # under this name, since a corpus has a method `slice`
@@ -44,7 +46,8 @@ class Corpus:
 
         source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them;
         text is normalised as the vocabulary is. In words every document ends in an end-of-line token, if the
-        vocabulary has one; in lines and paragraphs of characters or bytes, in "\\n".
+        vocabulary has one; in lines and paragraphs of other units, in "\\n". The token that ends a document follows, if
+        the vocabulary has one.
         watch: a function that is called with every document, its bytes and its ids, -1 where unknown.
         Raises what `read_documents` raises, and ValueError for an empty source, and for an unknown token
         where the vocabulary has no `<unk>`.
@@ -55,10 +58,11 @@ class Corpus:
         buffer, offsets, size = IdBuffer(), array("q", [0]), 0
         unit, newline = vocabulary.unit, vocabulary.end_of_line
         options = Reading.of({"normalize": vocabulary.normalize, **reading})
-        for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer, options):
+        for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer, options,
+                                      vocabulary.end_of_document):
             if watch is not None:
                 watch(text, buffer.ids[start:])
-            if vocabulary.unknown is None and unit != "byte":
+            if vocabulary.unknown is None and unit not in RAW_UNITS:
                 vocabulary.settle(buffer.ids[start:], name, text)
             offsets.append(buffer.size)
             size += len(text)
@@ -75,6 +79,7 @@ class Corpus:
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
+        pieces: PieceSettings | None = None,
         watch: Watch | None = None,
         **reading: Any,
     ) -> tuple[Vocabulary, Self]:
@@ -84,7 +89,7 @@ class Corpus:
         is called with every document, its bytes and its provisional ids. The corpus's `left_out` tells which tokens the
         vocabulary lacks.
         """
-        tally, buffer, offsets, size = Tally(unit, min_count, max_size), IdBuffer(), array("q", [0]), 0
+        tally, buffer, offsets, size = Tally(unit, min_count, max_size, pieces), IdBuffer(), array("q", [0]), 0
         options = Reading.of(reading)
         for _, text, start in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
             if watch is not None:
@@ -96,8 +101,11 @@ class Corpus:
         ids = buffer.finish()
         del buffer
         tally.count(ids)
-        tokens, counts, final = tally.choose()
-        vocabulary = Vocabulary(tokens, unit, counts, options.form(unit))
+        ended = int(np.count_nonzero(np.diff(offsets)))
+        vocabulary, final = Vocabulary.of_tally(tally, unit, documents, ended, options.form(unit))
+        if unit == "piece":
+            ids, starts = final(ids, np.array(offsets))
+            return vocabulary, cls._of(ids, starts, [], size, None).ended(vocabulary.end_of_document)
         folded = final == (-1 if vocabulary.unknown is None else vocabulary.unknown)
         if vocabulary.unknown is not None:
             folded[tally.unknown] = False
@@ -106,7 +114,8 @@ class Corpus:
             unknown_at.append(np.flatnonzero(folded[part]) + start)
             part[:] = final[part]
         boundary = vocabulary.end_of_line if unit == "word" else None
-        return vocabulary, replace(cls._of(ids, offsets, unknown_at, size, boundary), left_out=tally.left_out())
+        corpus = replace(cls._of(ids, offsets, unknown_at, size, boundary), left_out=tally.left_out())
+        return vocabulary, corpus.ended(vocabulary.end_of_document)
 
     @classmethod
     def from_ids(cls, documents: Iterable[Ids]) -> Self:
@@ -123,6 +132,21 @@ class Corpus:
             buffer.append(as_ids(ids, name=f"documents[{n}]"))
             offsets.append(buffer.size)
         return cls._of(buffer.finish(), offsets, [], 0, None)
+
+    def ended(self, end: int | None) -> Self:
+        """Return the corpus with the id `end` after every document that is not empty; itself where that is None.
+
+            >>> Corpus.from_ids([[1, 2], [], [3]]).ended(9).ids.tolist()
+            [1, 2, 9, 3, 9]
+        """
+        if end is None:
+            return self
+        lasts = self.offsets[1:]
+        lasts = lasts[np.diff(self.offsets) > 0]
+        return replace(
+            self, ids=np.insert(self.ids, lasts, np.int32(end)),
+            offsets=self.offsets + np.searchsorted(lasts, self.offsets, side="right"),
+            unknown_at=self.unknown_at + np.searchsorted(lasts, self.unknown_at, side="right"))
 
     @classmethod
     def _of(

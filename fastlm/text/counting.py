@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlm._core import WordTable
+from fastlm.text.pieces import LearntPieces, PieceSettings, cut_segments, encoder, learn, segment_scanner
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
 from fastlm.text.sources.documents import read_documents
 from fastlm.text.sources.reading import Reading, check_choice
@@ -17,29 +18,45 @@ MOST_LEFT_OUT = 1 << 17   # tokens that are remembered with their counts, so tha
 
 
 def fill(
-    source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer, reading: Reading
+    source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer, reading: Reading,
+    end: int | None = None
 ) -> Iterator[tuple[str, bytes, int]]:
     """Scan the documents of a source into the buffer, and yield for each (name, text, where its ids begin).
 
-    source, documents, unit, reading: as `read_documents` takes them.
+    source, documents, unit, reading: as `read_documents` takes them; the source may also be what it returned, `Opened`.
 
     Every document that is not empty ends a line, the last line of the text included: with the id `newline` in
-    words (unless that is None), with the character in characters and bytes where documents are lines.
+    words (unless that is None), with the character in other units where documents are lines. The id `end`, where there
+    is one, follows.
     """
-    for name, text in read_documents(source, documents, unit, reading=reading):
+    opened = source if isinstance(source, Opened) else read_documents(source, documents, unit, reading=reading)
+    for name, text in opened:
         start = buffer.size
         unended = not text.endswith(b"\n")
         scan(text + b"\n" if unended and unit != "word" and documents != "file" else text, buffer)
         if unended and unit == "word" and newline is not None and text and not buffer.ends_in(newline, start):
             buffer.append(np.array([newline]))
+        if end is not None and buffer.size > start:
+            buffer.append(np.array([end]))
         yield name, text, start
 
 
-class Tally:
-    """Counts of tokens under provisional ids: of words in the order of their first use, of code points and bytes as
-    their own values."""
+class Opened:
+    """Documents that are being read already: an iterator of (name, text), as `read_documents` returns it."""
 
-    def __init__(self, unit: str, min_count: int = 1, max_size: int | None = None) -> None:
+    def __init__(self, documents: Iterator[tuple[str, bytes]]) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return self._documents
+
+
+class Tally:
+    """Counts of tokens under provisional ids: of words, and of the segments that pieces are cut from, in the order of
+    their first use, of code points and bytes as their own values."""
+
+    def __init__(self, unit: str, min_count: int = 1, max_size: int | None = None,
+                 pieces: PieceSettings | None = None) -> None:
         check_choice("unit", unit, UNITS)
         if unit == "byte" and (min_count != 1 or max_size is not None):
             raise ValueError(f"min_count = {min_count}, max_size = {max_size}; bytes always have 256 tokens")
@@ -47,14 +64,21 @@ class Tally:
             raise ValueError(f"min_count = {min_count}; expected at least 1")
         if max_size is not None and max_size < 2:
             raise ValueError(f"max_size = {max_size}; expected at least 2, for {UNKNOWN} and the end of line")
+        if unit == "piece" and (min_count != 1 or (max_size is not None and max_size < 256)):
+            raise ValueError(f"min_count = {min_count}, max_size = {max_size}; of pieces none is left out, and there "
+                             "are at least 256")
         self._unit, self._min_count, self._max_size = unit, min_count, max_size
-        self._table = WordTable(np.frombuffer(b"<unk>\n", np.uint8), np.array([0, 5, 6]))
+        self._settings = pieces or PieceSettings()
+        known = b"" if unit == "piece" else b"<unk>\n"
+        self._table = WordTable(np.frombuffer(known, np.uint8), np.array([0, 5, 6] if known else [0]))
         self.scan: Scanner
         self.unknown: int  # none in bytes
         if unit == "word":
             self.scan, self.unknown, self.newline = word_scanner(self._table.learn, 1), 0, 1
         elif unit == "char":
             self.scan, self.unknown, self.newline = char_scanner(), _CODE_POINTS, ord(NEWLINE)
+        elif unit == "piece":
+            self.scan, self.unknown, self.newline = segment_scanner(self._table), -1, ord(NEWLINE)
         else:
             self.scan, self.unknown, self.newline = scan_bytes, -1, ord(NEWLINE)
         self._counts = np.zeros(2, np.int64)
@@ -66,6 +90,16 @@ class Tally:
             counts = np.bincount(ids[start : start + PIECE], minlength=len(self._counts))
             counts[: len(self._counts)] += self._counts
             self._counts = counts
+
+    def learn(self) -> tuple[LearntPieces, tuple[np.ndarray, np.ndarray]]:
+        """Return the pieces that the counted segments are best made of, and every segment cut into them, as
+        `pieces.cut_segments` returns it."""
+        blob, offsets = self._table.arrays()
+        times = np.zeros(len(offsets) - 1, np.int64)
+        times[: len(self._counts)] = self._counts[: len(times)]
+        size = self._settings.size(int(np.diff(offsets) @ times)) if self._max_size is None else self._max_size
+        learnt = learn(blob, offsets, times, size, self._settings)
+        return learnt, cut_segments(encoder(learnt.names, learnt.merges), blob, offsets)
 
     def choose(self) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Return (tokens, counts int64 (V,), the id of every provisional id, int32).

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-UNITS = ("word", "char", "byte")
-RAW_UNITS = ("byte",)   # those that read any bytes, of which the others take only UTF-8 without NUL
+UNITS = ("word", "char", "byte", "piece")
+RAW_UNITS = ("byte", "piece")   # those that can write any bytes; the others only UTF-8 without NUL
 UNKNOWN = "<unk>"
 NEWLINE = "\n"
+END = "<end>"   # the name of the token that ends a document; in a text this is a word like any other
 BYTES = tuple(bytes([value]).decode("utf-8", "surrogateescape") for value in range(256))
 
 # One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it.
@@ -16,11 +17,13 @@ _TOKEN = {
     "word": r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n",
     "char": r"[^\0\ud800-\udfff]|<unk>",
     "byte": r"[\0-\x7f\udc80-\udcff]",
+    "piece": r"(?s:[^\ud800-\udc7f\udd00-\udfff]+)",
 }
 _EXPECTED = {
     "word": "no word: it is empty, or has whitespace, a NUL or half a surrogate pair in it",
     "char": f"no character: one code point, not NUL, not half a surrogate pair; or {UNKNOWN}",
     "byte": "no byte",
+    "piece": "no piece: it is empty, or has half a surrogate pair in it that stands for no byte",
 }
 
 
@@ -42,12 +45,26 @@ def by_id(tokens_by_id: Mapping[int, str] | Sequence[str | None]) -> list[str | 
     return tokens
 
 
-def ids_of(tokens: list[str | None], unit: str) -> dict[str, int]:
-    """Return the id of every token; ValueError for a token that the unit does not have, or that is there twice."""
+def insert_end(tokens: list[str], counts: np.ndarray, documents: int) -> tuple[list[str], np.ndarray, int]:
+    """Add the token that ends a document, which occurs `documents` times, where its count belongs.
+
+    tokens, counts (V,): the most frequent first. Returns the tokens, the counts (V+1,) and the id of the new token; ids
+    from this one on have moved up by one.
+
+    >>> insert_end(["a", "b"], np.array([5, 2]), 3)[::2]
+    (['a', '<end>', 'b'], 1)
+    """
+    at = int(np.searchsorted(-counts, -documents, side="right"))
+    return [*tokens[:at], END, *tokens[at:]], np.insert(counts, at, documents), at
+
+
+def ids_of(tokens: list[str | None], unit: str, end: int | None = None) -> dict[str, int]:
+    """Return the id of every token but `end`, which no text contains; ValueError for a token that the unit does not
+    have, or that is there twice."""
     ids: dict[str, int] = {}
     fits = re.compile(_TOKEN[unit]).fullmatch
     for id, token in enumerate(tokens):
-        if token is None:
+        if token is None or id == end:
             continue
         if not isinstance(token, str):
             raise TypeError(f"the token of id {id} is a {type(token).__name__}; expected a str")

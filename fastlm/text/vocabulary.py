@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, Self
 
@@ -10,25 +10,14 @@ import numpy as np
 
 from fastlm._core import WordTable
 from fastlm.text.counting import Tally, fill
+from fastlm.text.letters import letters_of
 from fastlm.text.pairs import Ids, as_ids
+from fastlm.text.pieces import PieceSettings, encoder, expand_segments, piece_scanner
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.reading import FORMS, Reading, check_choice
 from fastlm.text.sources.strings import text_bytes, without_bom
-from fastlm.text.tokens import NEWLINE, UNITS, UNKNOWN, by_id, ids_of
-
-# Blocks of Unicode whose scripts have no spaces between words, each as its first and last code point.
-UNSPACED = (
-    (0x0E00, 0x0EFF),     # Thai, Lao
-    (0x1000, 0x109F),     # Myanmar
-    (0x1780, 0x17FF),     # Khmer
-    (0x3005, 0x3007),     # marks of ideographs
-    (0x3040, 0x309F),     # hiragana
-    (0x3400, 0x4DBF),     # ideographs, extension A
-    (0x4E00, 0x9FFF),     # ideographs
-    (0xF900, 0xFAFF),     # ideographs for compatibility
-    (0x20000, 0x3FFFF),   # ideographs, further extensions
-)
+from fastlm.text.tokens import END, NEWLINE, RAW_UNITS, UNITS, UNKNOWN, by_id, ids_of, insert_end
 
 
 class Vocabulary:
@@ -37,11 +26,16 @@ class Vocabulary:
     Words are what stands between ASCII whitespace, with "\\n" the token that ends a line; characters are code
     points; bytes are the 256 values themselves. `<unk>` stands for every token that is not there.
 
+    Pieces of words are runs of bytes, and every byte is one of them, so that nothing is unknown.
+
     tokens_by_id: a sequence of tokens, None where an id has none, or a mapping of ids to tokens; the size is
     the largest id + 1. counts: int64 (V,) occurrences where they are known; None for zeros. normalize: the Unicode
     normalisation form in which text is read, "NFC", "NFD", "NFKC" or "NFKD"; None for text as it is written.
-    Attributes: tokens (a list, None at a gap), counts, unit, normalize, and the ids `unknown` (of `<unk>`) and
-    `end_of_line` (of "\\n"), None where there is none. A vocabulary is never changed.
+    merges: of pieces, int32 (M, 3), see `text.pieces`. end_of_document: the id of the token that ends a document, which
+    no text contains.
+    Attributes: tokens (a list, None at a gap), counts, unit, normalize, merges (None for other units), and the ids
+    `unknown` (of `<unk>`), `end_of_line` (of "\\n") and `end_of_document`, None where there is none. A vocabulary is
+    never changed.
     Raises ValueError for a token that its unit cannot read or that is there twice, and for an id that is not an
     integer from 0 on.
 
@@ -56,18 +50,30 @@ class Vocabulary:
         unit: str = "word",
         counts: np.ndarray | Sequence[int] | None = None,
         normalize: str | None = None,
+        merges: np.ndarray | None = None,
+        end_of_document: int | None = None,
     ) -> None:
         check_choice("unit", unit, UNITS)
         if normalize is not None:
             check_choice("normalize", normalize, FORMS)
         self.unit, self.normalize = unit, normalize
         self.tokens = by_id(tokens_by_id)
-        self._ids = ids_of(self.tokens, unit)
+        if end_of_document is not None and not 0 <= end_of_document < len(self.tokens):
+            raise ValueError(f"end_of_document = {end_of_document} is outside the vocabulary of {len(self.tokens)}")
+        self.end_of_document = end_of_document
+        self._ids = ids_of(self.tokens, unit, end_of_document)
+        if (merges is None) is (unit == "piece"):
+            given = "missing" if merges is None else "given"
+            raise ValueError(f"merges are {given} for unit={unit!r}; they belong to pieces")
+        if merges is not None and (merges.dtype != np.int32 or merges.ndim != 2 or merges.shape[1] != 3):
+            raise ValueError(f"merges are {merges.dtype} {merges.shape}; (M, 3) of int32 were expected")
+        self.merges = merges
+        self._pieces = None if merges is None else encoder(self._names(), merges)
         self.counts = np.zeros(len(self), np.int64) if counts is None else np.array(counts, np.int64)
         if self.counts.shape != (len(self),) or (self.counts < 0).any():
             raise ValueError(f"counts {self.counts.shape} are not {len(self)} numbers from 0 on")
         self.counts.setflags(write=False)
-        self.unknown = self._ids.get(UNKNOWN) if unit != "byte" else None
+        self.unknown = self._ids.get(UNKNOWN) if unit not in RAW_UNITS else None
         self.end_of_line = self._ids.get(NEWLINE)
 
     @classmethod
@@ -78,37 +84,69 @@ class Vocabulary:
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
+        pieces: PieceSettings | None = None,
         **reading: Any,
     ) -> Self:
         """Return the vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
 
         source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them.
-        unit: "word", "char" or "byte". Tokens seen fewer than `min_count` times, or beyond `max_size` tokens in all,
-        count as `<unk>`; it and the end of line are always there. A byte vocabulary has 256 ids, whatever the source
-        is.
-        Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
+        unit: "word", "char", "byte" or "piece". Tokens seen fewer than `min_count` times, or beyond `max_size` tokens
+        in all, count as `<unk>`; it and the end of line are always there. A byte vocabulary has 256 ids, whatever the
+        source is; of pieces `max_size` are learnt, None for as many as `pieces` says (`text.pieces.PieceSettings`).
+        Where there are several documents of characters or bytes that are not lines, or of pieces, one more token ends
+        them. Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
 
             >>> Vocabulary.build(["a b a"]).tokens
             ['a', '\\n', 'b', '<unk>']
         """
         options = Reading.of(reading)
-        tally, buffer, some = Tally(unit, min_count, max_size), IdBuffer(), False
-        for _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
+        tally, buffer, some, ended = Tally(unit, min_count, max_size, pieces), IdBuffer(), False, 0
+        for _, text, _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
+            ended += bool(text)
             if buffer.size > PIECE:
                 tally.count(buffer.ids)
                 some, buffer.size = True, 0
         tally.count(buffer.ids)
         if not some and not buffer.size:
             raise ValueError("the corpus is empty: there is no token in it")
-        tokens, counts, _ = tally.choose()
-        return cls(tokens, unit, counts, options.form(unit))
+        return cls.of_tally(tally, unit, documents, ended, options.form(unit))[0]
+
+    @classmethod
+    def of_tally(cls, tally: Tally, unit: str, documents: str, ended: int,
+                 normalize: str | None) -> tuple[Self, Any]:
+        """Return the vocabulary of a tally, and what its provisional ids become: their ids int32, or for pieces a
+        function of (segments, offsets) that returns ids and offsets.
+
+        ended: how many documents, each of which is not empty, the text has.
+        """
+        ends = ended > 1 and (unit == "piece" or (unit != "word" and documents != "line"))
+        if unit == "piece":
+            learnt, cut = tally.learn()
+            names = [name.decode("utf-8", "surrogateescape") for name in learnt.names]
+            counts, merges, end = learnt.counts, learnt.merges, None
+            if ends:
+                names, counts, end = insert_end(names, counts, ended)
+                merges, cut = merges + (merges >= end), (cut[0] + (cut[0] >= end), cut[1])
+            vocabulary = cls(names, unit, counts, normalize, merges.astype(np.int32), end)
+            return vocabulary, partial(expand_segments, cut[0].astype(np.int32), cut[1])
+        tokens, counts, final = tally.choose()
+        if not ends:
+            return cls(tokens, unit, counts, normalize), final
+        if unit == "byte":
+            return cls([*tokens, END], unit, np.append(counts, ended), normalize, end_of_document=256), final
+        tokens, counts, end = insert_end(tokens, counts, ended)
+        return cls(tokens, unit, counts, normalize, end_of_document=end), final + (final >= end).astype(np.int32)
+
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @property
     def boundary(self) -> int:
-        """The id read before the first token of every document: the end of a line, or id 0 where there is none."""
+        """The id read before the first token of every document: the end of a document, or else of a line, or id 0 where
+        there is none."""
+        if self.end_of_document is not None:
+            return self.end_of_document
         return 0 if self.end_of_line is None else self.end_of_line
 
     def __contains__(self, token: object) -> bool:
@@ -117,8 +155,10 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        same = (self.unit, self.normalize, self.tokens) == (other.unit, other.normalize, other.tokens)
-        return same and bool(np.array_equal(self.counts, other.counts))
+        same = all(getattr(self, name) == getattr(other, name)
+                   for name in ("unit", "normalize", "tokens", "end_of_document"))
+        merges = self.merges is other.merges or np.array_equal(self.merges, other.merges)   # type: ignore[arg-type]
+        return same and merges and bool(np.array_equal(self.counts, other.counts))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -126,7 +166,7 @@ class Vocabulary:
         return f"Vocabulary({len(self._ids)} tokens, unit={self.unit!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_arrays, (*self.to_arrays(), self.normalize)
+        return type(self).from_arrays, (*self.to_arrays(), self.normalize, self.merges, self.end_of_document)
 
     def id(self, token: str) -> int:
         """Return the id of a token. Raises ValueError where there is none; there `encode` gives `<unk>`."""
@@ -148,7 +188,7 @@ class Vocabulary:
     def encode(self, text: str | bytes) -> np.ndarray:
         """Return the ids of a text, int32 (N,), one for every word and "\\n", character, or byte; nothing is added.
 
-        Bytes are taken for unit "byte" only. Where the vocabulary has no "\\n", newlines in words are
+        Bytes are taken for units "byte" and "piece" only. Where the vocabulary has no "\\n", newlines in words are
         whitespace.
         Raises ValueError for a token that is not there where there is no `<unk>`, and for NUL characters and
         halves of surrogate pairs.
@@ -182,47 +222,49 @@ class Vocabulary:
             'a a\\nb'
         """
         array = as_ids(ids, len(self))
+        if self.end_of_document is not None:
+            array = array[array != self.end_of_document]
         if self.unit == "byte":
             return array.astype(np.uint8).tobytes().decode("utf-8", "surrogateescape")
         tokens = [self.tokens[id] for id in array.tolist()]
         if None in tokens:
             n = tokens.index(None)
             raise ValueError(f"ids[{n}] = {array[n]} is a gap in the vocabulary: no token has it")
+        if self.unit == "piece":   # bytes of one character may stand in several pieces
+            return "".join(tokens).encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
         if self.unit == "char":
             return "".join(tokens)
         return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
 
     def letters(self) -> list[int] | None:
-        """Return for every id of characters or bytes a number above 0 where it is part of a word, the same for both
-        cases, and else 0; None for words. Parts of words are letters, the apostrophe, and bytes of more than ASCII; but
-        not the characters of scripts that have no spaces between words, in which a run of them is a sentence. A run of
-        katakana is one word.
+        """Return for every id of characters, bytes or pieces a number above 0 where it is part of a word, the same for
+        both cases, below 0 where a blank before it ends the word before, and else 0; None for words. Parts of words are
+        letters, the apostrophe, and bytes of more than ASCII; but not the characters of scripts that have no spaces
+        between words, in which a run of them is a sentence. A run of katakana is one word.
 
             >>> Vocabulary(["a", " ", "A", "b", "\u6f22", "\u30ab"], unit="char").letters()
             [1, 0, 1, 2, 0, 3]
         """
-        if self.unit == "word":
-            return None
-        number: dict[str, int] = {}
-        part = [token is not None and ((token.isalpha() and not is_unspaced(token)) or token == "'"
-                                       or (self.unit == "byte" and id > 127))
-                for id, token in enumerate(self.tokens)]
-        return [number.setdefault((token or "").lower(), len(number) + 1) if is_part else 0
-                for token, is_part in zip(self.tokens, part, strict=True)]
+        return letters_of(self.tokens, self.unit, self.end_of_document)
 
     def to_arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """Return the vocabulary as (blob uint8, offsets int64 (V+1,), counts int64 (V,), unit).
 
         The UTF-8 of token i is blob[offsets[i]:offsets[i+1]], nothing at a gap: no token is empty.
         """
-        names = [(token or "").encode("utf-8", "surrogateescape") for token in self.tokens]
+        names = self._names()
         offsets = np.zeros(len(names) + 1, np.int64)
         np.cumsum([len(name) for name in names], out=offsets[1:])
         return np.frombuffer(b"".join(names), np.uint8), offsets, self.counts, self.unit
 
+    def _names(self) -> list[bytes]:
+        """Return the bytes of every token, none at a gap."""
+        return [(token or "").encode("utf-8", "surrogateescape") for token in self.tokens]
+
     @classmethod
     def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str,
-                    normalize: str | None = None) -> Self:
+                    normalize: str | None = None, merges: np.ndarray | None = None,
+                    end_of_document: int | None = None) -> Self:
         """Return the vocabulary that `to_arrays` gave these for. Raises ValueError where they are of no vocabulary."""
         check_choice("unit", unit, UNITS)
         parts = (("blob", blob, "uint8"), ("offsets", offsets, "int64"), ("counts", counts, "int64"))
@@ -233,19 +275,45 @@ class Vocabulary:
             raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
         text, ends = blob.tobytes(), offsets.tolist()
         try:
-            errors = "surrogateescape" if unit == "byte" else "strict"
+            errors = "surrogateescape" if unit in RAW_UNITS else "strict"
             tokens = [text[a:b].decode("utf-8", errors) or None for a, b in pairwise(ends)]
         except UnicodeDecodeError as error:
             raise ValueError(f"the token {error.object!r} is not UTF-8") from None
-        return cls(tokens, unit, counts, normalize)
+        return cls(tokens, unit, counts, normalize, merges, end_of_document)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the vocabulary as named arrays, from which, with the unit, `restore` makes it again."""
+        tokens, offsets, counts, _ = self.to_arrays()
+        out = {"tokens": tokens, "offsets": offsets, "counts": counts}
+        if self.merges is not None:
+            out["merges"] = self.merges
+        if self.end_of_document is not None:
+            out["end_of_document"] = np.array([self.end_of_document])
+        return out
+
+    @classmethod
+    def restore(cls, tensors: Mapping[str, np.ndarray], unit: str,
+                normalize: str | None = None) -> Self:
+        """Return the vocabulary that has these `tensors`. Raises KeyError or ValueError where they are of none."""
+        end = tensors.get("end_of_document")
+        if end is not None and (end.dtype != np.int64 or end.shape != (1,)):
+            raise ValueError(f"end_of_document is {end.dtype} {end.shape}; one int64 was expected")
+        return cls.from_arrays(tensors["tokens"], tensors["offsets"], tensors["counts"], unit, normalize,
+                               tensors.get("merges"),
+                               None if end is None else int(end[0]))
 
     @cached_property
     def scan(self) -> Scanner:
         """A scanner that appends the ids of checked UTF-8 to a buffer, -1 where unknown; `settle` must follow."""
         if self.unit == "byte":
             return scan_bytes
+        if self._pieces is not None:
+            return piece_scanner(self._pieces)
         if self.unit == "word":
-            blob, offsets, _, _ = self.to_arrays()
+            names = self._names()
+            if self.end_of_document is not None:
+                names[self.end_of_document] = b""
+            blob, offsets = np.frombuffer(b"".join(names), np.uint8), np.cumsum([0, *map(len, names)])
             newline = -1 if self.end_of_line is None else self.end_of_line
             return word_scanner(WordTable(blob, offsets).find, newline)
         ids = {ord(token): id for token, id in self._ids.items() if token != UNKNOWN}
@@ -270,12 +338,3 @@ class Vocabulary:
         if missing.size:
             ids[missing] = self.unknown
         return missing
-
-
-def is_unspaced(character: str) -> bool:
-    """Return whether a character belongs to a script that has no spaces between words.
-
-    >>> [is_unspaced(character) for character in "a\u6f22\u304b\u30ab\uac00"]
-    [False, True, True, False, False]
-    """
-    return any(first <= ord(character) <= last for first, last in UNSPACED)

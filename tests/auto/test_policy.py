@@ -35,19 +35,21 @@ def test_every_number_has_unit_reason_and_source(number) -> None:
 
 def test_how_many_numbers_come_from_where() -> None:
     """Where this changes, so does what the documentation says of how much of the policy is measured."""
-    kinds = Counter(number.source.partition(":")[0] for number in NUMBERS if not number.name.startswith("characters."))
-    assert kinds == {"assumption": 64, "tried": 33, "calibrate": 8}
+    kinds = Counter(number.source.partition(":")[0] for number in NUMBERS
+                    if not number.name.startswith(("characters.", "pieces.")))
+    assert kinds == {"assumption": 66, "tried": 36, "calibrate": 8}
     assert {number.source.partition(": ")[2] for number in NUMBERS if number.source.startswith("calibrate")} \
         == MEASURES.keys()
 
 
 def test_a_number_that_is_named_twice_is_found_once() -> None:
     names = [number.name for number in NUMBERS]
-    assert len(names) == len(set(names)) == len(fields(Policy)) - 2 + 2 * len(fields(UnitPolicy))
+    assert len(names) == len(set(names)) == len(fields(Policy)) - 3 + 3 * len(fields(UnitPolicy))
 
 
-def test_words_and_characters() -> None:
+def test_words_characters_and_pieces() -> None:
     policy = Policy()
+    assert policy.of("piece") is policy.pieces and policy.pieces.order == 6
     assert policy.of("word") is policy.words and policy.of("char") is policy.of("byte") is policy.characters
     found = {number.name: number.value for number in NUMBERS}
     assert found["words.order"] == 5 and found["characters.order"] == 8 and found["most_passes"] == 60

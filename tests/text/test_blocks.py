@@ -9,7 +9,7 @@ from fastlm import Corpus, Vocabulary
 from fastlm.text.blocks import read_blocks
 from fastlm.text.sources import streams
 
-UNITS = ("word", "char", "byte")
+UNITS = ("word", "char", "byte", "piece")
 TEXTS = ["a b  c\n\nd\n", "", "e", " \n", "a\tb zz\r\nc", "\n\n\nend"]
 
 
@@ -36,7 +36,8 @@ def join(blocks) -> tuple[list[int], list[int], list[int], list[int]]:
 @pytest.mark.parametrize("tokens", [1, 3, 1000])
 def test_blocks_have_the_ids_of_a_corpus(documents: str, unit: str, newline: bool, tokens: int) -> None:
     known = ["a", "b", "<unk>"] + (["\n"] if newline else [])
-    vocabulary = Vocabulary.build(["x"], unit) if unit == "byte" else Vocabulary(known, unit)
+    raw = unit in ("byte", "piece")   # of several documents if newline, so that one more token ends them
+    vocabulary = Vocabulary.build(["x", "y"][: 1 + newline], unit) if raw else Vocabulary(known, unit)
     corpus = Corpus.read(TEXTS, vocabulary, documents)
     ids, offsets, unknown, sizes = join(read_blocks(TEXTS, vocabulary, documents, tokens=tokens))
     assert ids == corpus.ids.tolist() and offsets == corpus.offsets.tolist()

@@ -92,14 +92,16 @@ def test_many_words_through_every_enlargement() -> None:
 
 def test_vocabulary_of_a_long_source_counts_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["a b"] * 50 + ["é c"] * 7
-    whole = {unit: Vocabulary.build(texts, unit) for unit in ("word", "char", "byte")}
+    whole = {unit: Vocabulary.build(texts, unit) for unit in ("word", "char", "byte", "piece")}
     for unit, vocabulary in whole.items():
         monkeypatch.setattr("fastlm.text.counting.PIECE", 3)
         monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 1)
         assert Vocabulary.build(texts, unit) == vocabulary
         monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 5)
         assert Vocabulary.build(texts, unit) == vocabulary
-        assert vocabulary.counts.sum() == {"word": 57 * 3, "char": 57 * 3, "byte": 57 * 3 + 7}[unit]
+        ends = 0 if unit == "word" else 57   # a word model's documents end with a line
+        tokens = {"word": 57 * 3, "char": 57 * 3, "byte": 57 * 3 + 7, "piece": 50 * 2 + 7 * 2}[unit]
+        assert vocabulary.counts.sum() == tokens + ends
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_vocabulary_of_a_long_source_counts_in_parts(monkeypatch: pytest.MonkeyP
         ({"max_size": 1}, "max_size = 1; expected at least 2, for <unk> and the end of line"),
         ({"unit": "byte", "max_size": 9}, "min_count = 1, max_size = 9; bytes always have 256 tokens"),
         ({"unit": "byte", "min_count": 2}, "min_count = 2, max_size = None; bytes always have 256 tokens"),
-        ({"unit": "Word"}, "unit = 'Word'; expected one of 'word', 'char', 'byte'"),
+        ({"unit": "Word"}, "unit = 'Word'; expected one of 'word', 'char', 'byte', 'piece'"),
         ({"documents": "page"}, "documents = 'page'; expected one of 'file', 'line', 'blank-line'"),
     ],
 )

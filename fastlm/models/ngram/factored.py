@@ -22,6 +22,7 @@ Array = np.ndarray
 TABLES = ("word", "link", "child", "logp", "backoff", "key")
 SPELT = {f"word-{back}" if back else "word": -back for back in range(_core.SPELT_WORDS)}
 WORDS: list[list[int | str]] = [[2, 3, 4], [1, 3, 4]]
+PIECES: list[list[int | str]] = [[1, "word", "word-2"], [2, 3, 4]]
 CHARACTERS: list[list[int | str]] = [[1, 2, 3, "word", "word-1", "word-2"], [1, "word", "word-2"]]
 # Bytes that counting takes for each token of the text, about, and for each token and factor.
 _BYTES_PER_TOKEN, _BYTES_PER_FACTOR = 70, 30
@@ -35,7 +36,8 @@ class Factored(PrefixModel):
     The most informative factor comes first; a context is shortened by its last factor. A factor is a distance, 1 for
     the last token, 2 for the one before it, and so on; or "word", the letters of the current word read so far; or
     "word-1" or "word-2", the words before it. The word factors need `letters` (V,): for each id a number above 0, equal
-    for letters that differ in case alone, or 0 for a character that ends a word; see `Vocabulary.letters`.
+    for letters that differ in case alone, or 0 for a character that ends a word; below 0 for a piece that ends a word
+    and begins the next one; see `Vocabulary.letters`.
 
     N-grams that skip the last token make other errors than plain ones, and a mixture with them is better than either;
     characters are predicted far better from the words around them. The state is what the factors need; one more token
@@ -167,9 +169,6 @@ class Factored(PrefixModel):
         return f"<Factored n-grams of {self.factors}, {len(self.tables['word']):,}>"
 
 
-def usual_factors(letters: Sequence[int] | None) -> list[list[int | str]]:
-    """Return the factors of the models that add most to a `KneserNey` in a mixture.
-
-    letters: as for `Factored`, over characters; None over words.
-    """
-    return WORDS if letters is None else CHARACTERS
+def usual_factors(unit: str) -> list[list[int | str]]:
+    """Return the factors of the models that add most to a `KneserNey` in a mixture, for a unit of text."""
+    return {"word": WORDS, "piece": PIECES}.get(unit, CHARACTERS)

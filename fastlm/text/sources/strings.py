@@ -11,8 +11,8 @@ def text_bytes(text: str | bytes, name: str, unit: str) -> bytes:
     """Return a string as UTF-8, once it is checked for NUL characters and lone surrogates, which words and characters
     cannot hold.
 
-    For unit "byte", bytes are returned as they are, and U+DC80..U+DCFF stand for the bytes that `decode` made them
-    from. Raises TypeError for anything but a string, and ValueError for such characters.
+    For units "byte" and "piece", bytes are returned as they are, and U+DC80..U+DCFF stand for the bytes that `decode`
+    made them from. Raises TypeError for anything but a string, and ValueError for such characters.
     """
     raw = unit in RAW_UNITS
     if isinstance(text, bytes | bytearray) and raw:
@@ -26,21 +26,22 @@ def text_bytes(text: str | bytes, name: str, unit: str) -> bytes:
         code = ord(text[error.start])
         raise ValueError(f"{name}: U+{code:04X} at position {error.start} is half a surrogate pair") from None
     if not raw and b"\0" in encoded:
-        raise ValueError(f'{name}: NUL at position {text.index(chr(0))}; only unit="byte" reads those')
+        raise ValueError(f'{name}: NUL at position {text.index(chr(0))}; only unit="byte" and "piece" read those')
     return encoded
 
 
 def without_bom(text: bytes, unit: str) -> bytes:
     """Return a text without the byte order mark that Windows programs put before it; bytes keep it."""
-    return text[len(BOM):] if unit not in RAW_UNITS and text.startswith(BOM) else text
+    return text[len(BOM):] if unit != "byte" and text.startswith(BOM) else text
 
 
 def checked(text: bytes, name: str, offset: int, unit: str) -> bytes:
-    """Return the bytes of a file, which stand at an offset of it, once they are checked to be UTF-8 without NUL.
+    """Return the bytes of a file, which stand at an offset of it, once they are checked to be UTF-8 without NUL; unit
+    "byte" reads any. Pieces could be made of any bytes, but they are learnt from text.
 
     Raises ValueError that names the file, the offset of the first fault, and the encoding that it looks like.
     """
-    if unit in RAW_UNITS:
+    if unit == "byte":
         return text
     nul = text.find(0)
     if nul >= 0:

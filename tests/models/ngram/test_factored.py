@@ -90,7 +90,7 @@ def test_it_is_kept_in_a_file(tmp_path) -> None:
     vocabulary, corpus = fastlm.Corpus.build(["the cat sat on the mat. the cat was fat.\n" * 3], unit="char")
     letters = vocabulary.letters()
     parts = [KneserNey(len(vocabulary), order=4)]
-    parts += [Factored(len(vocabulary), factors, letters) for factors in usual_factors(letters)]
+    parts += [Factored(len(vocabulary), factors, letters) for factors in usual_factors("char")]
     lm = fastlm.LanguageModel(vocabulary, Mixture(len(vocabulary), [part.fit(corpus) for part in parts]))
     lm.save(tmp_path / "it.fastlm")
     again = fastlm.load(tmp_path / "it.fastlm")
@@ -99,8 +99,9 @@ def test_it_is_kept_in_a_file(tmp_path) -> None:
 
 
 def test_usual_factors() -> None:
-    assert usual_factors(None) == [[2, 3, 4], [1, 3, 4]]
-    assert usual_factors(LETTERS)[0] == [1, 2, 3, "word", "word-1", "word-2"]
+    assert usual_factors("word") == [[2, 3, 4], [1, 3, 4]]
+    assert usual_factors("char")[0] == usual_factors("byte")[0] == [1, 2, 3, "word", "word-1", "word-2"]
+    assert usual_factors("piece") == [[1, "word", "word-2"], [2, 3, 4]]
 
 
 def damaged(name: str, at: int, value: float, tmp_path) -> str:

@@ -197,7 +197,8 @@ def test_nul_characters(documents: str, monkeypatch: pytest.MonkeyPatch) -> None
     message = 'the open file: NUL at offset 6; only unit="byte" reads those'
     for unit in ("word", "char"):
         refused(ValueError, message, lambda unit=unit: texts(io.BytesIO("é\nab\n\0c".encode()), documents, unit))
-    refused(ValueError, 'documents[1]: NUL at position 1; only unit="byte" reads those', lambda: texts(["a", "é\0"]))
+    refused(ValueError, 'documents[1]: NUL at position 1; only unit="byte" and "piece" read those',
+            lambda: texts(["a", "é\0"]))
     assert texts(["a\0"], documents, "byte") == ["a\0"]
 
 
