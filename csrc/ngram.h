@@ -74,9 +74,10 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
                         size_t origin, size_t above);
 
 /* FLM_NGRAM_SOUND, or what is wrong with tables from a file, at node *where: the order of the children, a word, a link,
- * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words). Nothing below looks
- * again. */
-int flm_ngram_check(const flm_ngrams *g, size_t *where);
+ * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words); where `sums` is 0 a sum
+ * need only be finite.
+ * Nothing below looks again. */
+int flm_ngram_check(const flm_ngrams *g, int sums, size_t *where);
 /* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a node with children, or -1: nothing read. */
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n);
 /* node[n] = the state after row n's token; state (S) in and out. */

@@ -11,6 +11,8 @@ static inline int is_space(uint8_t c) { return c == ' ' || (uint8_t)(c - '\t') <
 
 static inline uint64_t entry(uint64_t h, size_t id) { return (h & ~UINT64_C(0xFFFFFFFF)) | (id + 1); }
 
+static inline int32_t id_in(uint64_t slot) { return (int32_t)((slot & UINT64_C(0xFFFFFFFF)) - 1); }
+
 /* The slot that holds the word, or the free one where it belongs. */
 static inline size_t probe(const flm_words *w, const uint8_t *word, size_t length, uint64_t h)
 {
@@ -47,6 +49,19 @@ size_t flm_words_index(flm_words *w)
     return w->size;
 }
 
+/* Makes a word the next id, in the free slot s; FLM_WORDS_DONE, or what is full. */
+static inline int new_word(flm_words *w, size_t s, uint64_t h, const uint8_t *word, size_t length)
+{
+    const size_t used = w->offset[w->size];
+    if (w->size == w->capacity) return FLM_WORDS_WORDS_FULL;
+    if (2 * (w->size + 1) > w->slots) return FLM_WORDS_SLOTS_FULL;
+    if (w->bytes - used < length) return FLM_WORDS_BLOB_FULL;
+    memcpy(w->blob + used, word, length);
+    w->slot[s] = entry(h, w->size);
+    w->offset[++w->size] = used + length;
+    return FLM_WORDS_DONE;
+}
+
 /* The end of the word, or of the segment of pieces.h, that begins at `at`. */
 static inline size_t end_of(const uint8_t *text, size_t at, size_t n, int segments)
 {
@@ -79,17 +94,11 @@ static inline int read_words(flm_words *w, int learn, int segments, int32_t *id,
         const uint64_t h = hash_word(text + at, length);
         const size_t s = probe(w, text + at, length, h);
         if (w->slot[s]) {
-            id[out++] = (int32_t)((w->slot[s] & UINT64_C(0xFFFFFFFF)) - 1);
+            id[out++] = id_in(w->slot[s]);
         } else if (learn) {
-            const size_t used = w->offset[w->size];
-            if (w->size == w->capacity) status = FLM_WORDS_WORDS_FULL;
-            else if (2 * (w->size + 1) > w->slots) status = FLM_WORDS_SLOTS_FULL;
-            else if (w->bytes - used < length) status = FLM_WORDS_BLOB_FULL;
+            status = new_word(w, s, h, text + at, length);
             if (status != FLM_WORDS_DONE) break;
-            memcpy(w->blob + used, text + at, length);
-            w->slot[s] = entry(h, w->size);
-            id[out++] = (int32_t)w->size++;
-            w->offset[w->size] = used + length;
+            id[out++] = id_in(w->slot[s]);
         } else {
             id[out++] = -1;
         }
@@ -117,4 +126,22 @@ int flm_words_learn_segments(flm_words *w, int32_t *id, size_t *written, size_t 
                              size_t *position, size_t n)
 {
     return read_words(w, 1, 1, id, written, N, text, position, n, -1);
+}
+
+int flm_words_add(flm_words *w, int32_t *id, const uint8_t *word, size_t length)
+{
+    const uint64_t h = hash_word(word, length);
+    size_t s = probe(w, word, length, h);
+    if (!w->slot[s]) {
+        const int status = new_word(w, s, h, word, length);
+        if (status != FLM_WORDS_DONE) return status;
+    }
+    *id = id_in(w->slot[s]);
+    return FLM_WORDS_DONE;
+}
+
+int32_t flm_words_get(const flm_words *w, const uint8_t *word, size_t length)
+{
+    const size_t s = probe(w, word, length, hash_word(word, length));
+    return w->slot[s] ? id_in(w->slot[s]) : -1;
 }

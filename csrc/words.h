@@ -77,5 +77,10 @@ size_t flm_gaps_read(flm_gaps *walk, uint64_t *gap, uint64_t *before, uint8_t *k
 /* How many words and ends of lines begin in text[0 : n]; *inside: whether the byte before belongs to a word, in and
  * out. */
 size_t flm_count_words(uint8_t *inside, const uint8_t *text, size_t n);
+/* *id = the id of one word, of any bytes but no fewer than one, a new id for an unseen word. FLM_WORDS_DONE or what is
+ * full, as flm_words_learn. */
+int flm_words_add(flm_words *w, int32_t *id, const uint8_t *word, size_t length);
+/* The id of one word, or -1. */
+int32_t flm_words_get(const flm_words *w, const uint8_t *word, size_t length);
 
 #endif

@@ -209,6 +209,7 @@ cdef extern from "pieces.h" nogil:
                           const flm_pieces *p, const uint8_t *text, size_t *position, size_t n)
     void flm_pieces_encode_segments(int32_t *id, int64_t *begin, const flm_pieces *p, const uint8_t *text,
                                     const int64_t *offset, size_t segments)
+    int flm_words_add(flm_words *w, int32_t *id, const uint8_t *word, size_t length)
 
 
 cdef extern from "ngram.h" nogil:
@@ -244,7 +245,7 @@ cdef extern from "ngram.h" nogil:
     void flm_ngram_unigrams(float *, double *, const int32_t *, const double *, size_t)
     void flm_ngram_estimate(float *, float *, double *, const double *, const int32_t *, const int32_t *,
                             const int32_t *, const double *, size_t, size_t, size_t, size_t)
-    int flm_ngram_check(const flm_ngrams *, size_t *)
+    int flm_ngram_check(const flm_ngrams *, int, size_t *)
     void flm_ngram_score(double *, int32_t *, const flm_ngrams *, const int32_t *, size_t)
     void flm_ngram_read(int32_t *, int32_t *, const flm_ngrams *, const int32_t *, const uint8_t *, const size_t *,
                         size_t)
@@ -299,3 +300,38 @@ cdef extern from "ngram.h" nogil:
     void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, size_t, const int64_t *,
                          const int32_t *, const uint8_t *, const size_t *, size_t)
     int flm_factor_check(const flm_ngrams *, size_t *)
+
+
+cdef extern from "arpa.h" nogil:
+    ctypedef struct flm_arpa_trie:
+        const int32_t *word
+        const int32_t *link
+        const int32_t *child
+        const float *logp
+        const float *backoff
+        size_t contexts
+
+    ctypedef struct flm_arpa_block:
+        const uint8_t *text
+        size_t n, at, line, field, length
+
+    ctypedef struct flm_arpa_tally:
+        size_t lines, positive
+
+    enum:
+        FLM_ARPA_WORDS
+        FLM_ARPA_HEADING
+        FLM_ARPA_NUMBER
+        FLM_ARPA_FIELDS
+        FLM_ARPA_UNSEEN
+        FLM_ARPA_TWICE
+        FLM_ARPA_NUL
+
+    int flm_arpa_words(flm_words *, float *, float *, size_t, size_t *, float *, flm_arpa_tally *, flm_arpa_block *)
+    int flm_arpa_grams(int32_t *, float *, float *, int32_t *, uint8_t *, size_t, size_t *, flm_arpa_tally *,
+                       flm_arpa_block *, const flm_words *, int32_t, int32_t, size_t)
+    void flm_arpa_find(int32_t *, const flm_arpa_trie *, const int32_t *, size_t, size_t, size_t)
+    size_t flm_arpa_arrange(int32_t *, int32_t *, const int32_t *, const int32_t *, size_t, size_t, size_t)
+    size_t flm_arpa_links(int32_t *, const flm_arpa_trie *, size_t, size_t)
+    size_t flm_arpa_write(uint8_t *, size_t, size_t *, size_t, const flm_arpa_trie *, const uint8_t *, const size_t *,
+                          int32_t, int32_t, size_t)

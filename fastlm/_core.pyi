@@ -258,6 +258,7 @@ class WordTable:
     def learn(self, text: bytes, position: int, ids: Ids, newline: int) -> tuple[int, int]: ...
     def learn_segments(self, text: bytes, position: int, ids: Ids) -> tuple[int, int]: ...
     def find(self, text: bytes, position: int, ids: Ids, newline: int) -> tuple[int, int]: ...
+    def add(self, word: bytes) -> int: ...
     def arrays(self) -> tuple[NDArray[uint8], Rows]: ...
 
 SEGMENT_BYTES: int
@@ -269,6 +270,51 @@ class Pieces:
     def cache(self) -> NDArray[Any]: ...
     def encode(self, text: bytes, position: int, ids: Ids, cache: NDArray[Any]) -> tuple[int, int]: ...
     def encode_segments(self, text: NDArray[uint8], offset: Rows, ids: Ids, begin: Rows) -> None: ...
+
+Counts = NDArray[uint64]
+
+class ArpaWords(WordTable):
+    def read_words(
+        self,
+        logp: Floats,
+        backoff: Floats,
+        begin: Counts,
+        begin_backoff: Floats,
+        tally: Counts,
+        block: bytes,
+        place: Counts,
+    ) -> tuple[str, bytes]: ...
+    def read_grams(
+        self,
+        ids: Ids,
+        logp: Floats,
+        backoff: Floats,
+        line: Ids,
+        kind: NDArray[uint8],
+        tally: Counts,
+        block: bytes,
+        place: Counts,
+        line_end: int,
+        unknown: int,
+    ) -> tuple[str, bytes, int]: ...
+
+def find_ngrams(node: Ids, word: Ids, child: Ids, ids: Ids, k: int, contexts: int, vocab_size: int) -> None: ...
+def arrange_ngrams(order: Ids, child: Ids, parent: Ids, word: Ids, above: int, first: int) -> int: ...
+def link_ngrams(link: Ids, word: Ids, child: Ids, above: int, first: int) -> int: ...
+def write_arpa(
+    out: NDArray[uint8],
+    node: int,
+    last: int,
+    word: Ids,
+    child: Ids,
+    logp: Floats,
+    backoff: Floats,
+    name: NDArray[uint8],
+    offset: NDArray[uintp],
+    begin: int,
+    written_as: int,
+    k: int,
+) -> tuple[int, int]: ...
 
 class NGramBuilder:
     order: int
@@ -292,7 +338,15 @@ def count_counts(count: Ids) -> Rows: ...
 
 class NGrams:
     def __init__(
-        self, word: Ids, link: Ids, child: Ids, logp: Floats, backoff: Floats, vocab_size: int, order: int
+        self,
+        word: Ids,
+        link: Ids,
+        child: Ids,
+        logp: Floats,
+        backoff: Floats,
+        vocab_size: int,
+        order: int,
+        normalized: bool = True,
     ) -> None: ...
     def score(self, nats: NDArray[float64], ids: Ids, state: int) -> int: ...
     def read(self, node: Ids, state: Ids, ids: Ids, starts: Starts, size: Sizes) -> None: ...

@@ -171,7 +171,10 @@ static int is_ordered(const flm_ngrams *g)
     return 1;
 }
 
-int flm_ngram_check(const flm_ngrams *g, size_t *where)
+/* Whether a sum of probabilities is 1, or where sums are of no account a number at all. */
+static inline int is_mass(double sum, int sums) { return sums ? fabs(sum - 1) <= FLM_NGRAM_MASS : isfinite(sum); }
+
+int flm_ngram_check(const flm_ngrams *g, int sums, size_t *where)
 {
     *where = 0;
     if (!is_ordered(g)) return FLM_NGRAM_CHILD;
@@ -183,7 +186,7 @@ int flm_ngram_check(const flm_ngrams *g, size_t *where)
         sum += exp((double)g->logp[v]);
     }
     *where = g->nodes;
-    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
+    if (!is_mass(sum, sums)) return FLM_NGRAM_SUM;
     for (size_t h = 0; h < g->contexts; h++) {
         const int32_t shorter = g->link[h];
         double seen = 0, unseen = 1;
@@ -198,7 +201,7 @@ int flm_ngram_check(const flm_ngrams *g, size_t *where)
             unseen -= exp((double)g->logp[suffix]);
         }
         *where = h;
-        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
+        if (!is_mass(seen + exp((double)g->backoff[h]) * unseen, sums)) return FLM_NGRAM_SUM;
     }
     return FLM_NGRAM_SOUND;
 }

@@ -130,16 +130,33 @@ cdef class WordTable:
                     status = flm_words_learn(&self.words, id, &written, room, first, &position, n, newline)
                 else:
                     status = flm_words_find(&self.words, id, &written, room, first, &position, n, newline)
-            if status == FLM_WORDS_WORDS_FULL:
-                self._store(self._blob, longer(self._offset), 0)
-            elif status == FLM_WORDS_BLOB_FULL:
-                self._store(longer(self._blob), self._offset, 0)
-            elif status == FLM_WORDS_SLOTS_FULL:
-                self._store(self._blob, self._offset, 2 * self.words.slots)
-                with nogil:
-                    flm_words_index(&self.words)
-            else:
+            if not self._enlarge(status):
                 return position, written
+
+    cdef bint _enlarge(self, int status) except -1:
+        """Enlarge what a status says is full; return whether that was a part of the table."""
+        if status == FLM_WORDS_WORDS_FULL:
+            self._store(self._blob, longer(self._offset), 0)
+        elif status == FLM_WORDS_BLOB_FULL:
+            self._store(longer(self._blob), self._offset, 0)
+        elif status == FLM_WORDS_SLOTS_FULL:
+            self._store(self._blob, self._offset, 2 * self.words.slots)
+            with nogil:
+                flm_words_index(&self.words)
+        else:
+            return False
+        return True
+
+    def add(self, const uint8_t[::1] word not None):
+        """Return the id of one word of any bytes, a new id for an unseen word."""
+        cdef int32_t id
+        cdef int status
+        if word.shape[0] == 0:
+            raise ValueError("the word is empty")
+        while True:
+            status = flm_words_add(&self.words, &id, &word[0], <size_t> word.shape[0])
+            if not self._enlarge(status):
+                return id
 
     def arrays(self):
         """Return copies of (blob uint8, offsets int64 (V+1)), as the constructor takes them."""

@@ -185,8 +185,8 @@ cdef class NGrams:
     """A trie of n-grams, checked whole when it is made, and read only: any number of threads may use it.
 
     word, link (nodes,) int32; child (contexts+1,) int32; logp (nodes,), backoff (contexts,) float32: see csrc/ngram.h.
-    ValueError where the tables contradict each other, hold n-grams of more than `order` words or probabilities that
-    do not sum to one. A state is the number of a context, or -1 where nothing has been read.
+    ValueError where the tables contradict each other, hold n-grams of more than `order` words or, where they are said
+    to be normalized, probabilities that do not sum to one. A state is the number of a context, or -1 where nothing has been read.
     """
 
     cdef flm_ngrams grams
@@ -194,7 +194,7 @@ cdef class NGrams:
 
     def __init__(self, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
-                 size_t vocab_size, size_t order):
+                 size_t vocab_size, size_t order, bint normalized=True):
         cdef size_t where = 0, level = 1
         cdef int fault
         cdef int32_t end
@@ -212,7 +212,7 @@ cdef class NGrams:
         if <size_t> nodes < vocab_size:
             raise ValueError(f"there are {nodes} n-grams, expected at least the {vocab_size} words")
         with nogil:
-            fault = flm_ngram_check(&self.grams, &where)
+            fault = flm_ngram_check(&self.grams, normalized, &where)
         if fault == FLM_NGRAM_CHILD:
             raise ValueError(f"child does not rise from {vocab_size} to the {nodes} n-grams")
         if fault == FLM_NGRAM_WORD:

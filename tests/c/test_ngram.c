@@ -171,7 +171,7 @@ int main(void)
         }
         trie t = build(id, starts, seed % 3 == 0 ? 0 : -1, order, n, V);
         size_t where;
-        CHECK(flm_ngram_check(&t.g, &where) == FLM_NGRAM_SOUND);
+        CHECK(flm_ngram_check(&t.g, 1, &where) == FLM_NGRAM_SOUND);
         read_and_leave_out(&t, id, starts, order, n);
         release(&t);
         free(draw);

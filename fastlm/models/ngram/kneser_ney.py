@@ -42,18 +42,21 @@ class KneserNey(PrefixModel):
     one more token costs about two searches, whatever the order, and a target's probability does not cost V.
     Before `fit` every token is equally likely.
 
+    `normalized`: whether tables must hold probabilities that sum to one. False is for the files of other tools whose
+    probabilities do not: what such a model gives for all tokens are the figures of the file as they are.
+
     >>> model = KneserNey(vocab_size=5, order=3).fit([[4, 0, 4, 0, 1]])
     >>> model.log_probabilities([4, 0]).argmax(1).tolist()
     [0, 1]
     """
 
-    def __init__(self, vocab_size: int, order: int = 5, boundary: int | None = None) -> None:
-        super().__init__(vocab_size, order=order, boundary=boundary)
+    def __init__(self, vocab_size: int, order: int = 5, boundary: int | None = None, normalized: bool = True) -> None:
+        super().__init__(vocab_size, order=order, boundary=boundary, **({} if normalized else {"normalized": False}))
         if not isinstance(order, int | np.integer) or not 1 <= order <= _core.MAX_ORDER:
             raise ValueError(f"order = {order!r}; a whole number of 1 to {_core.MAX_ORDER} tokens was expected")
         if boundary is not None and not (isinstance(boundary, int | np.integer) and 0 <= boundary < vocab_size):
             raise ValueError(f"boundary = {boundary!r}; an id below {vocab_size} was expected, or None")
-        self.order, self.boundary = int(order), boundary
+        self.order, self.boundary, self.normalized = int(order), boundary, bool(normalized)
         self.head = CountedOutput(self)
         self.counts: Counts | None = None
         self.counted_whole, self.note = True, ""
@@ -65,7 +68,7 @@ class KneserNey(PrefixModel):
 
     def _use(self, tables: dict[str, Array]) -> None:
         self.ngrams = _core.NGrams(tables["word"], tables["link"], tables["child"], tables["logp"], tables["backoff"],
-                                   self.vocab_size, self.order)
+                                   self.vocab_size, self.order, self.normalized)
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,

@@ -1,0 +1,76 @@
+"""N-gram models as ARPA text, the format that SRILM, KenLM and others share: base-10 logarithms, one n-gram a line.
+
+``</s>`` is the token that ends a line, and ``<s>`` is the same token where a context begins: at the beginning of a
+document, and with `KneserNey.boundary` of every line. Where contexts are continued across lines, ``</s>`` stands inside
+n-grams like any other word, and the n-grams that begin with it are written a second time with ``<s>``, so that tools
+which score line by line find them.
+
+Words of other tools are read as they are: they may hold backslashes and any character but a space, a tab, a carriage
+return, a newline and NUL. ``<UNK>`` is ``<unk>``. A token that holds one of those characters, or that is ``<s>`` or
+``</s>`` itself, is written with escapes, a backslash, the code point in hexadecimal and a semicolon: a space is
+``\\20;``. The line ``# fastlm: escapes`` before the data says so, and without it a backslash is a backslash. That line
+also names the unit, if it is not the word, and says whether contexts run on across lines; other tools skip it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from fastlm.arpa.read import NoCopies, Reader, RunsOn, Text
+from fastlm.arpa.write import write
+from fastlm.files import atomic
+from fastlm.files.compressing import compressing
+from fastlm.language_model import LanguageModel
+from fastlm.models import KneserNey
+from fastlm.text.sources.compressed import naming_damage, uncompressed
+
+__all__ = ["load", "save"]
+
+
+def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
+    """Write an n-gram language model as ARPA text. An older file stays until the new one is whole.
+
+    A path that ends in .gz, .bz2, .xz or .zst is compressed. Raises ValueError for a model that is not a `KneserNey`,
+    for a vocabulary without an end-of-line token, and for contexts that end at another token; OSError where the file
+    cannot be written.
+
+    >>> arpa.save(fastlm.train("my.txt", model="kneser-ney", order=3), "my.arpa")    # doctest: +SKIP
+    """
+    model, line_end = lm.model, lm.vocabulary.end_of_line
+    if not isinstance(model, KneserNey):
+        raise ValueError(f"a {type(model).__name__} is no n-gram model; ARPA text holds a KneserNey")
+    if line_end is None or model.boundary not in (None, line_end):
+        raise ValueError(f"contexts end at token {model.boundary} and lines at {line_end}; ARPA text needs an end of "
+                         "line, and contexts that end there or nowhere")
+
+    def fill(file: BinaryIO) -> None:
+        with compressing(file, path) as stream:
+            write(stream, lm)
+    atomic.replace(path, fill)
+
+
+def load(path: str | os.PathLike[str], unit: str | None = None, encoding: str = "utf-8") -> LanguageModel:
+    """Return the n-gram language model in an ARPA file of any tool, plain or compressed (.gz, .bz2, .xz, .zst).
+
+    Scores are those of the file. Where it has no ``<unk>``, an unknown word has log10 p = -100, as in KenLM. Contexts
+    and suffixes that pruning has removed are added with the probability that backing off gives. A log-probability above
+    0 is read as 0. Probabilities need not sum to one: ``next_tokens`` and the like then give the file's figures as they
+    are. ``history.ended`` of the model says which of these the file called for.
+
+    path: of the file. unit: "word", "char" or "byte", what its tokens are; None for what the file says, or else words.
+    encoding: that of its words. Raises OSError where the file cannot be read, and ValueError, in one sentence with the
+    number of the line, where it is not sound.
+
+    >>> lm = arpa.load("my.arpa")                                                    # doctest: +SKIP
+    """
+    for ends in ("lines", "run on", "cut"):
+        with open(path, "rb") as file, naming_damage(os.fspath(path)):
+            stream, _ = uncompressed(file, os.fspath(path))
+            try:
+                return Reader(Text(stream), unit, encoding, ends).read()
+            except (RunsOn, NoCopies):
+                continue
+            except ValueError as error:
+                raise ValueError(f"{os.fspath(path)} is no sound ARPA file: {error}") from None
+    raise AssertionError("n-grams that go on are left out in the end")
