@@ -1,5 +1,6 @@
-/* arpa.h: the contract of arpa.c: n-gram models as ARPA text, read into tables of n-grams and written from them.
- * As in fastlm.h every array belongs to the caller, and outputs come first, sizes last.
+/* arpa.h: the contract of ngram/arpa_read.c, ngram/arrange.c and ngram/arpa_write.c: n-gram models as ARPA text, read
+ * into tables of n-grams and written from them. As in fastlm.h every array belongs to the caller, and outputs come
+ * first, sizes last.
  *
  * A line holds log10 p, the words, and perhaps log10 of the backoff. Fields stand between spaces, tabs and carriage
  * returns, and nothing else parts them (as in KenLM's read_arpa.cc): words may hold any other byte but a newline and,

@@ -1,4 +1,4 @@
-# Part of _core.pyx: ARPA text into tables of n-grams, and back (csrc/arpa.c).
+# Part of _core.pyx: ARPA text into tables of n-grams, and back (csrc/arpa.h).
 
 cdef dict ARPA_STATUS = {FLM_WORDS_DONE: "done", FLM_WORDS_IDS_FULL: "full", FLM_ARPA_HEADING: "heading",
                          FLM_ARPA_NUMBER: "number", FLM_ARPA_FIELDS: "fields", FLM_ARPA_UNSEEN: "unseen",

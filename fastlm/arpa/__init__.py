@@ -32,21 +32,24 @@ def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
     """Write an n-gram language model as ARPA text. An older file stays until the new one is whole.
 
     A path that ends in .gz, .bz2, .xz or .zst is compressed. Raises ValueError for a model that is not a `KneserNey`,
-    for a vocabulary without an end-of-line token, and for contexts that end at another token; OSError where the file
-    cannot be written.
+    for a vocabulary of pieces or without an end-of-line token, and for contexts that end at another token; OSError
+    where the file cannot be written.
 
     >>> arpa.save(fastlm.train("my.txt", model="kneser-ney", order=3), "my.arpa")    # doctest: +SKIP
     """
     model, line_end = lm.model, lm.vocabulary.end_of_line
     if not isinstance(model, KneserNey):
         raise ValueError(f"a {type(model).__name__} is no n-gram model; ARPA text holds a KneserNey")
+    if lm.vocabulary.unit == "piece":
+        raise ValueError("ARPA text has no place for the merges of pieces; a vocabulary of words, characters or bytes "
+                         "was expected")
     if line_end is None or model.boundary not in (None, line_end):
         raise ValueError(f"contexts end at token {model.boundary} and lines at {line_end}; ARPA text needs an end of "
                          "line, and contexts that end there or nowhere")
 
     def fill(file: BinaryIO) -> None:
         with compressing(file, path) as stream:
-            write(stream, lm)
+            write(stream, lm.vocabulary, model)
     atomic.replace(path, fill)
 
 

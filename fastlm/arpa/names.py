@@ -13,7 +13,7 @@ BEGIN, END, UNKNOWN_IN_CAPITALS = "<s>", "</s>", "<UNK>"
 _PARTING = re.compile(r"[ \t\r\n\0]")             # what parts fields and lines, and NUL, at which C programs stop
 _ESCAPE = re.compile(r"\\([0-9a-f]{1,6});")
 _LINE = re.compile(rb"^# fastlm: (.*?)\r?$", re.MULTILINE)
-_UNIT, _ESCAPES, _RUNS_ON, _CLOSED = "unit=", "escapes", "contexts run on", "no <unk>"
+_UNIT, _ESCAPES, _RUNS_ON, _CLOSED, _ENDED = "unit=", "escapes", "contexts run on", "no <unk>", "documents end in <end>"
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,21 @@ class Options:
     """What the line "# fastlm: ..." of a file says; the values here are those of a file without such a line.
 
     unit: that of the tokens; escapes: whether a backslash, a code point in hexadecimal and a semicolon stand for a
-    character; runs_on: whether contexts reach across lines; closed: whether the vocabulary has no <unk>.
+    character; runs_on: whether contexts reach across lines; closed: whether the vocabulary has no <unk>; ended: whether
+    <end> is no word but the token that ends a document.
     """
 
     unit: str = "word"
     escapes: bool = False
     runs_on: bool = False
     closed: bool = False
+    ended: bool = False
 
     def line(self) -> str:
         """Return the line, empty where a file needs none. It begins with #, as KenLM wants what is not ARPA text."""
         said = [f"{_UNIT}{self.unit}"] if self.unit != "word" else []
-        said += [text for text, holds in ((_ESCAPES, self.escapes), (_RUNS_ON, self.runs_on), (_CLOSED, self.closed))
-                 if holds]
+        said += [text for text, holds in ((_ESCAPES, self.escapes), (_RUNS_ON, self.runs_on), (_CLOSED, self.closed),
+                                          (_ENDED, self.ended)) if holds]
         return f"# fastlm: {', '.join(said)}\n" if said else ""
 
 
@@ -44,7 +46,7 @@ def options_of(before: bytes) -> Options:
         return Options()
     said = found[1].decode("ascii", "replace").split(", ")
     unit = next((text.removeprefix(_UNIT) for text in said if text.startswith(_UNIT)), "word")
-    return Options(unit, _ESCAPES in said, _RUNS_ON in said, _CLOSED in said)
+    return Options(unit, _ESCAPES in said, _RUNS_ON in said, _CLOSED in said, _ENDED in said)
 
 
 def spelt(vocabulary: Vocabulary) -> tuple[list[str], bool]:

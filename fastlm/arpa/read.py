@@ -1,9 +1,10 @@
-"""ARPA text into a language model: blocks of lines through the kernels of csrc/arpa.c, in bounded memory."""
+"""ARPA text into a language model: blocks of lines through the kernels of csrc/arpa.h, in bounded memory."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastlm.arpa.names import BEGIN, END, options_of, tokens_of
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey
 from fastlm.models.ngram.trie import RepeatedNGram, TrieBuilder
+from fastlm.text.tokens import END as DOCUMENT_END
 from fastlm.text.tokens import UNKNOWN
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.history import History
@@ -39,11 +41,11 @@ _FAULTS = {
 }
 
 
-class RunsOn(Exception):  # noqa: N818, a turn of events and no error
+class RunsOn(Exception):
     """Says that n-grams go on past the end of a line: the file may be one whose contexts are continued across lines."""
 
 
-class NoCopies(Exception):  # noqa: N818
+class NoCopies(Exception):
     """Says that an n-gram begins with <s> and none begins with </s> in its place: contexts end where lines end."""
 
 
@@ -109,8 +111,10 @@ class Text:
         there is no such line."""
         before = b""
         while self.more():
-            found = _DATA.search(self.block, len(_BOM) if not before and self.block.startswith(_BOM) else 0)
-            before = before or self.block[:found.start() if found else None].removeprefix(_BOM) or b"\n"
+            if not before:
+                self.block = self.block.removeprefix(_BOM)
+            found = _DATA.search(self.block)
+            before = before or self.block[:found.start() if found else None] or b"\n"
             self._advance(found.end() if found else len(self.block))
             if found:
                 return before
@@ -162,7 +166,8 @@ class Reader:
         self._line_end, self._unknown = vocabulary.boundary, -1 if vocabulary.unknown is None else vocabulary.unknown
         if vocabulary.unknown is None and self._unit != "byte" and not self._options.closed:
             self._unknown = self._words.add(UNKNOWN.encode())
-            vocabulary = Vocabulary([*vocabulary.tokens, UNKNOWN], self._unit)
+            vocabulary = Vocabulary([*vocabulary.tokens, UNKNOWN], self._unit,
+                                    end_of_document=vocabulary.end_of_document)
             logp = np.append(logp, np.float32(UNSEEN_LOG10 * np.log(10)))
             backoff = np.append(backoff, np.float32(0))
             self._notes.no_unknown = True
@@ -179,8 +184,8 @@ class Reader:
         while (line := self._text.next_line()) is not None and not line.lstrip().startswith(b"\\"):
             if found := _COUNT.fullmatch(line):
                 if int(found[1]) != len(counts) + 1:
-                    raise ValueError(f"line {self._text.line}: {shown(line)} where the number of {len(counts) + 1}-grams "
-                                     "was expected")
+                    raise ValueError(f"line {self._text.line}: {shown(line)} where the number of {len(counts) + 1}"
+                                     "-grams was expected")
                 counts.append(int(found[2]))
             elif line.strip() and not line.startswith(b"#"):
                 raise ValueError(f"line {self._text.line}: {shown(line)} stands among the numbers of n-grams")
@@ -246,11 +251,13 @@ class Reader:
         text, ends = blob.tobytes(), offsets.tolist()
         errors = "surrogateescape" if self._unit == "byte" else "strict"
         try:
-            names = [text[a:b].decode(self._encoding, errors) for a, b in zip(ends, ends[1:], strict=False)]
+            names = [text[a:b].decode(self._encoding, errors) for a, b in pairwise(ends)]
         except UnicodeDecodeError as error:
-            raise ValueError(f"the word {error.object[:60]!r} is not {self._encoding}; encoding= says what the words of "
-                             "a file are in") from None
-        return Vocabulary(tokens_of(names, self._unit, self._options.escapes), self._unit)
+            raise ValueError(f"the word {error.object[:60]!r} is not {self._encoding}; encoding= says what the words "
+                             "of a file are in") from None
+        tokens = tokens_of(names, self._unit, self._options.escapes)
+        ended = names.index(DOCUMENT_END) if self._options.ended and DOCUMENT_END in names else None
+        return Vocabulary(tokens, self._unit, end_of_document=ended)
 
     def _read_grams(self, k: int) -> None:
         self._open_section(k)

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.arpa.names import BEGIN, END, Options, spelt
-from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey
+from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
 _NEVER = "-99"          # the usual entry for the logarithm of zero
@@ -17,14 +17,15 @@ _BUFFER = 1 << 20       # bytes written at once
 _LN10 = float(np.log(10))
 
 
-def write(file: BinaryIO, lm: LanguageModel) -> None:
-    """Write a language model whose model is a `KneserNey` to an open file."""
-    model, vocabulary, line_end = lm.model, lm.vocabulary, lm.vocabulary.boundary
+def write(file: BinaryIO, vocabulary: Vocabulary, model: KneserNey) -> None:
+    """Write a model of n-grams and its vocabulary, which has an end of line, to an open file."""
+    line_end = vocabulary.boundary
     names, escapes = spelt(vocabulary)
     runs_on = model.boundary is None
     lines = _Lines(model.tables, [*names, BEGIN], line_end)
     closed = vocabulary.unknown is None and vocabulary.unit != "byte"
-    file.write(Options(vocabulary.unit, escapes, runs_on and len(lines.ends) > 2, closed).line().encode())
+    file.write(Options(vocabulary.unit, escapes, runs_on and len(lines.ends) > 2, closed,
+                       vocabulary.end_of_document is not None).line().encode())
     file.write(b"\\data\\\n")
     for k in range(1, len(lines.ends)):
         first, last = lines.beginning(k) if runs_on and k > 1 else (0, 0)
@@ -34,9 +35,9 @@ def write(file: BinaryIO, lm: LanguageModel) -> None:
     lines.write_words(file, runs_on)
     for k in range(2, len(lines.ends)):
         file.write(f"\n\\{k}-grams:\n".encode())
-        lines.write(file, *lines.ends[k - 1: k + 1], k, as_begin=not runs_on)
+        lines.write(file, (lines.ends[k - 1], lines.ends[k]), k, as_begin=not runs_on)
         if runs_on:
-            lines.write(file, *lines.beginning(k), k, as_begin=True)
+            lines.write(file, lines.beginning(k), k, as_begin=True)
     file.write(b"\n\\end\\\n")
 
 
@@ -65,9 +66,9 @@ class _Lines:
             first, last = (int(self._tables["child"][h]) for h in (first, last))
         return first, last
 
-    def write(self, file: BinaryIO, node: int, last: int, k: int, as_begin: bool) -> None:
-        """Write the nodes from `node` to `last`; as_begin: whether a first word that is the end of a line is <s>."""
-        tables = self._tables
+    def write(self, file: BinaryIO, nodes: tuple[int, int], k: int, as_begin: bool) -> None:
+        """Write nodes, from and to, of k words; as_begin: whether a first word that is the end of a line is <s>."""
+        tables, (node, last) = self._tables, nodes
         while node < last:
             written, node = _core.write_arpa(
                 self._buffer, node, last, tables["word"], tables["child"], tables["logp"], tables["backoff"],
@@ -79,9 +80,9 @@ class _Lines:
     def write_words(self, file: BinaryIO, runs_on: bool) -> None:
         """Write the single words, and <s>, which no word predicts and whose backoff is that of </s>."""
         end, inner = self._line_end, len(self._tables["backoff"]) > 0
-        self.write(file, 0, end, 1, False)
+        self.write(file, (0, end), 1, False)
         logp = float(self._tables["logp"][end]) / _LN10
         backoff = float(self._tables["backoff"][end]) / _LN10 if inner else 0.0
         file.write(f"{logp:.9g}\t{END}\t{backoff if runs_on else 0:.9g}\n".encode())
-        self.write(file, end + 1, self._begin, 1, False)
+        self.write(file, (end + 1, self._begin), 1, False)
         file.write(f"{_NEVER}\t{BEGIN}\t{backoff:.9g}\n".encode())

@@ -26,7 +26,7 @@ def compressing(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[Any]:
     elif ending == ".xz":
         import lzma
 
-        stream = lzma.LZMAFile(file, "wb")
+        stream = lzma.LZMAFile(file, "wb")  # noqa: SIM115, closed below
     elif ending == ".zst":
         stream = _zstd(file)
     else:
