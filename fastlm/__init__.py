@@ -17,7 +17,8 @@ if TYPE_CHECKING:   # what type checkers read; the other branch says the same at
     from fastlm.autodiff import sequence as recurrence
     from fastlm.batch import Batch, State
     from fastlm.coding.compress import compress, decompress
-    from fastlm.language_model import LanguageModel, load
+    from fastlm.language_model import LanguageModel
+    from fastlm.loading import load
     from fastlm.models import PrefixModel
     from fastlm.prefix_state import PrefixState
     from fastlm.scoring import Score
@@ -39,7 +40,7 @@ else:
          "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models", "PrefixState": "fastlm.prefix_state",
          "Score": "fastlm.scoring", "State": "fastlm.batch", "Trainer": "fastlm.training.trainer",
          "Vocabulary": "fastlm.text.vocabulary", "compress": "fastlm.coding.compress",
-         "decompress": "fastlm.coding.compress", "load": "fastlm.language_model", "pairs": "fastlm.text.pairs",
+         "decompress": "fastlm.coding.compress", "load": "fastlm.loading", "pairs": "fastlm.text.pairs",
          "train": "fastlm.auto.train"})
 
 __all__ = ["Batch", "Corpus", "History", "LanguageModel", "Plan", "PrefixModel", "PrefixState", "Score", "State",

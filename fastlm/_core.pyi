@@ -347,6 +347,7 @@ class NGrams:
         vocab_size: int,
         order: int,
         normalized: bool = True,
+        checked: bool = False,
     ) -> None: ...
     def score(self, nats: NDArray[float64], ids: Ids, state: int) -> int: ...
     def read(self, node: Ids, state: Ids, ids: Ids, starts: Starts, size: Sizes) -> None: ...
@@ -420,7 +421,8 @@ def estimate_words(logp: Floats, p: NDArray[float64], count: Ids, discount: NDAr
 
 class FactoredNGrams(NGrams):
     def __init__(
-        self, factors: Factors, word: Ids, link: Ids, child: Ids, logp: Floats, backoff: Floats, key: Rows
+        self, factors: Factors, word: Ids, link: Ids, child: Ids, logp: Floats, backoff: Floats, key: Rows,
+        checked: bool = False
     ) -> None: ...
     def read_factors(
         self, node: Ids, last: Ids, spelt: Rows, ids: Ids, starts: Starts, size: Sizes

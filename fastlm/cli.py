@@ -70,6 +70,7 @@ def _add_train(verbs: Any) -> None:
                        "large as the time allows, mixed (default: auto)")
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts words; auto is "
                        "sampled for vocabularies of more than 2,000 words, full for others (default: auto)")
+    train.add_argument("--precision", type=int, choices=(16, 32), help="bits of a network's weight (default: 16)")
     train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
                        "kneser-ney (default: 5 for words, 8 for characters and bytes; auto and mixture: 12 for large "
                        "alphabets where it is better)")
@@ -222,8 +223,8 @@ def _train_model(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.La
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
-        max_size=options.vocab_size, order=options.order, softmax=options.softmax, progress=line or False,
-        checkpoint=options.checkpoint, clock=options.clock, interrupt=interrupt)
+        max_size=options.vocab_size, order=options.order, softmax=options.softmax, precision=options.precision,
+        progress=line or False, checkpoint=options.checkpoint, clock=options.clock, interrupt=interrupt)
     if line is not None:
         line.close()
     return lm

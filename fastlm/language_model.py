@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from fastlm.files import modelfile
 from fastlm.generation import sample_ids, texts_of
 from fastlm.models.base import PrefixModel
 from fastlm.models.cache import CACHES, CacheModel
-from fastlm.models.initial import limited
-from fastlm.models.rebuild import DAMAGE, check_rebuilt, dictionary, rebuild, shortened
+from fastlm.models.precision import in_halves
+from fastlm.models.rebuild import check_rebuilt
 from fastlm.prefix_state import PrefixState, name_tokens
 from fastlm.scoring import Score, by_document, score_blocks, total
 from fastlm.text.blocks import Block, read_blocks
@@ -513,15 +514,16 @@ class LanguageModel:
         out.adaptive = self.adaptive and self.adaptive.around(out.model)
         return out
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, target: str | os.PathLike[str] | BinaryIO) -> None:
         """Write vocabulary, model, history, plan and card to one file in the safetensors layout.
 
-        An older file is replaced, and stays until the new one is whole.
+        An older file is replaced, and stays until the new one is whole. Float32 weights whose values are those of
+        float16, as `fastlm.train` leaves them, take two bytes each in the file.
 
         Parameters
         ----------
-        path : path
-            The name of the file.
+        target : path, or file object
+            The name of the file; or a file object that takes bytes, such as ``io.BytesIO()``.
 
         Raises
         ------
@@ -548,57 +550,28 @@ class LanguageModel:
             tensors["adaptive/weights"] = self.adaptive.weights
         if self.learnt_spelling is not None:
             tensors |= self.learnt_spelling.tensors()
-        modelfile.save(path, tensors, metadata)
+        modelfile.save(target, in_halves(self.model, tensors), metadata)
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes of the file that `save` writes; ``fastlm.load`` takes them.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        ValueError
+            As `save` does.
+
+        Example
+        -------
+        >>> fastlm.load(lm.to_bytes()).digest() == lm.digest()   # doctest: +SKIP
+        True
+        """
+        file = io.BytesIO()
+        self.save(file)
+        return file.getvalue()
 
     def __repr__(self) -> str:
         return f"<LanguageModel of {len(self.vocabulary):,} {self.vocabulary.unit}s: {self.model!r}>"
-
-
-def load(path: str | os.PathLike[str]) -> LanguageModel:
-    """Return the language model in a file that `LanguageModel.save` wrote.
-
-    The file is data: nothing in it is run. A model of your own class can be loaded after the class is imported.
-
-    Parameters
-    ----------
-    path : path
-        The name of the file.
-
-    Returns
-    -------
-    LanguageModel
-
-    Raises
-    ------
-    OSError
-        Where the file cannot be read.
-    ModelFileError
-        A ValueError, in one sentence, where the file is damaged, of another program, or of a newer version.
-
-    Example
-    -------
-    >>> lm = fastlm.load("my.fastlm")                            # doctest: +SKIP
-    """
-    tensors, metadata = modelfile.load(path)
-    if metadata.get("kind") != "model":
-        raise modelfile.ModelFileError(f"{path} holds a {metadata.get('kind', 'foreign file')}; a model was expected")
-    try:
-        vocabulary = Vocabulary.restore({name.removeprefix("vocabulary/"): array for name, array in tensors.items()
-                                         if name.startswith("vocabulary/")}, metadata["unit"],
-                                        metadata.get("normalize"))
-        weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
-        model = rebuild(metadata["config"], weights, len(vocabulary))
-        model.restore(weights)
-        plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
-        lm = LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
-                           dictionary(metadata["card"], "card"))
-        if "adaptive" in metadata:
-            options = CacheModel.options_from_file("Adaptive", dictionary(metadata["adaptive"], "cache"))
-            with limited({"weights": tensors["adaptive/weights"]}):
-                lm.adaptive = CacheModel(len(vocabulary), model, **options)
-            lm.adaptive.use(tensors["adaptive/weights"])
-        if "spelling/order" in tensors:
-            lm.learnt_spelling = Spelling.from_tensors(tensors)
-        return lm
-    except DAMAGE as error:
-        raise modelfile.ModelFileError(f"{path} is damaged: {shortened(error)}") from error

@@ -13,6 +13,14 @@ def pytest_report_header() -> str:
     return f"fastlm: {fastlm.__path__[0]}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the records of verified files (`fastlm.files.trust`) out of the cache folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(params=_core.available_isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test on every instruction set there is here: pytestmark = pytest.mark.usefixtures("isa")."""

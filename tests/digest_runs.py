@@ -104,7 +104,7 @@ def runs(threads: int) -> dict[str, str]:
     out: dict[str, str] = {}
 
     def train(name: str, text: list[str], unit: str, model: Any, **options: Any) -> Any:
-        lm = fastlm.train(text, unit, model=model, threads=threads, seed=4, **options)
+        lm = fastlm.train(text, unit, model=model, threads=threads, seed=4, precision=32, **options)
         out[name] = digest(lm)
         return lm
     train("word lstm", medium, "word", "lstm", epochs=1, min_count=1)

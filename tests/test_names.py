@@ -26,7 +26,7 @@ def test_every_public_name_is_found_and_listed_before_its_first_use(package):
 def test_names_are_what_their_modules_define():
     from fastlm.autodiff.attention import one_later
     from fastlm.autodiff.sequence import lstm
-    from fastlm.language_model import load
+    from fastlm.loading import load
     from fastlm.text.pairs import pairs
     from fastlm.training import optim
     assert (fastlm.load, fastlm.pairs, fastlm.optim) == (load, pairs, optim)

@@ -20,12 +20,12 @@ FLOORS = [
     ["models"],
     ["training"],
     ["scoring", "generation", "prefix_state"],
-    ["language_model", "arpa", "coding"],
+    ["language_model", "loading", "arpa", "coding"],
     ["auto"],
     ["cli", "demo", "__init__", "__main__"],
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
-MOST_ENTRIES = 27        # of the listing of fastlm/
+MOST_ENTRIES = 28        # of the listing of fastlm/
 LONGEST_FUNCTION = 40    # lines of a body, its docstring not counted
 
 # First words of docstrings that are no verbs, beside all that end in -s, -ed or -ing; and verbs that end so.

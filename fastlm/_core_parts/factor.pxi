@@ -126,7 +126,8 @@ def estimate_words(float[::1] logp not None, double[::1] p not None, const int32
 
 
 cdef class FactoredNGrams(NGrams):
-    """N-grams over factors, checked whole and read only; `NGrams` has the same methods.
+    """N-grams over factors, checked whole, unless they were `checked` before, and read only; `NGrams` has the same
+    methods.
 
     word, logp (n-grams,); child (contexts+1,), link, backoff, key (contexts,): see csrc/ngram.h.
     """
@@ -137,8 +138,8 @@ cdef class FactoredNGrams(NGrams):
 
     def __init__(self, Factors factors not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
-                 const int64_t[::1] key not None):
-        cdef size_t where = 0, contexts = <size_t> link.shape[0], slots, placed
+                 const int64_t[::1] key not None, bint checked=False):
+        cdef size_t where = 0, contexts = <size_t> link.shape[0]
         cdef int fault
         extent("child", child.shape[0], link.shape[0] + 1)
         extent("logp", logp.shape[0], word.shape[0])
@@ -148,23 +149,35 @@ cdef class FactoredNGrams(NGrams):
         self.grams = flm_ngrams(word=pointer(word), link=pointer(link), child=&child[0], logp=&logp[0],
                                 backoff=&backoff[0], nodes=<size_t> word.shape[0],
                                 contexts=contexts, V=factors.vocab_size, order=factors.factors.levels + 1)
+        self.slot = None
+        if checked:
+            return
         with nogil:
             fault = flm_factor_check(&self.grams, &where)
         if fault != FLM_NGRAM_SOUND:
             what = {FLM_NGRAM_CHILD: "where its contexts begin", FLM_NGRAM_WORD: "its tokens",
                     FLM_NGRAM_LINK: "its links", FLM_NGRAM_SUM: "its probabilities"}[fault]
             raise ValueError(f"{what} are not those of n-grams, at {where}")
-        slots = flm_factor_slots(contexts)
-        self.slot = numpy.empty(slots, numpy.int32)
+        self._index()
+
+    cdef int _index(self) except -1:
+        """Make the table by which keys are found, once. Threads that do so at the same time make the same."""
+        cdef size_t contexts = <size_t> self.key.shape[0], slots = flm_factor_slots(contexts), placed
+        cdef int32_t[::1] slot = numpy.empty(slots, numpy.int32)
         with nogil:
-            placed = flm_factor_index(&self.slot[0], slots, &self.key[0] if contexts else NULL, contexts)
+            placed = flm_factor_index(&slot[0], slots, &self.key[0] if contexts else NULL, contexts)
         if placed < contexts:
             raise ValueError(f"its keys are not those of n-grams, at {placed}: too many of them share a place")
+        if self.slot is None:       # another thread may be reading the one that is there
+            self.slot = slot
+        return 0
 
     def read_factors(self, int32_t[::1] node not None, int32_t[:, ::1] last not None, int64_t[:, ::1] spelt not None,
                      const int32_t[::1] ids not None, const uint8_t[::1] starts, const size_t[::1] size not None):
         """Set node (N,) to the context after every row of a packed batch; last (S, reach), spelt (S, 3) in and out."""
         self._is_state(-1)
+        if self.slot is None:
+            self._index()
         packed_sequences(size, starts, ids.shape[0], spelt.shape[0])
         extent("node", node.shape[0], ids.shape[0])
         check_ids(ids, self.grams.V)

@@ -182,7 +182,8 @@ def count_counts(const int32_t[::1] count not None):
 
 
 cdef class NGrams:
-    """A trie of n-grams, checked whole when it is made, and read only: any number of threads may use it.
+    """A trie of n-grams, checked whole when it is made, unless it was `checked` before, and read only: any number of
+    threads may use it.
 
     word, link (nodes,) int32; child (contexts+1,) int32; logp (nodes,), backoff (contexts,) float32: see csrc/ngram.h.
     ValueError where the tables contradict each other, hold n-grams of more than `order` words or, where they are said
@@ -194,7 +195,7 @@ cdef class NGrams:
 
     def __init__(self, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
-                 size_t vocab_size, size_t order, bint normalized=True):
+                 size_t vocab_size, size_t order, bint normalized=True, bint checked=False):
         cdef size_t where = 0, level = 1
         cdef int fault
         cdef int32_t end
@@ -211,6 +212,8 @@ cdef class NGrams:
                                 nodes=nodes, contexts=contexts, V=vocab_size, order=order)
         if <size_t> nodes < vocab_size:
             raise ValueError(f"there are {nodes} n-grams, expected at least the {vocab_size} words")
+        if checked:
+            return
         with nogil:
             fault = flm_ngram_check(&self.grams, normalized, &where)
         if fault == FLM_NGRAM_CHILD:

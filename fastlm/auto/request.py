@@ -36,6 +36,7 @@ class Request:
     max_size: int | None
     order: int | None
     softmax: str
+    precision: int
     optimizer: Optimizer | None
     progress: Callable[[dict[str, Any]], None] | None
     checkpoint: Any

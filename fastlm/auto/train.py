@@ -21,6 +21,7 @@ from fastlm.coding.spelling import Spelling, escape_of, known_tokens
 from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey, Mixture, PrefixModel
+from fastlm.models.precision import PRECISIONS, round_weights
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
 from fastlm.text.vocabulary import Vocabulary
@@ -35,7 +36,7 @@ from fastlm.training.optim import Optimizer
 def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
-          max_size: int | None = None, order: int | None = None, softmax: str = "auto",
+          max_size: int | None = None, order: int | None = None, softmax: str = "auto", precision: int | None = None,
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
           checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
           policy: Policy | None = None, interrupt: Interrupt | None = None) -> LanguageModel:
@@ -89,6 +90,10 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         bytes; 12 where an alphabet is too large for networks to correct n-grams and held-out text is predicted better.
     softmax : "auto", "full", "adaptive" or "sampled", default "auto"
         How a network predicts many words; see `fastlm.auto.build.output_of`.
+    precision : 16 or 32, default None
+        The bits of each weight of a network, in the file and in what is computed with it: the last step rounds weights
+        to float16, which changes no figure in its first four digits; 32 leaves them as they were trained. None: 16,
+        or what the plan says.
     optimizer : Optimizer, default None
         None: AdamW with a peak rate of 0.01.
     progress : bool or function, default False
@@ -123,8 +128,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     clock = clock or Clock()
     seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
     request = Request(unit, valid, model, seconds, seed, threads, epochs, plan, documents, min_count, max_size, order,
-                      softmax, optimizer, progress_function(progress), checkpoint, checkpoint_every, policy or Policy(),
-                      interrupt or Interrupt())
+                      softmax, precision_of(precision, plan), optimizer, progress_function(progress), checkpoint,
+                      checkpoint_every, policy or Policy(), interrupt or Interrupt())
     check(request, source)
     timetable = Timetable(seconds, clock, request.policy.usable_share)
     vocabulary, corpus, given, spelling = read(source, request)
@@ -152,7 +157,14 @@ def check(request: Request, source: Any) -> None:
     check_outputs({"checkpoint": request.checkpoint}, source, request.valid)
     if request.epochs is not None and not 0 < request.epochs < float("inf"):
         raise ValueError(f"epochs = {request.epochs}; a number above 0 was expected")
+    if request.precision not in PRECISIONS:
+        raise ValueError(f"precision = {request.precision!r}; 16 or 32 was expected")
     builders.check(request.model, request.order, request.softmax)
+
+
+def precision_of(precision: int | None, plan: Plan | None) -> int:
+    """Return the precision that is asked for: that of the plan where none was given, or else 16 bits."""
+    return precision if precision is not None else 16 if plan is None else plan.precision
 
 
 def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel | None, Spelling | None]:
@@ -266,10 +278,18 @@ def run(decision: Decision, text: Text, vocabulary: Vocabulary, request: Request
         batch_size = batch_size_of(vocabulary.unit, len(text.train.ids), policy.sequence_length, policy)
         history, plan = fit_network(model, text, request, timetable, batch_size, policy.sequence_length,
                                     passes=request.epochs)
-        return LanguageModel(vocabulary, model, history, plan, card)
+        return rounded(LanguageModel(vocabulary, model, history, plan, card), request)
     blended = blend(vocabulary, text, request, timetable, decision.recorded)
     if chosen := decision.chosen or blended.chosen:
         card["chosen"] = chosen
     lm = LanguageModel(vocabulary, blended.model, blended.history, blended.plan, card)
     lm.adaptive = blended.cache
+    return rounded(lm, request)
+
+
+def rounded(lm: LanguageModel, request: Request) -> LanguageModel:
+    """Round the weights of the networks to the precision that was asked for; return the language model."""
+    if request.precision == 16:
+        round_weights(lm.model)
+    lm.plan = lm.plan and replace(lm.plan, precision=request.precision)
     return lm

@@ -12,6 +12,7 @@ from fastlm import _core
 
 Array = np.ndarray
 _MANY = 16   # rows; for so many or more it pays to pack the matrix that they are multiplied by
+LINE = 64    # bytes of a line of the processor's cache, which is as wide as its widest vector
 _local = threading.local()
 
 
@@ -59,11 +60,11 @@ def _room() -> Array:
 
 
 def aligned(shape: tuple[int, ...], make: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
-    """Return a float32 array that begins at a multiple of 64 bytes, so that every load of a vector is equally fast.
+    """Return a float32 array that begins at a multiple of `LINE` bytes, so that every load of a vector is equally fast.
 
     make: np.empty, for unknown contents, or np.zeros.
     """
     count = math.prod(shape)
-    raw = make(count + 16, np.float32)
-    skip = (-raw.ctypes.data // 4) % 16
+    raw = make(count + LINE // 4, np.float32)
+    skip = (-raw.ctypes.data // 4) % (LINE // 4)
     return raw[skip: skip + count].reshape(shape)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastlm import _core
-from fastlm.autodiff.matmul import aligned, product
+from fastlm.autodiff.matmul import LINE, aligned, product
 
 Array = np.ndarray
 FEW = 8   # rows; for so many or fewer, the kernel that reads every weight once is the fastest
@@ -59,7 +59,7 @@ class Readable:
 class Parameter(Readable):
     """A named array that training changes; ``decay`` False exempts it from weight decay and L2 (biases, gains)."""
 
-    __slots__ = ("decay", "name", "value")
+    __slots__ = ("_stored", "decay", "name", "value")
     trainable: ClassVar[bool] = True
 
     def __init__(self, name: str, value: Array, decay: bool = True) -> None:
@@ -67,6 +67,36 @@ class Parameter(Readable):
         self.value = aligned(np.shape(value))
         self.value[...] = value
         self.decay = decay
+        self._stored: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape if self._stored is None else self._stored.shape
+
+    def lie_in(self, stored: Array) -> None:
+        """Take the value from an array in a file, (shape) float32 or float16, when it is first used.
+
+        Float32 at a multiple of 64 bytes is used where it lies, if it may be written to; anything else is copied then.
+        """
+        self._stored = stored
+        del self.value
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the value that `lie_in` left for later. Threads that do so at once make the same, and keep one."""
+        if name == "value" and self._stored is not None:
+            stored = self._stored
+            value = stored
+            if stored.dtype != np.float32 or not stored.flags.writeable or stored.ctypes.data % LINE:
+                value = aligned(stored.shape)
+                value[...] = stored
+            try:
+                return object.__getattribute__(self, name)
+            except AttributeError:
+                self.value = value
+        return object.__getattribute__(self, name)
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        return None, {"name": self.name, "value": self.value, "decay": self.decay, "_stored": None}
 
     def as_variable(self) -> Variable:
         """Return the Variable that primitives outside a tape compute with."""

@@ -12,24 +12,36 @@ The metadata hold `format` ("fastlm"), `version` ("2") and `sha256`: the SHA-256
 digest's own 64 characters read as zeros. The digest finds accidents. Whoever makes a hostile file can compute its
 digest, so everything else is checked as well. Files of version 1, which have fewer dtypes and begin their data at a
 multiple of 8 bytes, are read as well.
+
+A file is mapped, not copied: its pages are read when they are used, and processes that use the same file share them.
+So it must not be changed in place while it is used: cut short, it ends the processes that use it (SIGBUS). `save` never
+does this, since it replaces the file, and who uses the old one keeps it. `load(path.read_bytes())` holds a copy.
 """
 
+from __future__ import annotations
+
+import contextlib
+import mmap
 import os
 import re
 import reprlib
 import stat
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BufferedReader
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from fastlm.files import header
+from fastlm.files import header, trust
 from fastlm.files.atomic import check_writable, replace
-from fastlm.files.header import DIGEST_KEY, DTYPES, LINE, MAX_HEADER, RESERVED, VERSION, Fault
+from fastlm.files.header import DIGEST_KEY, DTYPES, LINE, MAX_HEADER, NO_DIGEST, RESERVED, VERSION, Fault
 
-__all__ = ["ModelFileError", "check_writable", "load", "save"]
+__all__ = ["Contents", "ModelFileError", "check_writable", "load", "read", "save"]
 
+Buffer: TypeAlias = mmap.mmap | bytes
+_AT_ONCE = 16 << 20      # bytes that are hashed at once: a signal is answered between two pieces
 _FOREIGN = ((rb"PK\x03\x04", "a zip archive"), (rb"\x80[\x02-\x05]", "a Python pickle"),
             (rb"\x1f\x8b", "a gzip file"), (rb"\x93NUMPY", "a NumPy array file"), (rb"GGUF", "a GGUF file"),
             (rb"[\t\n\r -~]{8}", "text"))
@@ -39,11 +51,12 @@ class ModelFileError(ValueError):
     """Is raised for a file that is not a sound model file; names the file, the value and what was expected."""
 
 
-def save(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray],
+def save(target: str | os.PathLike[str] | BinaryIO, tensors: Mapping[str, np.ndarray],
          metadata: Mapping[str, str]) -> None:
     """Write arrays and strings to one file, which is replaced whole or stays as it was.
 
-    path: the file to write, replaced if it exists (a link stays a link; its target is replaced).
+    target: the file to write, replaced if it exists (a link stays a link; its target is replaced); or a file object
+    that is open for writing bytes, to which the file is written in order.
     tensors: {name: array of any shape}; float16, 32 or 64, int8 to 64 or uint8 to 64; floats have to be finite.
     metadata: {name: string}; `format`, `version` and `sha256` are added here and may not be given.
 
@@ -57,38 +70,149 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray],
 
     import hashlib  # here, since it costs `import fastlm` 4 ms
 
+    digest = hashlib.sha256(start)
+    for array in arrays.values():
+        digest.update(_bytes_of(array))
+
     def write(file: BinaryIO) -> None:
-        file.write(start)
-        digest = hashlib.sha256(start)
+        file.write(start.replace(DIGEST_KEY + NO_DIGEST, DIGEST_KEY + digest.hexdigest().encode()))
         for array in arrays.values():
-            flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-            file.write(flat.data)
-            digest.update(flat.data)
-        file.seek(start.index(DIGEST_KEY) + len(DIGEST_KEY))
-        file.write(digest.hexdigest().encode())
+            file.write(_bytes_of(array))
 
-    replace(path, write)
+    if isinstance(target, str | os.PathLike):
+        replace(target, write)
+    else:
+        write(target)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def load(source: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the tensors and metadata that `save` wrote, without the three reserved names in the metadata.
 
-    Nothing in the file is trusted or run. Lengths are checked against the size of the file before memory is taken,
-    which besides the arrays is a few times the header at most; then the digest is checked, then that floats are finite.
-    Raises ModelFileError for a damaged, foreign or newer file, and OSError where it cannot be read.
+    source: as for `read`. Nothing in the file is trusted or run: what `read` checks is checked first, then the digest,
+    then that floats are finite. Raises what `read` and `Contents.check` raise.
 
     Example: tensors, metadata = load("my.fastlm")
     """
-    path = os.fspath(path)
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise ModelFileError(f"{path} is {kind}, expected a model file")
+    contents = read(source)
+    contents.check()
+    return contents.tensors, contents.metadata
+
+
+def read(source: Any) -> Contents:
+    """Return what is in a model file, of which only the header is read and checked here.
+
+    source: the name of a file, which is mapped; bytes, a bytearray or a memoryview; or a file object that gives bytes,
+    which is read from where it stands to its end. Lengths are checked against the size of the file before memory is
+    taken, which is a few times the header at most. Raises ModelFileError for a damaged, foreign or newer file, OSError
+    where it cannot be read, and TypeError for other sources.
+    """
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        mode = os.stat(name).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+            raise ModelFileError(f"{name} is {kind}, expected a model file")
+        with open(name, "rb") as file:
+            return _parse(name, *_map(file))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _parse(f"the {type(source).__name__} object", bytes(source), None)
+    if not callable(getattr(source, "read", None)):
+        raise TypeError(f"a {type(source).__name__} was given; the name of a model file, bytes or a file object was "
+                        "expected")
+    given = source.read()
+    if not isinstance(given, bytes):
+        raise TypeError(f"the file object gave a {type(given).__name__}; one that is open for reading bytes was "
+                        "expected")
+    return _parse(f"the file object {reprlib.repr(getattr(source, 'name', type(source).__name__))}", given, None)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a model file of which only the header has been read and checked.
+
+    ``name``: how errors name the file; ``tensors``: arrays in its memory; ``metadata``: without the three reserved
+    names. ``buffer``: the whole file; ``header``: its first bytes, with zeros for the ``digest``; ``status``: of a
+    file that was opened by its name, otherwise None; ``opened``: when, in nanoseconds. Arrays of a mapped file may be
+    written to, which copies their pages and leaves the file as it is; those of bytes are read-only.
+    """
+
+    name: str
+    tensors: dict[str, np.ndarray]
+    metadata: dict[str, str]
+    buffer: Buffer
+    header: bytes
+    digest: str
+    status: os.stat_result | None
+    opened: int
+
+    def check(self) -> None:
+        """Read every byte; raise ModelFileError unless the digest is right and all floats are finite."""
+        import hashlib
+
+        found = hashlib.sha256(self.header)
+        with memoryview(self.buffer) as view:
+            for begin in range(len(self.header), len(view), _AT_ONCE):
+                found.update(view[begin: begin + _AT_ONCE])
+        if found.hexdigest() != self.digest:
+            raise ModelFileError(f"{self.name} is damaged: its SHA-256 is {found.hexdigest()}, expected {self.digest}")
+        for name, array in self.tensors.items():
+            if (index := _first_not_finite(array)) is not None:
+                raise ModelFileError(f"{self.name} has {array.flat[index]} at index {index} of tensor "
+                                     f"{reprlib.repr(name)}, expected finite numbers")
+
+    def is_known(self) -> bool:
+        """Return whether this user has verified the file before and it is unchanged, see `trust`."""
+        return self.status is not None and trust.is_known(self.status, self.digest)
+
+    def remember(self) -> None:
+        """Record that the file is sound, after every check, and give back the memory that reading its pages took."""
+        if self.status is not None:
+            with contextlib.suppress(OSError):
+                trust.remember(self.status, os.stat(self.name), self.opened, self.digest)
+        if isinstance(self.buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.buffer.madvise(mmap.MADV_DONTNEED)
+
+
+def _map(file: BufferedReader) -> tuple[Buffer, os.stat_result]:
+    """Return the bytes of an open file, mapped so that processes share them, and its status before."""
+    status = os.fstat(file.fileno())
     try:
-        with open(path, "rb") as file:
-            return _read(file, os.fstat(file.fileno()).st_size)
+        if status.st_size:
+            return mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY), status
+    except (OSError, ValueError):    # some file systems cannot map; and a file may just have been cut short
+        pass
+    return file.read(), status
+
+
+def _parse(name: str, buffer: Buffer, status: os.stat_result | None) -> Contents:
+    """Check the header of a file; return its contents. name, buffer, status: as in `Contents`."""
+    opened = time.time_ns()
+    try:
+        start, size = buffer[:8], len(buffer)
+        if len(start) < 8:
+            raise Fault(f"is not a model file: it is {size} bytes long, expected at least 8")
+        length = int.from_bytes(start, "little")
+        limit = min(size - 8, MAX_HEADER)
+        if not 8 <= length <= limit or length % 8:
+            if kind := next((kind for start_of_kind, kind in _FOREIGN if re.match(start_of_kind, start)), ""):
+                raise Fault(f"is not a model file: it looks like {kind}")
+            raise Fault(f"is cut short or not a model file: its header would take {length} bytes, "
+                        f"expected a multiple of 8 up to {limit}")
+        text, data = buffer[8: 8 + length], 8 + length
+        if text[:1] != b"{":
+            raise Fault(f"is not a model file: its header starts with {text[:1]!r}, expected b'{{'")
+        entries, metadata = header.parse(text)
+        layout = list(header.layout(entries, metadata, size - data))
+        blank = header.without_digest(text, metadata["sha256"])
     except Fault as fault:
-        raise ModelFileError(f"{path} {fault}") from None
+        raise ModelFileError(f"{name} {fault}") from None
+    tensors = {}
+    for tensor, dtype, shape, begin in layout:
+        array = np.ndarray(shape, dtype, buffer, data + begin)
+        # Version 1 aligns nothing, and other processors order bytes otherwise; both are copied.
+        tensors[tensor] = array.astype(dtype.newbyteorder("="), copy=not array.flags.aligned)
+    return Contents(name, tensors, {key: value for key, value in metadata.items() if key not in RESERVED},
+                    buffer, start + blank, metadata["sha256"], status, opened)
 
 
 def _check_and_sort(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -109,44 +233,9 @@ def _check_and_sort(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         item[1].nbytes % LINE[VERSION] != 0, -item[1].dtype.itemsize, item[0])))
 
 
-def _read(file: BufferedReader, size: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    start = file.read(8)
-    if len(start) < 8:
-        raise Fault(f"is not a model file: it is {size} bytes long, expected at least 8")
-    length = int.from_bytes(start, "little")
-    limit = min(size - 8, MAX_HEADER)
-    if not 8 <= length <= limit or length % 8:
-        if kind := next((kind for start_of_kind, kind in _FOREIGN if re.match(start_of_kind, start)), ""):
-            raise Fault(f"is not a model file: it looks like {kind}")
-        raise Fault(f"is cut short or not a model file: its header would take {length} bytes, "
-                    f"expected a multiple of 8 up to {limit}")
-    import hashlib
-
-    text = file.read(length)
-    if text[:1] != b"{":
-        raise Fault(f"is not a model file: its header starts with {text[:1]!r}, expected b'{{'")
-    entries, metadata = header.parse(text)
-    layout = list(header.layout(entries, metadata, size - 8 - length))
-    digest = hashlib.sha256(start)
-    digest.update(header.without_digest(text, metadata["sha256"]))
-    tensors = {}
-    for name, dtype, shape, _ in layout:
-        array = np.empty(shape, dtype)
-        flat = array.reshape(-1).view(np.uint8)
-        if file.readinto(flat.data) != flat.size:
-            raise Fault(f"was cut short while it was read: tensor {reprlib.repr(name)} is not whole")
-        digest.update(flat.data)
-        tensors[name] = array
-    if digest.hexdigest() != metadata["sha256"]:
-        raise Fault(f"is damaged: its SHA-256 is {digest.hexdigest()}, expected {metadata['sha256']}")
-    for name, array in tensors.items():
-        if (index := _first_not_finite(array)) is not None:
-            raise Fault(f"has {array.flat[index]} at index {index} of tensor {reprlib.repr(name)}, "
-                        "expected finite numbers")
-    for name in RESERVED:
-        del metadata[name]
-    return {name: array.astype(array.dtype.newbyteorder("="), copy=False)
-            for name, array in tensors.items()}, metadata
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """Return the bytes of an array in C order, little-endian."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
 
 
 def _first_not_finite(array: np.ndarray) -> int | None:

@@ -17,7 +17,7 @@ from fastlm.autodiff.matmul import aligned
 from fastlm.batch import Batch, State
 from fastlm.heads.base import UNSEEN, Head
 from fastlm.models import initial
-from fastlm.models.initial import PER_MODEL, check_sizes, named, reserve, reserve_parameter, uniform
+from fastlm.models.initial import PER_MODEL, check_sizes, lie_in_file, named, reserve, reserve_parameter, uniform
 from fastlm.workers import stop_if_asked
 
 Array = np.ndarray
@@ -326,10 +326,10 @@ class Stepper:
 
 def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str, Array],
                        units: Callable[[str], str | None]) -> dict[str, Int8Parameter]:
-    """Copy float32 tensors into the parameters of the same names; return int8 parameters for those that are in int8.
+    """Copy float32 or float16 tensors into the parameters of the same names, or let these lie in the file (see
+    `initial.in_file`); return int8 parameters, which the caller puts in the place of the others, for those in int8.
 
-    The caller puts the int8 parameters in the place of the float32 ones. units: as `PrefixModel.units`. Raises
-    ValueError where a tensor is missing, does not fit or belongs to no parameter.
+    units: as `PrefixModel.units`. Raises ValueError where a tensor is missing, does not fit or belongs to no parameter.
     """
     rounded: dict[str, Int8Parameter] = {}
     for name, parameter in parameters.items():
@@ -339,10 +339,12 @@ def restore_parameters(parameters: Mapping[str, Parameter], tensors: Mapping[str
                              f"{parameter.shape} was expected")
         if found.dtype == np.int8 and (lines := units(name)) and f"{name}/scale" in tensors:
             rounded[name] = Int8Parameter(name, found, tensors[f"{name}/scale"], lines == "rows")
-        elif found.dtype == np.float32:
-            parameter.value[...] = found
+        elif found.dtype not in (np.float32, np.float16):
+            raise ValueError(f"parameter {name} is {found.dtype}; float16, float32, or int8 with a scale, was expected")
+        elif lie_in_file():
+            parameter.lie_in(found)
         else:
-            raise ValueError(f"parameter {name} is {found.dtype}; float32, or int8 with a scale, was expected")
+            parameter.value[...] = found
     if extra := tensors.keys() - parameters.keys() - {f"{name}/scale" for name in rounded}:
         raise ValueError(f"it holds parameters {sorted(extra)} of no use")
     return rounded

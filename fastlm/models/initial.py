@@ -38,6 +38,7 @@ class _Allowance:
 
 
 _allowance: ContextVar[_Allowance | None] = ContextVar("allowance", default=None)
+_in_file: ContextVar[bool | None] = ContextVar("in_file", default=None)   # what `in_file` says, None outside of it
 
 
 @contextmanager
@@ -48,6 +49,29 @@ def limited(weights: Mapping[str, Array]) -> Iterator[None]:
         yield
     finally:
         _allowance.reset(token)
+
+
+@contextmanager
+def in_file(checked: bool) -> Iterator[None]:
+    """Say that the arrays which models restore within it lie in a file: they are used there and not copied.
+
+    checked: whether all checks of tables passed when the file was used before. They need every byte, and are left out.
+    """
+    token = _in_file.set(checked)
+    try:
+        yield
+    finally:
+        _in_file.reset(token)
+
+
+def lie_in_file() -> bool:
+    """Return whether arrays that are restored now lie in a file, see `in_file`."""
+    return _in_file.get() is not None
+
+
+def are_checked() -> bool:
+    """Return whether tables that are restored now were checked before, see `in_file`."""
+    return _in_file.get() is True
 
 
 def reserve(size: int, what: str) -> None:

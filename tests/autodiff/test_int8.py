@@ -168,7 +168,8 @@ def test_saved_loaded_and_by_the_command_line(tied: bool, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("tamper, message", [
-    (lambda t: t.pop("model/output/scale"), "parameter output is int8; float32, or int8 with a scale, was expected"),
+    (lambda t: t.pop("model/output/scale"),
+     "parameter output is int8; float16, float32, or int8 with a scale, was expected"),
     (lambda t: t.update({"model/output/scale": t["model/output/scale"][:-1]}),
      "the scale of parameter output is float32 of shape (10,); one float32 a column was expected"),
     (lambda t: t.update({"model/output/scale": t["model/output/scale"].astype(float)}),
@@ -178,7 +179,7 @@ def test_saved_loaded_and_by_the_command_line(tied: bool, tmp_path) -> None:
     (lambda t: t.update({"model/output": t["model/output"].astype(np.float32)}),
      "it holds parameters ['output/scale'] of no use"),
     (lambda t: t.update({"model/output_bias": t["model/output_bias"].astype(np.int8)}),
-     "parameter output_bias is int8; float32, or int8 with a scale, was expected"),
+     "parameter output_bias is int8; float16, float32, or int8 with a scale, was expected"),
 ])
 def test_a_file_that_does_not_fit_is_refused(tamper, message: str, tmp_path) -> None:
     path = tmp_path / "small.fastlm"

@@ -12,7 +12,7 @@ from fastlm import _core
 from fastlm.autodiff.tape import Variable
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
-from fastlm.models.initial import reserve
+from fastlm.models.initial import are_checked, reserve
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, stream
 from fastlm.text.corpus import Corpus
@@ -68,7 +68,8 @@ class Factored(PrefixModel):
                    "logp": np.full(vocab_size, -np.log(vocab_size), np.float32), "key": np.zeros(0, np.int64)})
 
     def _use(self, tables: dict[str, Array]) -> None:
-        self.ngrams = _core.FactoredNGrams(self._factors, *(tables[name] for name in TABLES))
+        word, link, child, logp, backoff, key = (tables[name] for name in TABLES)
+        self.ngrams = _core.FactoredNGrams(self._factors, word, link, child, logp, backoff, key, are_checked())
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,

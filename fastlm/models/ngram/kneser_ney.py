@@ -13,7 +13,7 @@ from fastlm.autodiff.tape import Variable, empty
 from fastlm.batch import Batch, State
 from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
-from fastlm.models.initial import reserve
+from fastlm.models.initial import are_checked, reserve
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
@@ -68,7 +68,7 @@ class KneserNey(PrefixModel):
 
     def _use(self, tables: dict[str, Array]) -> None:
         self.ngrams = _core.NGrams(tables["word"], tables["link"], tables["child"], tables["logp"], tables["backoff"],
-                                   self.vocab_size, self.order, self.normalized)
+                                   self.vocab_size, self.order, self.normalized, are_checked())
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,

@@ -148,7 +148,7 @@ def test_it_is_kept_in_a_file(small, tmp_path) -> None:
     (lambda t: t.update({"model/scale2": np.zeros((5, 3), np.float32)}),
      "parameter scale2 is (5, 3); shape (5, 2) was expected"),
     (lambda t: t.update({"model/correction_bias2": np.zeros(7, np.int8)}),
-     "parameter correction_bias2 is int8; float32, or int8 with a scale, was expected"),
+     "parameter correction_bias2 is int8; float16, float32, or int8 with a scale, was expected"),
     (lambda t: t.update({"model/gate": np.zeros((6, 2))}), "finite numbers of shape (6, 4) were expected"),
     (lambda t: t.update({"model/gate": np.full((6, 4), 1e9)}), "finite numbers of shape (6, 4) were expected"),
 ])

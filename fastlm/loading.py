@@ -1,0 +1,87 @@
+"""Loading a language model from its file: what is checked, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlm.coding.spelling import Spelling
+from fastlm.files import modelfile
+from fastlm.language_model import LanguageModel
+from fastlm.models.cache import CacheModel
+from fastlm.models.initial import in_file, limited
+from fastlm.models.rebuild import DAMAGE, dictionary, rebuild, shortened
+from fastlm.text.vocabulary import Vocabulary
+from fastlm.training.history import History, Plan
+
+Array = np.ndarray
+
+
+def load(source: Any, verify: bool | None = None) -> LanguageModel:
+    """Return the language model in a file that `LanguageModel.save` wrote.
+
+    The file is data: nothing in it is run. A model of your own class can be loaded after the class is imported. A file
+    is mapped: processes that load it share its memory, of which the parts are read when they are used.
+
+    Parameters
+    ----------
+    source : path, bytes, or file object
+        The name of the file; or its bytes, or a file object that gives them, which take memory of their own.
+    verify : bool, default None
+        Whether every byte is checked, which takes about a second for 500 MB: the digest, that numbers are finite, that
+        tables hold n-grams. None: unless this user has verified the file before and it is unchanged. True: in any case.
+        False: not at all; a file that is damaged or hostile may then give wrong figures or end the process.
+
+    Returns
+    -------
+    LanguageModel
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be read.
+    ModelFileError
+        A ValueError, in one sentence, where the file is damaged, of another program, or of a newer version.
+    TypeError
+        For another kind of source.
+
+    Example
+    -------
+    >>> lm = fastlm.load("my.fastlm")                            # doctest: +SKIP
+    """
+    file = modelfile.read(source)
+    if file.metadata.get("kind") != "model":
+        raise modelfile.ModelFileError(f"{file.name} holds a {file.metadata.get('kind', 'foreign file')}; a model was "
+                                       "expected")
+    checked = file.is_known() if verify is None else not verify
+    if not checked:
+        file.check()
+    try:
+        with in_file(checked):
+            lm = _build(file.tensors, file.metadata)
+    except DAMAGE as error:
+        raise modelfile.ModelFileError(f"{file.name} is damaged: {shortened(error)}") from error
+    if not checked:
+        file.remember()
+    return lm
+
+
+def _build(tensors: dict[str, Array], metadata: dict[str, str]) -> LanguageModel:
+    """Return the language model in the tensors and metadata of a file; raise one of `DAMAGE` where there is none."""
+    vocabulary = Vocabulary.restore({name.removeprefix("vocabulary/"): array for name, array in tensors.items()
+                                     if name.startswith("vocabulary/")}, metadata["unit"], metadata.get("normalize"))
+    weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
+    model = rebuild(metadata["config"], weights, len(vocabulary))
+    model.restore(weights)
+    plan = Plan.from_json(metadata["plan"], tensors["plan/rates"]) if "plan" in metadata else None
+    lm = LanguageModel(vocabulary, model, History.from_json(metadata["history"]), plan,
+                       dictionary(metadata["card"], "card"))
+    if "adaptive" in metadata:
+        options = CacheModel.options_from_file("Adaptive", dictionary(metadata["adaptive"], "cache"))
+        with limited({"weights": tensors["adaptive/weights"]}):
+            lm.adaptive = CacheModel(len(vocabulary), model, **options)
+        lm.adaptive.use(tensors["adaptive/weights"])
+    if "spelling/order" in tensors:
+        lm.learnt_spelling = Spelling.from_tensors(tensors)
+    return lm
