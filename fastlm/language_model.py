@@ -224,17 +224,19 @@ class LanguageModel:
         model = self.model if isinstance(self.model, CacheModel) else self.adaptive or self._cache()
         return LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card), self.spelling)
 
-    def fit_adapt(self, source: Any, documents: str | None = None) -> LanguageModel:
+    def fit_adapt(self, source: Any, documents: str | None = None, **reading: Any) -> LanguageModel:
         """Fit how much ``adapt=True`` trusts the document that is being read, on a text that the model has not seen.
 
         The model file keeps these weights. Without ``adapt=True`` nothing changes.
 
         Parameters
         ----------
-        source : Corpus, or a source as in `evaluate`
+        source : as in `evaluate`
             Held-out text. The training text will not do: the model knows it too well to need its cache.
         documents : "file", "line" or "blank-line", default None
             What a document is; None for what it was in training.
+        reading
+            As in `evaluate`.
 
         Returns
         -------
@@ -250,8 +252,7 @@ class LanguageModel:
         -------
         >>> lm.fit_adapt("held_out.txt").perplexity("test.txt", adapt=True)     # doctest: +SKIP
         """
-        corpus = source if isinstance(source, Corpus) \
-            else Corpus.read(source, self.vocabulary, documents or self.documents)
+        corpus = Corpus.read(source, self.vocabulary, documents or self.documents, **reading)
         inputs, targets, starts = read_and_predict(replace(corpus, boundary=self.boundary))
         with one_thread_products():
             self.adaptive = self._cache().fit(inputs, targets, starts)
@@ -303,15 +304,15 @@ class LanguageModel:
         return str(self.card.get("documents", "file"))
 
     def evaluate(self, source: Any, documents: str | None = None, threads: int | None = None, adapt: bool = False,
-                 per_token: bool = False) -> Score:
+                 per_token: bool = False, **reading: Any) -> Score:
         """Return how well the model predicts a corpus. Each document is read from an empty prefix.
 
         Memory does not grow with the text: it is read and scored a little at a time.
 
         Parameters
         ----------
-        source : path, list of paths, folder, open file, or iterable of documents
-            The text, as in `fastlm.train`. A string by itself is a path; `score` takes a text.
+        source : path, folder, open file, table, Corpus, or iterable, as in `fastlm.train`
+            The text. A string by itself is a path; `score` takes a text.
         documents : "file", "line" or "blank-line", default None
             What a document is: a file, a line, or the text between blank lines; None for what it was in training.
         threads : int, default None
@@ -320,6 +321,8 @@ class LanguageModel:
             Whether the model learns from each document as it reads it, beginning anew with the next.
         per_token : bool, default False
             Whether to keep the loss of every token, 8 bytes each.
+        reading
+            text_key, format, encoding and errors, as in `fastlm.train`. Text is normalised as the model's was.
 
         Returns
         -------
@@ -339,10 +342,10 @@ class LanguageModel:
         -------
         >>> print(lm.evaluate("test.txt").perplexity)            # doctest: +SKIP
         """
-        return total(self._scored(source, documents, threads, adapt), self._escape_nats, per_token)
+        return total(self._scored(source, documents, threads, adapt, **reading), self._escape_nats, per_token)
 
     def score_each(self, source: Any, documents: str | None = None, threads: int | None = None,
-                   adapt: bool = False) -> Iterator[Score]:
+                   adapt: bool = False, **reading: Any) -> Iterator[Score]:
         """Return how well the model predicts each document of a corpus, one after another.
 
         Many short documents are scored together, much faster than by `score` one by one, and memory does not grow with
@@ -350,7 +353,7 @@ class LanguageModel:
 
         Parameters
         ----------
-        source, documents, threads, adapt
+        source, documents, threads, adapt, reading
             As in `evaluate`.
 
         Returns
@@ -367,10 +370,10 @@ class LanguageModel:
         -------
         >>> best = min(lm.score_each(["I am", "am I"]), key=lambda score: score.nats_per_token)     # doctest: +SKIP
         """
-        return by_document(self._scored(source, documents, threads, adapt), self._escape_nats)
+        return by_document(self._scored(source, documents, threads, adapt, **reading), self._escape_nats)
 
     def perplexity(self, source: Any, documents: str | None = None, threads: int | None = None,
-                   adapt: bool = False) -> float:
+                   adapt: bool = False, **reading: Any) -> float:
         """Return the perplexity of a corpus: exp of the mean -log p over all of its tokens, ends of lines included.
 
         It is that of the closed vocabulary: unknown words are scored as ``<unk>``, and perplexities of models with
@@ -378,7 +381,7 @@ class LanguageModel:
 
         Parameters
         ----------
-        source, documents, threads, adapt
+        source, documents, threads, adapt, reading
             As in `evaluate`.
 
         Returns
@@ -394,14 +397,14 @@ class LanguageModel:
         -------
         >>> lm.perplexity("test.txt")                            # doctest: +SKIP
         """
-        return self.evaluate(source, documents, threads, adapt).perplexity
+        return self.evaluate(source, documents, threads, adapt, **reading).perplexity
 
     def _scored(self, source: Any, documents: str | None, threads: int | None,
-                adapt: bool) -> Iterator[tuple[Block, Array]]:
+                adapt: bool, **reading: Any) -> Iterator[tuple[Block, Array]]:
         """Yield the blocks of a source with the losses of their tokens, see `scoring.score_blocks`."""
         model, meter = self.adapting().model if adapt else self.model, TextMeter(self.vocabulary, self.spelling)
         with one_thread_products(), Workers(threads) as workers:
-            blocks = read_blocks(source, self.vocabulary, documents or self.documents, meter)
+            blocks = read_blocks(source, self.vocabulary, documents or self.documents, meter, **reading)
             yield from score_blocks(model, blocks, self.boundary, workers)
 
     def _escape_nats(self, block: Block, nats: Array) -> Array:

@@ -10,10 +10,24 @@ from typing import Any
 from fastlm.auto.policy import Policy
 from fastlm.models import Mixture
 from fastlm.text.corpus import Corpus
+from fastlm.text.sources.reading import Reading, log
 from fastlm.training import Plan
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.optim import Optimizer
 from fastlm.training.progress import ProgressLine
+
+
+class Notes:
+    """Sentences about how a text is read: shown where the progress is shown as lines, and logged elsewhere."""
+
+    def __init__(self, progress: Callable[[dict[str, Any]], None] | None) -> None:
+        self.sentences: list[str] = []
+        self._show = progress.say if isinstance(progress, ProgressLine) else log
+
+    def __call__(self, sentence: str) -> None:
+        """Keep a sentence, and show it."""
+        self.sentences.append(sentence)
+        self._show(sentence)
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,12 @@ class Request:
     checkpoint_every: float
     policy: Policy
     interrupt: Interrupt
+    reading: Reading
+
+    def notes(self) -> dict[str, str]:
+        """Return what the card of the model says about how the text was read: {"reading": sentences}, or nothing."""
+        said = self.reading.say.sentences if isinstance(self.reading.say, Notes) else []
+        return {"reading": "; ".join(said)} if said else {}
 
     @property
     def blended(self) -> bool:

@@ -13,7 +13,7 @@ from fastlm.auto.blend import blend, fit_network
 from fastlm.auto.evaluate import evaluate_counts
 from fastlm.auto.held_out import hold_out
 from fastlm.auto.policy import Policy
-from fastlm.auto.request import Recorded, Request, Text, progress_function
+from fastlm.auto.request import Notes, Recorded, Request, Text, progress_function
 from fastlm.auto.size import NetworkSize, batch_size_of, measure_speed, network_size, size_for_passes
 from fastlm.auto.timetable import Timetable
 from fastlm.coding.spacing import GapCounter
@@ -24,6 +24,8 @@ from fastlm.models import KneserNey, Mixture, PrefixModel
 from fastlm.models.precision import PRECISIONS, round_weights
 from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
+from fastlm.text.sources.containers import recognised
+from fastlm.text.sources.reading import Reading
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
@@ -39,7 +41,9 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
           max_size: int | None = None, order: int | None = None, softmax: str = "auto", precision: int | None = None,
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
           checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
-          policy: Policy | None = None, interrupt: Interrupt | None = None) -> LanguageModel:
+          policy: Policy | None = None, interrupt: Interrupt | None = None, text_key: str | None = None,
+          format: str = "auto", encoding: str | None = None, errors: str = "strict",
+          normalize: str | None = "auto") -> LanguageModel:
     """Train a language model of a text in the time given.
 
     By default the model is n-grams and LSTMs, as wide and as many as the time allows on this machine, mixed by weights
@@ -51,8 +55,8 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
 
     Parameters
     ----------
-    source : path, list of paths, folder, open file, or iterable of documents
-        The text to train on.
+    source : path, folder, pattern, open file, table, Corpus, or iterable of paths, texts, rows, token lists or id lists
+        The text to train on; `fastlm.text.read_documents` says what is read.
     unit : "word", "char", "byte" or "piece", default "word"
         What a token is: what stands between ASCII whitespace, a Unicode code point, a byte, or a piece of a word, which
         is learnt from the text: frequent words are one piece and others are made of several, so that no word is
@@ -109,6 +113,20 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         Every number by which sizes and times are decided, for experiments and tests; None for the usual ones.
     interrupt : Interrupt, default None
         The handler of signals of a caller that has entered one; None: one is entered for the duration of the call.
+    text_key : str, default None
+        The column of tables (.jsonl, .csv, .tsv, .parquet, .arrow, data frames) that holds the texts. None: the only
+        column of text, which is said.
+    format : str, default "auto"
+        "text", "jsonl", "json", "csv", "tsv", "parquet" or "arrow" for all files; "auto" tells it from their names and
+        first bytes.
+    encoding : str, default None
+        Of files of text; None for UTF-8.
+    errors : str, default "strict"
+        What is done with bytes that are not of the encoding: "strict" refuses them, "replace" reads U+FFFD, "ignore"
+        leaves them out, and rows without a text, too.
+    normalize : str, default "auto"
+        The Unicode normalisation form in which the model reads all text: "NFC", "NFD", "NFKC", "NFKD"; "none" or None
+        for text as it is written; "auto" is NFC for characters, and words and bytes as they are written.
 
     Returns
     -------
@@ -127,9 +145,13 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     """
     clock = clock or Clock()
     seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
+    shown = progress_function(progress)
+    notes = Notes(shown)
     request = Request(unit, valid, model, seconds, seed, threads, epochs, plan, documents, min_count, max_size, order,
-                      softmax, precision_of(precision, plan), optimizer, progress_function(progress), checkpoint,
-                      checkpoint_every, policy or Policy(), interrupt or Interrupt())
+                      softmax, precision_of(precision, plan), optimizer, shown, checkpoint, checkpoint_every,
+                      policy or Policy(), interrupt or Interrupt(),
+                      Reading(text_key, format, encoding, errors, normalize, notes))
+    source = source if isinstance(source, Corpus) else recognised(source)
     check(request, source)
     timetable = Timetable(seconds, clock, request.policy.usable_share)
     vocabulary, corpus, given, spelling = read(source, request)
@@ -175,6 +197,7 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
     vocabulary, corpus = Corpus.build(
         source, request.unit, min_count=1 if request.min_count is None else request.min_count,
         max_size=request.max_size, documents=request.documents, pieces=policy.learning_pieces(),
+        reading=request.reading,
         watch=(lambda text, ids: gaps.sample(text)) if request.unit == "word" else None)
     if request.min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
@@ -201,7 +224,8 @@ def split(corpus: Corpus, vocabulary: Vocabulary, given: PrefixModel | None, req
     policy, tokens = request.policy, len(corpus.ids)
     share = held_out_share(tokens, request, timetable)
     if request.valid is not None:
-        other = Corpus.read(request.valid, vocabulary, documents=request.documents)
+        reading = request.reading.but(normalize=vocabulary.normalize)
+        other = Corpus.read(request.valid, vocabulary, documents=request.documents, reading=reading)
         return Text(corpus, replace(other, boundary=corpus.boundary), None, tokens, corpus.bytes, share)
     if tokens < policy.least_tokens_to_hold_out or is_counted(given, request):
         return Text(corpus, None, corpus, tokens, corpus.bytes, share)
@@ -267,7 +291,8 @@ def run(decision: Decision, text: Text, vocabulary: Vocabulary, request: Request
         timetable: Timetable) -> LanguageModel:
     """Train or count the model that was decided on, and return it with its card."""
     card = {"fastlm": __version__, "documents": request.documents, "tokens": text.tokens, "bytes": text.bytes,
-            "trained_on": len(text.train.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids)}
+            "trained_on": len(text.train.ids), "held_out": 0 if text.held_out is None else len(text.held_out.ids),
+            **request.notes()}
     model, policy = decision.alone, request.policy
     if isinstance(model, KneserNey):
         model.fit(text.train, request.threads, budget_bytes=policy.counting_bytes)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fastlm.files.header import FORMAT, MAX_HEADER
+from fastlm.text.sources.containers import Items
+from fastlm.text.sources.paths import expanded
 
 _NAMES = {"model": "no model file", "checkpoint": "no checkpoint"}
 _WRITTEN = {"output": "the model", "checkpoint": "the checkpoint"}
@@ -89,7 +91,8 @@ def rescue(save: Callable[[str], None], path: str | os.PathLike[str]) -> str:
 def _files(source: Any) -> Iterator[str | int]:
     """Yield the names of the files and folders that a source reads, and descriptors of open files."""
     if isinstance(source, str | os.PathLike):
-        yield os.fspath(source)
+        name = os.fspath(source)
+        yield from [name] if os.path.exists(name) else expanded(name) or [name]
     elif hasattr(source, "fileno"):
         try:
             yield source.fileno()
@@ -97,8 +100,10 @@ def _files(source: Any) -> Iterator[str | int]:
             return
     elif isinstance(source, list | tuple):
         for item in source:
-            if isinstance(item, os.PathLike) or (isinstance(item, str) and _may_be_name(item)):
-                yield os.fspath(item)
+            if not isinstance(item, str) or _may_be_name(item):
+                yield from _files(item)
+    elif isinstance(source, Items):
+        yield from _files(list(source.known))
 
 
 def _may_be_name(text: str) -> bool:

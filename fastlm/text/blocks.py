@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastlm.text.corpus import Corpus, known
 from fastlm.text.scan import IdBuffer
 from fastlm.text.sources.documents import Part, read_parts
 from fastlm.text.sources.reading import Reading
+from fastlm.text.sources.token_lists import IdLists
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
@@ -58,6 +60,9 @@ def read_blocks(source: Any, vocabulary: Vocabulary, documents: str = "file", me
     >>> [block.ids.tolist() for block in read_blocks(["I am", "am"], Vocabulary(["I", "am"]), tokens=1)]
     [[0, 1], [1]]
     """
+    if isinstance(source := known(source), Corpus | IdLists):
+        yield _of_ids(Corpus.read(source, vocabulary), meter)
+        return
     options = Reading.of({"normalize": vocabulary.normalize or "none", **reading})
     filler = _Filler(vocabulary, documents, meter)
     for part in read_parts(source, documents, vocabulary.unit, reading=options):
@@ -66,6 +71,13 @@ def read_blocks(source: Any, vocabulary: Vocabulary, documents: str = "file", me
             yield filler.block()
     if filler.sizes:
         yield filler.block()
+
+
+def _of_ids(corpus: Corpus, meter: Meter | None) -> Block:
+    """Return a corpus as one block, of whose documents no bytes are known."""
+    sizes = np.zeros(len(corpus.offsets) - 1, np.int64)
+    figures = np.zeros((0 if meter is None else len(meter.take()), len(sizes)))
+    return Block(corpus.ids, corpus.offsets, False, False, corpus.unknown_at, sizes, figures)
 
 
 class _Filler:

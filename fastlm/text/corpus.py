@@ -8,11 +8,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastlm.text.counting import Tally, fill
+from fastlm.text.counting import Opened, Tally, fill
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings
 from fastlm.text.scan import PIECE, IdBuffer
+from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.reading import Reading
+from fastlm.text.sources.token_lists import IdLists, named_by_numbers
 from fastlm.text.tokens import RAW_UNITS
 from fastlm.text.vocabulary import Vocabulary
 
@@ -58,6 +60,8 @@ class Corpus:
         buffer, offsets, size = IdBuffer(), array("q", [0]), 0
         unit, newline = vocabulary.unit, vocabulary.end_of_line
         options = Reading.of({"normalize": vocabulary.normalize, **reading})
+        if (ids_given := cls._given(source := known(source), vocabulary)) is not None:
+            return ids_given
         for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer, options,
                                       vocabulary.end_of_document):
             if watch is not None:
@@ -87,10 +91,12 @@ class Corpus:
 
         The arguments and errors are those of `Vocabulary.build`; the source may be a generator. watch: a function that
         is called with every document, its bytes and its provisional ids. The corpus's `left_out` tells which tokens the
-        vocabulary lacks.
+        vocabulary lacks. Documents that are ids already, a corpus among them, are named by their numbers.
         """
         tally, buffer, offsets, size = Tally(unit, min_count, max_size, pieces), IdBuffer(), array("q", [0]), 0
         options = Reading.of(reading)
+        if isinstance(source := known(source), Corpus | IdLists):
+            return cls._numbered(source, unit, min_count, max_size, options)
         for _, text, start in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
             if watch is not None:
                 watch(text, buffer.ids[start:])
@@ -156,6 +162,35 @@ class Corpus:
             raise ValueError(_EMPTY)
         where = np.concatenate([np.empty(0, np.int64), *unknown_at])
         return cls(ids, np.array(offsets, np.int64), where, size, boundary)
+
+    @classmethod
+    def _numbered(cls, source: Any, unit: str, min_count: int, max_size: int | None, reading: Reading) -> Any:
+        """Return (vocabulary, corpus) of ids, of which each is named by its number."""
+        if unit != "word" or min_count != 1 or max_size is not None:
+            raise ValueError(f"unit = {unit!r}, min_count = {min_count}, max_size = {max_size} were given for ids, "
+                             'which are all kept, as words; unit="word", 1 and None were expected')
+        if not isinstance(corpus := source, Corpus):
+            corpus = cls.from_ids(source.documents)
+            end = int(corpus.ids.max()) + 1
+            corpus = replace(corpus.ended(end), boundary=end)
+        vocabulary = Vocabulary(*named_by_numbers(corpus.ids, corpus.boundary))
+        reading.note(f"the documents are ids, which are named by their numbers: {len(vocabulary):,} tokens")
+        return vocabulary, corpus
+
+    @classmethod
+    def _given(cls, source: Any, vocabulary: Vocabulary) -> Any:
+        """Return the corpus of a source of ids, None for other sources. Raises IndexError for ids that are outside the
+        vocabulary."""
+        if not isinstance(source, Corpus | IdLists):
+            return None
+        corpus = source if isinstance(source, Corpus) else cls.from_ids(source.documents)
+        if int(corpus.ids.max(initial=-1)) >= len(vocabulary):
+            raise IndexError(f"id {corpus.ids.max()} is outside the vocabulary of {len(vocabulary)}")
+        if corpus is source:
+            return corpus
+        if vocabulary.unit != "word":
+            return corpus.ended(vocabulary.end_of_document)
+        return replace(corpus.ended(vocabulary.end_of_line), boundary=vocabulary.end_of_line)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -227,6 +262,11 @@ class Corpus:
             unknown_at=np.concatenate([part.unknown_at + begin for part, begin in shifted]),
             bytes=sum(part.bytes for part in parts),
         )
+
+
+def known(source: Any) -> Any:
+    """Return what a source is; a corpus, or documents that are open, as they are."""
+    return source if isinstance(source, Corpus | Opened) else recognised(source)
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:

@@ -9,14 +9,16 @@ from typing import Any, Self
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.counting import Tally, fill
+from fastlm.text.counting import Opened, Tally, fill
 from fastlm.text.letters import letters_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings, encoder, expand_segments, piece_scanner
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
+from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.reading import FORMS, Reading, check_choice
 from fastlm.text.sources.strings import text_bytes, without_bom
+from fastlm.text.sources.token_lists import IdLists, named_by_numbers
 from fastlm.text.tokens import END, NEWLINE, RAW_UNITS, UNITS, UNKNOWN, by_id, ids_of, insert_end
 
 
@@ -100,6 +102,8 @@ class Vocabulary:
             ['a', '\\n', 'b', '<unk>']
         """
         options = Reading.of(reading)
+        if not isinstance(source, Opened) and isinstance(source := recognised(source), IdLists):
+            return cls(*named_by_numbers(np.concatenate([as_ids(ids) for ids in source.documents])))
         tally, buffer, some, ended = Tally(unit, min_count, max_size, pieces), IdBuffer(), False, 0
         for _, text, _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
             ended += bool(text)
@@ -136,7 +140,6 @@ class Vocabulary:
             return cls([*tokens, END], unit, np.append(counts, ended), normalize, end_of_document=256), final
         tokens, counts, end = insert_end(tokens, counts, ended)
         return cls(tokens, unit, counts, normalize, end_of_document=end), final + (final >= end).astype(np.int32)
-
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -17,6 +17,25 @@ MISSING = object()       # the value of a row that lacks the column
 
 
 @dataclass(frozen=True)
+class Fault:
+    """The value of every column of a row that could not be read, with the sentence that says why."""
+
+    sentence: str
+
+
+class FaultyRow(dict[str, Any]):
+    """A row without columns, since it could not be read."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__()
+        self.fault = Fault(sentence)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the fault in place of any column."""
+        return self.fault
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of any kind.
 
@@ -100,14 +119,17 @@ def rows_of(table: Table, reading: Reading, unit: str) -> Iterator[Row]:
     key = text_column(table, reading)
     for n, value in enumerate(table.values(key)):
         name = f"{table.name}, {table.row(n)}"
-        if value is MISSING:
+        if isinstance(value, str):
+            try:
+                yield Row(name, text_bytes(repaired(value, reading), name, unit))
+            except ValueError as error:
+                yield Row(name, None, str(error))
+        elif isinstance(value, Fault):
+            yield Row(name, None, value.sentence)
+        elif value is MISSING:
             yield Row(name, None, f"{name} has no column {shown(key)}; a text was expected")
-        elif is_missing(value):
-            yield Row(name, None, f"{name}: the column {shown(key)} is {a_kind(value)}; a text was expected")
-        elif not isinstance(value, str):
-            raise table.kind(f"{name}: the column {shown(key)} is {a_kind(value)}; a text was expected")
         else:
-            yield Row(name, text_bytes(repaired(value, reading), name, unit))
+            yield Row(name, None, f"{name}: the column {shown(key)} is {a_kind(value)}; a text was expected")
 
 
 def texts_of(table: Table, reading: Reading, unit: str) -> Iterator[tuple[str, bytes]]:
@@ -121,7 +143,7 @@ def texts_of(table: Table, reading: Reading, unit: str) -> Iterator[tuple[str, b
         elif reading.errors == "ignore":
             left_out += 1
         else:
-            raise table.kind(f'{row.fault}, and errors="ignore" (--errors ignore) leaves such rows out')
+            raise table.kind(f'{row.fault}; errors="ignore" (--errors ignore) leaves such rows out')
     if left_out:
         reading.note(f"{table.name}: {left_out:,} of {count:,} rows have no text and are left out")
 

@@ -1,7 +1,7 @@
 """What a source is: a path, an open file, a table, or a container of paths, texts, rows, lists of tokens or of ids."""
 
 import os
-from collections.abc import Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlm.text.sources.columns import Table, from_rows
 from fastlm.text.sources.paths import are_names
-from fastlm.text.sources.strings import a_kind
+from fastlm.text.sources.strings import a_kind, is_file
 from fastlm.text.sources.tables import plain, table_of
 from fastlm.text.sources.token_lists import IdLists, TokenLists, is_list, of_lists
 
@@ -20,10 +20,12 @@ _WHOLE = (list, tuple, set, frozenset, KeysView, ValuesView)   # of which all it
 
 @dataclass(frozen=True)
 class Items:
-    """Paths, open files and texts, one after another; ``paths``: whether its strings are paths."""
+    """Paths, open files and texts, one after another; ``paths``: whether its strings are paths; ``known``: the first of
+    them, or all."""
 
     items: Iterable[Any]
     paths: bool
+    known: Sequence[Any] = ()
 
 
 Source = Items | Table | TokenLists | IdLists
@@ -47,8 +49,8 @@ def recognised(source: Any) -> Source:
     """
     if isinstance(source, Source):
         return source
-    if isinstance(source, str | os.PathLike) or hasattr(source, "read"):
-        return Items([source], True)
+    if isinstance(source, str | os.PathLike) or is_file(source):
+        return Items([source], True, [source])
     if isinstance(source, bytes | bytearray | memoryview):
         raise _no_source(source)
     table = table_of(source)
@@ -78,7 +80,7 @@ def _container(source: Iterable[Any]) -> Source:
         return of_lists(head, items)
     if head and isinstance(head[0], Mapping):
         return from_rows("the rows", _mappings(items), kind=TypeError)
-    return Items(items, any(isinstance(item, str) for item in head) and are_names(head))
+    return Items(items, any(isinstance(item, str) for item in head) and are_names(head), head)
 
 
 def _mappings(items: Iterator[Any]) -> Iterator[Mapping[str, Any]]:

@@ -6,39 +6,48 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from fastlm.text.sources.columns import SAMPLE, LineNames, Table
-from fastlm.text.sources.strings import shown
+from fastlm.text.sources.columns import SAMPLE, Fault, LineNames, Table
+from fastlm.text.sources.strings import checked, shown
 
 _LONGEST_FIELD = 1 << 26   # bytes of a field in quotes; one that never ends would take the rest of the file
 _NEVER = ""   # in place of a line, of which none is empty
 _NUMBER = re.compile(r"\s*[+-]?[\d.,]+%?\s*")
 
 
-def delimited(name: str, lines: Iterator[bytes], tabs: bool) -> Table:
+def delimited(name: str, lines: Iterator[bytes], tabs: bool, text_key: str | None = None) -> Table:
     """Return the table of a .csv or .tsv file, whose first line names the columns.
 
-    lines: checked UTF-8. tabs: whether tabs stand between the values; otherwise commas or, where the first line has
-    more of them, semicolons or tabs. Values may stand in double quotes, doubled inside, with delimiters and ends of
-    lines in them; between tabs a quote that does not pair is a part of the value. Raises ValueError that names the line
-    where a row has more or fewer values than the first, and where the first line is no header.
+    lines: still to be checked. tabs: whether tabs stand between the values; otherwise commas or, where the first line
+    has more of them, semicolons or tabs. Values may stand in double quotes, doubled inside, with delimiters and ends of
+    lines in them; between tabs a quote that does not pair is a part of the value. A row with more or fewer values than
+    the first line, or with bytes that are not UTF-8, is a faulty one. Raises ValueError where the first line is no
+    header, which has neither numbers (unless `text_key` is one of its names) nor a name twice.
     """
-    first = next(lines, b"").decode()
+    first = checked(next(lines, b""), f"{name}, line 1", 0, "word").decode()
     delimiter = "\t" if tabs else max(",;\t", key=lambda mark: (_unquoted(first).count(mark), mark == ","))
-    rows = _rows(name, chain([first], (line.decode() for line in lines)), delimiter)
+    rows = _rows(name, chain([first], (line.decode("utf-8", "surrogateescape") for line in lines)), delimiter)
     header = next(rows, (1, []))[1]
-    _check_header(name, header)
+    if text_key not in header:
+        _check_header(name, header)
     names, head = LineNames(), list(islice(rows, SAMPLE))
 
     def values(key: str) -> Iterator[Any]:
         column = header.index(key)
         for number, row in chain(head, rows):
             names.add(number)
-            if len(row) != len(header):
-                raise ValueError(f"{name}, line {number} has {len(row)} values; {len(header)} were expected, as in the "
-                                 "first line")
-            yield row[column]
+            yield _value(row, column, len(header), f"{name}, line {number}")
     sample = {key: [row[n] for _, row in head if n < len(row)] for n, key in enumerate(header)}
     return Table(name, sample, values, names)
+
+
+def _value(row: list[str], column: int, expected: int, name: str) -> str | Fault:
+    if len(row) != expected:
+        return Fault(f"{name} has {len(row)} values; {expected} were expected, as in the first line")
+    try:
+        checked(row[column].encode("utf-8", "surrogateescape"), name, 0, "word")
+    except ValueError as error:
+        return Fault(str(error))
+    return row[column]
 
 
 def _check_header(name: str, header: list[str]) -> None:

@@ -14,7 +14,7 @@ from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.paths import files, is_name
 from fastlm.text.sources.reading import DOCUMENTS, Reading, check_choice
 from fastlm.text.sources.streams import checked_blocks, checked_lines, checked_parts, whole
-from fastlm.text.sources.strings import shown, text_bytes, without_bom
+from fastlm.text.sources.strings import is_file, shown, text_bytes, without_bom
 from fastlm.text.sources.token_lists import joined
 from fastlm.text.tokens import UNITS
 
@@ -136,7 +136,7 @@ def _items(source: Items, unit: str, reading: Reading) -> Iterator[Content | Tex
                                  "paths or all documents")
             for name in files(item):
                 yield from contents_of_path(name, reading, unit)
-        elif hasattr(item, "read"):
+        elif is_file(item):
             yield from contents_of_open(item, reading, unit)
         else:
             text = text_bytes(item, f"documents[{n}]", unit)

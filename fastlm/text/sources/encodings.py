@@ -8,7 +8,17 @@ from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.strings import text_bytes
 from fastlm.text.tokens import RAW_UNITS
 
+MARK = "fastlm.mark"   # the handler of errors that marks each by half a surrogate pair, which no encoding gives
 _CHUNK = 1 << 16
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udcff", error.end
+
+
+codecs.register_error(MARK, _mark)
 
 
 class Utf8Stream(io.RawIOBase):
@@ -21,7 +31,7 @@ class Utf8Stream(io.RawIOBase):
     def __init__(self, file: Any, name: str, encoding: str, errors: str, unit: str) -> None:
         self._file, self._name, self._encoding = file, name, encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
-        self._out_errors = "surrogateescape" if unit in RAW_UNITS else "strict"
+        self._out_errors = "surrogatepass" if errors == MARK else "surrogateescape" if unit in RAW_UNITS else "strict"
         self._ready, self._bytes, self._begun, self._ended = b"", 0, False, False
 
     def readable(self) -> bool:
@@ -57,7 +67,7 @@ class Utf8Stream(io.RawIOBase):
 def in_utf8(file: Any, name: str, reading: Reading, unit: str) -> BinaryIO:
     """Return a stream of a file's text in UTF-8, without a byte order mark; its bytes are still to be checked where the
     reading is plain UTF-8. Bytes for unit "byte" stay as they are, unless an encoding is named."""
-    if unit in RAW_UNITS and reading.encoding is None:
+    if unit == "byte" and reading.encoding is None:
         stream: BinaryIO = file
         return stream
     if not reading.is_utf8:

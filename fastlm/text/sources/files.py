@@ -13,8 +13,7 @@ from fastlm.text.sources.encodings import in_utf8
 from fastlm.text.sources.extent import Extent
 from fastlm.text.sources.formats import format_of
 from fastlm.text.sources.reading import Reading
-from fastlm.text.sources.streams import checked_lines, followed_by, whole
-from fastlm.text.tokens import RAW_UNITS
+from fastlm.text.sources.streams import followed_by, lines_of, whole
 
 _HEAD = 1 << 16     # bytes of a file by which its kind is told
 
@@ -44,7 +43,7 @@ def contents(name: str, file: Any, reading: Reading, unit: str, inside: bool = F
             for member, opened in archive.members(stream, name):
                 yield from contents(member, opened, reading, unit, True)
             return
-        refuse_others(head, name, unit in RAW_UNITS)
+        refuse_others(head, name, unit == "byte")
         yield _content(name, stream, head, packed or inside, reading, unit)
 
 
@@ -77,7 +76,7 @@ def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading
     if kind in ("csv", "tsv"):
         from fastlm.text.sources.delimited import delimited
 
-        return Content(name, delimited(name, checked_lines(text, name, "word"), kind == "tsv"), packed)
+        return Content(name, delimited(name, lines_of(text, name), kind == "tsv", reading.text_key), packed)
     if kind in ("jsonl", "json", "like-json"):
         return Content(name, _json(name, text, kind, packed, reading), packed)
     if reading.text_key is not None:
@@ -91,10 +90,10 @@ def _json(name: str, text: BinaryIO, kind: str, packed: bool, reading: Reading) 
     from fastlm.text.sources import json_lines
 
     if kind == "jsonl":
-        return json_lines.json_lines(name, enumerate(checked_lines(text, name, "word"), 1))
+        return json_lines.json_lines(name, enumerate(lines_of(text, name), 1))
     first = text.readline()
     if json_lines.begins_with_object(first):
-        lines = checked_lines(followed_by(first, text), name, "word")
+        lines = lines_of(followed_by(first, text), name)
         if kind == "like-json":
             reading.note(f'{name} is read as JSON lines, as it begins; format="text" (--format text) reads it as it '
                          "stands")

@@ -5,7 +5,6 @@ import re
 
 from fastlm.text.sources.arrow_files import ARROW, PARQUET, STREAM
 from fastlm.text.sources.reading import Reading
-from fastlm.text.tokens import RAW_UNITS
 
 _BY_NAME = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv",
@@ -24,7 +23,7 @@ def format_of(name: str, head: bytes, reading: Reading, unit: str) -> str:
         return reading.format
     if head.startswith(PARQUET):
         return "parquet"
-    if head.startswith(ARROW) or (head.startswith(STREAM) and unit not in RAW_UNITS):
+    if head.startswith(ARROW) or (head.startswith(STREAM) and unit != "byte"):
         return "arrow"
     by_name = _BY_NAME.get(ending(name))
     if by_name is not None:

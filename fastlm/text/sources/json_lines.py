@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastlm.text.sources.columns import LineNames, Table, from_rows
-from fastlm.text.sources.strings import shown
+from fastlm.text.sources.columns import FaultyRow, LineNames, Table, from_rows
+from fastlm.text.sources.strings import checked, shown
 
 _AS_IT_STANDS = 'format="text" (--format text) reads the file as it stands'
 
@@ -13,7 +13,7 @@ _AS_IT_STANDS = 'format="text" (--format text) reads the file as it stands'
 def json_lines(name: str, lines: Iterator[tuple[int, bytes]]) -> Table:
     """Return the table of JSON lines: objects, or strings, which are a column of texts without a name.
 
-    lines: (number from 1, line) of checked UTF-8. Raises ValueError that names the line for anything else.
+    lines: (number from 1, line), which are still to be checked. Anything else is a faulty row.
     """
     names = LineNames()
 
@@ -21,19 +21,23 @@ def json_lines(name: str, lines: Iterator[tuple[int, bytes]]) -> Table:
         for number, line in lines:
             if not line.isspace():
                 names.add(number)
-                yield _row(parsed(line, name, number), f"{name}, line {number}")
+                try:
+                    yield _row(parsed(line, f"{name}, line {number}"), f"{name}, line {number}")
+                except ValueError as error:
+                    yield FaultyRow(str(error))
     return from_rows(name, rows(), names)
 
 
-def parsed(line: bytes, name: str, number: int) -> Any:
-    """Return the value of a line. Raises ValueError that names the line where it is no JSON."""
+def parsed(text: bytes, name: str) -> Any:
+    """Return the value of a line, or of a file. Raises ValueError, with its name, where it is no JSON in UTF-8."""
+    string = checked(text, name, 0, "word").decode()
     try:
-        return json.loads(line)
+        return json.loads(string)
     except RecursionError:
-        raise ValueError(f"{name}, line {number} is nested too deeply; an object of texts was expected") from None
+        raise ValueError(f"{name} is nested too deeply; an object of texts was expected") from None
     except ValueError as error:
         reason = getattr(error, "msg", str(error))
-        raise ValueError(f"{name}, line {number} is not JSON: {reason}; {_AS_IT_STANDS}") from None
+        raise ValueError(f"{name} is not JSON: {reason}; {_AS_IT_STANDS}") from None
 
 
 def json_file(name: str, text: bytes) -> Table:
@@ -41,7 +45,7 @@ def json_file(name: str, text: bytes) -> Table:
 
     Raises ValueError for JSON that is no table.
     """
-    value = parsed(text, name, 1)
+    value = parsed(text, name)
     if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
         return Table(name, value, lambda key: iter(value[key]))
     if isinstance(value, list):

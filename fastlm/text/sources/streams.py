@@ -104,6 +104,19 @@ def _between_characters(text: bytes) -> int:
     return end - 1
 
 
+def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """Yield lines with their "\\n" as soon as they are there, still to be checked.
+
+    Raises ValueError for a line of more than `LONGEST_LINE` bytes.
+    """
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"{name}, line {number} has more than {LONGEST_LINE:,} bytes; shorter lines were expected")
+        yield line
+
+
 def whole(stream: BinaryIO, name: str, unit: str, packed: bool) -> bytes:
     """Return all of a stream, checked. packed: whether it comes out of a compressed file, which may hold more than this
     machine can: half of its memory is the limit then."""

@@ -57,6 +57,11 @@ def checked(text: bytes, name: str, offset: int, unit: str) -> bytes:
     return text
 
 
+def is_file(item: object) -> bool:
+    """Return whether an object is an open file: it can be read and closed."""
+    return hasattr(item, "read") and hasattr(item, "close")
+
+
 def is_missing(value: object) -> bool:
     """Return whether a value of a table stands for nothing: None, nan, or the NA of pandas.
 

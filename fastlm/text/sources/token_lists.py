@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastlm.text.sources.strings import a_kind, shown, text_bytes
+from fastlm.text.tokens import NEWLINE
+
+_MOST_NUMBERS = 1 << 22   # ids of the largest alphabet of tokens that is still named number by number
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,22 @@ def joined(tokens: Any, name: str, unit: str) -> bytes:
             if word != "\n" and len(word.encode().split()) != 1:
                 raise ValueError(f"{name}: token {n} is {shown(word)}; a word without whitespace was expected")
     return text
+
+
+def named_by_numbers(ids: np.ndarray, end: int | None = None) -> tuple[list[str], str, np.ndarray]:
+    """Return the tokens, the unit and the counts (V,) of a vocabulary that names each of the ids (n,), from 0 to the
+    largest, by its number.
+
+    end: the id that ends documents, which is named "\\n"; None for one after the largest. Raises ValueError where the
+    largest id is far above the number of ids.
+
+        >>> named_by_numbers(np.array([2, 0, 2]))
+        (['0', '1', '2', '\\n'], 'word', array([1, 0, 2, 0]))
+    """
+    largest = max(int(ids.max(initial=-1)), -1 if end is None else end)
+    if largest > max(_MOST_NUMBERS, len(ids)):
+        raise ValueError(f"the largest of {len(ids):,} ids is {largest:,}; ids from 0 to about the number of different "
+                         "tokens were expected")
+    tokens = [*map(str, range(largest + 1)), *([NEWLINE] if end is None else [])]
+    tokens[-1 if end is None else end] = NEWLINE
+    return tokens, "word", np.bincount(ids, minlength=len(tokens))
