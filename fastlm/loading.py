@@ -10,8 +10,9 @@ from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
 from fastlm.language_model import LanguageModel
 from fastlm.models.cache import CacheModel
-from fastlm.models.initial import in_file, limited
+from fastlm.models.initial import are_checked, in_file, limited
 from fastlm.models.rebuild import DAMAGE, dictionary, rebuild, shortened
+from fastlm.text.mapped import MappedVocabulary
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.history import History, Plan
 
@@ -69,8 +70,9 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
 
 def _build(tensors: dict[str, Array], metadata: dict[str, str]) -> LanguageModel:
     """Return the language model in the tensors and metadata of a file; raise one of `DAMAGE` where there is none."""
-    vocabulary = Vocabulary.restore({name.removeprefix("vocabulary/"): array for name, array in tensors.items()
-                                     if name.startswith("vocabulary/")}, metadata["unit"], metadata.get("normalize"))
+    vocabulary = (MappedVocabulary if are_checked() else Vocabulary.restore)(
+        {name.removeprefix("vocabulary/"): array for name, array in tensors.items() if name.startswith("vocabulary/")},
+        metadata["unit"], metadata.get("normalize"))
     weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
     model = rebuild(metadata["config"], weights, len(vocabulary))
     model.restore(weights)

@@ -131,6 +131,6 @@ def name_tokens(vocabulary: Vocabulary, ids: Array, log_probabilities: Array) ->
 
     Ids that have no token, as where a vocabulary has gaps, are left out.
     """
-    tokens = [vocabulary.tokens[i] for i in ids.tolist()]
+    tokens = [vocabulary.name(i) for i in ids.tolist()]
     named = zip(tokens, np.exp(log_probabilities).tolist(), strict=True)
     return [(token, p) for token, p in named if token is not None]

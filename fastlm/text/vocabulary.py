@@ -188,6 +188,10 @@ class Vocabulary:
             raise ValueError(f"id {id} is a gap in the vocabulary: no token has it")
         return token
 
+    def name(self, id: int) -> str | None:
+        """Return the token of an id that is in the vocabulary, None at a gap."""
+        return self.tokens[id]
+
     def encode(self, text: str | bytes) -> np.ndarray:
         """Return the ids of a text, int32 (N,), one for every word and "\\n", character, or byte; nothing is added.
 
