@@ -44,6 +44,7 @@ SUBJECTS = {
     },
     "package": {
         "startup": "time of `import fastlm`, installed size",
+        "load": "time and private memory of loading a model, in fresh processes, and what these share",
     },
 }
 MODULES = {name: f"benchmarks.{subject}.{name}" for subject, names in SUBJECTS.items() for name in names}
