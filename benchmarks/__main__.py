@@ -37,6 +37,7 @@ SUBJECTS = {
         "alphabets": "Chinese and Japanese read as characters: the default beside n-grams, in bits per byte",
         "corpora": "ten raw texts of packages, made where FASTLM_CORPORA says: their sizes and digests",
         "units": "bits per byte of these texts by unit after 10, 60 and 300 s, beside n-grams and compressors",
+        "coder": "the arithmetic coder's length beside the score's bits, for every unit; xz",
         "punctual": "twenty runs of `fastlm train --budget 2s`, alone and beside a busy process: the slowest run",
         "ladder": "each part of that model by itself, and the mixture without it",
         "quantized": "perplexity and size of models with weights in one byte",
