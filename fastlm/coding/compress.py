@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from fastlm import _core
 from fastlm.coding.spacing import SPACES
-from fastlm.coding.text_coder import TO_END, TO_LINE, TO_WORD, TextCoder
+from fastlm.coding.text_coder import TO_LINE, TO_WORD, TextCoder
 from fastlm.language_model import LanguageModel
 from fastlm.text.scan import PIECE, IdBuffer
 
@@ -30,11 +30,12 @@ def compress(lm: LanguageModel, text: bytes | str, documents: str | None = None,
     """Return a text compressed by a language model, so that `decompress` gives exactly these bytes again.
 
     It takes the bits of `Score.bits_per_byte`, and `HEADER_BYTES` bytes more. One token takes about the time of one
-    ``state.step``. Any bytes will do for words and bytes, UTF-8 for characters.
+    ``state.step``. Any bytes will do for words, pieces and bytes, UTF-8 for characters.
 
     text: bytes, or a string, which is taken as UTF-8; documents: "file", the whole text is one document, or "line",
     each line is; None for what the model was trained on, where that is lines, or else "file". adapt: whether the model
-    learns from the text as it goes. Raises ValueError for a text that the unit of the model cannot hold.
+    learns from the text as it goes. Raises ValueError for a text that the unit of the model cannot hold. Text is not
+    normalised, as reading does it.
 
     >>> decompress(lm, compress(lm, b"any text"))              # doctest: +SKIP
     b'any text'
@@ -59,7 +60,7 @@ def compress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, documents
     """
     if documents not in (None, "file", "line"):
         raise ValueError(f"documents = {documents!r}; 'file' or 'line' was expected, or None")
-    lines = (lm.card.get("documents") if documents is None else documents) == "line"
+    lines = (lm.documents if documents is None else documents) == "line"
     lm = lm.adapting() if adapt else lm
     encoder, begin = _core.RangeEncoder(), output.tell()
     output.write(bytes(HEADER_BYTES))
@@ -69,12 +70,12 @@ def compress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, documents
         assert symbol is not None
         encoder.encode(p, symbol)
         return symbol
-    writer = _Writer(lm, TextCoder(lm, code, lines))
-    for chunk in _chunks(file, lm.vocabulary.unit):
+    writer = _Writer(lm, TextCoder(lm, code, lines, writes=True))
+    for chunk in _chunks(file, lm.vocabulary.unit, lines):
         writer.add(chunk, total)
         crc, total = zlib.crc32(chunk, crc), total + len(chunk)
         coded += output.write(encoder.take())
-    tail = writer.end()
+    tail = writer.end(total)
     coded += output.write(encoder.finish())
     flags = _LINES * lines + _ADAPTS * adapt
     header = _HEADER.pack(_MAGIC, _identity(lm), _core.isa().encode(), flags, total, tail, crc, coded)
@@ -96,7 +97,7 @@ def decompress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO) -> None
     source = _Coded(file, coded)
     found = written = 0
     try:
-        coder = TextCoder(lm, source.code, bool(flags & _LINES))
+        coder = TextCoder(lm, source.code, bool(flags & _LINES), writes=False)
         for part in _joined(_read(lm, coder, total, tail)):
             found, written = zlib.crc32(part, found), written + output.write(part)
         if found != crc:
@@ -148,28 +149,40 @@ class _Coded:
 
 
 class _Writer:
-    """Codes a text that comes in parts, each of whole tokens."""
+    """Codes a text that comes in parts, each of whole tokens, and of whole lines where these are documents."""
 
     def __init__(self, lm: LanguageModel, coder: TextCoder) -> None:
         self._coder, self._scan, self._buffer = coder, lm.vocabulary.scan, IdBuffer()
         self._tokens = re.compile(rb"[^ \t\n\v\f\r]+" if coder.newline is None else rb"\n|[^ \t\n\v\f\r]+")
-        self._rest = b""                    # white space after the last token
-        self._inside = False                # whether there is text in the document
+        self._rest = b""        # of words: white space after the last one; of other units: a line without its end
+        self._inside = False    # whether there is text in the document
 
     def add(self, chunk: bytes, offset: int) -> None:
         """Write a part of the text, which begins at an offset."""
+        coder = self._coder
+        if coder.unit == "word":
+            self._words(chunk, self._ids(chunk, offset))
+        elif not coder.lines:
+            self._characters(chunk, self._ids(chunk, offset))
+            self._inside = True
+        else:
+            for line in io.BytesIO(chunk):
+                if not line.endswith(b"\n"):
+                    self._rest = line   # the last of the text; `end` adds the end of the line
+                    return
+                self._characters(line, self._ids(line, offset))
+                coder.end()
+                offset += len(line)
+
+    def _ids(self, text: bytes, offset: int) -> list[int]:
         try:
             self._buffer.size = 0
-            self._scan(chunk, self._buffer)
+            self._scan(text, self._buffer)
         except UnicodeDecodeError:
-            start = _first_not_utf8(chunk)
-            raise ValueError(f"byte 0x{chunk[start]:02X} at offset {offset + start} is not UTF-8, which a model of "
-                             "characters needs; models of words and bytes take any bytes") from None
-        ids = self._buffer.ids.tolist()
-        if self._coder.unit == "word":
-            self._words(chunk, ids)
-        else:
-            self._characters(chunk, ids)
+            start = _first_not_utf8(text)
+            raise ValueError(f"byte 0x{text[start]:02X} at offset {offset + start} is not UTF-8, which a model of "
+                             "characters needs; models of words, pieces and bytes take any bytes") from None
+        return self._buffer.ids.tolist()
 
     def _words(self, chunk: bytes, ids: list[int]) -> None:
         at = 0
@@ -189,7 +202,8 @@ class _Writer:
         coder.passed(token)
         self._inside = True
         if coder.lines and line:
-            self._end_document(b"")
+            coder.end(b"")
+            self._inside = False
 
     def _known(self, id: int, token: bytes) -> int:
         if id >= 0:
@@ -198,43 +212,36 @@ class _Writer:
             raise ValueError(f"the token {token.decode(errors='replace')!r} is not in the vocabulary, nor is <unk>")
         return self._coder.unknown
 
-    def _characters(self, chunk: bytes, ids: list[int]) -> None:
+    def _characters(self, text: bytes, ids: list[int]) -> None:
         coder = self._coder
-        text: Any = chunk.decode() if coder.unit == "char" else None
+        characters = text.decode() if coder.unit == "char" else ""
         for n, id in enumerate(ids):
-            if id < 0 or id == coder.unknown:
-                token = text[n].encode()
+            if id >= 0 and id != coder.unknown:
+                coder.token(id)
+            else:
+                token = characters[n].encode()
                 coder.token(self._known(id, token))
                 coder.spelling(token, len(token))
-            else:
-                coder.token(id)
-            self._inside = True
-            if coder.lines and id == coder.newline:
-                coder.begin()
-                self._inside = False
 
-    def end(self) -> int:
+    def end(self, offset: int) -> int:
         """Write the end of the text; return how many bytes of white space stand after its last token."""
         coder = self._coder
-        if not self._inside:
-            return 0
         if coder.unit != "word":
-            if coder.lines:                 # the end of the last line, which the text lacks
-                coder.token(coder.newline)
+            if self._rest:                  # with the end of the last line, which the text lacks
+                line = self._rest + b"\n"
+                self._characters(line, self._ids(line, offset - len(self._rest)))
+            if self._rest or self._inside:
+                coder.end()
+            return 0
+        if not self._inside:
             return 0
         if coder.newline is not None and not coder.ends_line:
             coder.token(coder.newline)
             coder.gap(TO_LINE, self._rest, len(self._rest))
             coder.passed(b"\n")
             self._rest = b""
-        tail = len(self._rest)
-        self._end_document(self._rest)
-        return tail
-
-    def _end_document(self, rest: bytes) -> None:
-        self._coder.gap(TO_END, rest, len(rest))
-        self._coder.begin()
-        self._inside = False
+        coder.end(self._rest)
+        return len(self._rest)
 
 
 def _first_not_utf8(chunk: bytes) -> int:
@@ -248,28 +255,30 @@ def _first_not_utf8(chunk: bytes) -> int:
 def _read(lm: LanguageModel, coder: TextCoder, total: int, tail: int) -> Iterator[bytes]:
     """Yield the parts of a text of `total` bytes, of which `tail` come after the last token."""
     tokens = [(token or "").encode("utf-8", "surrogateescape") for token in lm.vocabulary.tokens]
-    left = total
+    if lm.vocabulary.end_of_document is not None:
+        tokens[lm.vocabulary.end_of_document] = b""
+    words, left = coder.unit == "word", total
     while left > tail:
         id = coder.token(None)
-        if coder.unit == "word":
+        if words:
             gap = coder.gap(TO_LINE if id == coder.newline else TO_WORD, None, left)
             yield gap
             left -= len(gap)
             if not left:                    # before the end of the last line, which the text lacks
                 return
         token = coder.spelling(None, left) if id == coder.unknown else tokens[id]
+        if coder.lines and len(token) == left + 1 and token.endswith(b"\n"):
+            token = token[:-1]              # the end of the last line again, in a longer piece
         if not 0 < len(token) <= left:
             raise ValueError("it goes on after its end")
         yield token
         left -= len(token)
-        if coder.unit == "word":
+        if words:
             coder.passed(token)
-        if coder.lines and id == coder.newline:
-            if coder.unit == "word":
-                coder.gap(TO_END, None, 0)
-            coder.begin()
+        if coder.lines and token.endswith(b"\n"):
+            coder.end()
     if tail:
-        yield coder.gap(TO_END, None, left)
+        yield coder.end(None, left)
 
 
 def _joined(parts: Iterator[bytes]) -> Iterator[bytes]:
@@ -285,12 +294,13 @@ def _joined(parts: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(held)
 
 
-def _chunks(file: BinaryIO, unit: str) -> Iterator[bytes]:
-    """Yield a text in parts of about `PIECE` bytes, none of which ends within a token or within white space."""
+def _chunks(file: BinaryIO, unit: str, lines: bool) -> Iterator[bytes]:
+    """Yield a text in parts of about `PIECE` bytes, none of which ends within a token, within white space, or, where
+    lines are documents, within a line."""
     held = b""
     while more := file.read(PIECE):
         held += more
-        if cut := _whole_tokens(held, unit):
+        if cut := held.rfind(b"\n") + 1 if lines else _whole_tokens(held, unit):
             yield held[:cut]
             held = held[cut:]
     if held:
@@ -301,10 +311,12 @@ def _whole_tokens(text: bytes, unit: str) -> int:
     """Return the length of the longest beginning of a text after which certainly a token ends."""
     if unit == "byte":
         return len(text)
-    if unit == "char":
-        start = len(text) - 1
-        while start > len(text) - 4 and text[start] & 0xC0 == 0x80 and start:
-            start -= 1
-        return len(text) if text[-1] < 0x80 else start
-    last = max(text.rfind(space) for space in SPACES)
-    return max(len(text[:last + 1].rstrip(SPACES)), text.rfind(b"\n") + 1)
+    if unit != "char":
+        last = max(text.rfind(space) for space in SPACES)
+        found = len(text[:last + 1].rstrip(SPACES)) or text.rfind(b"\n") + 1
+        if found or unit == "word":
+            return found
+    start = len(text) - 1
+    while start > max(0, len(text) - 4) and text[start] & 0xC0 == 0x80:
+        start -= 1
+    return len(text) if text[-1] < 0x80 else start

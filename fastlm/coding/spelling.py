@@ -66,10 +66,11 @@ class Spelling:
     def of_vocabulary(cls, vocabulary: Vocabulary) -> Self:
         """Return the spelling that a vocabulary shows by itself, for models that have learnt none.
 
-        It counts how the known tokens are spelt, and expects the white space of prose.
+        It counts how the known tokens are spelt, where there may be unknown ones, and expects the white space of prose.
         """
-        return cls.learn({}, known_tokens(vocabulary), Spacing.usual() if vocabulary.unit == "word" else None,
-                         escape_of(vocabulary))
+        known = [] if vocabulary.unknown is None else known_tokens(vocabulary)
+        spacing = Spacing.usual() if vocabulary.unit == "word" else None
+        return cls.learn({}, known, spacing, escape_of(vocabulary))
 
     def symbols(self, tokens: Iterable[bytes]) -> Array:
         """Return the bytes of tokens as symbols (n,) int32, `END` after each."""
@@ -151,7 +152,7 @@ def escape_of(vocabulary: Vocabulary) -> float:
 def known_tokens(vocabulary: Vocabulary) -> list[str]:
     """Return the tokens of a vocabulary that are part of a text: all but ``<unk>`` and the ends of lines and
     documents."""
-    left = {vocabulary.unknown, vocabulary.end_of_line}
+    left = {vocabulary.unknown, vocabulary.end_of_line, vocabulary.end_of_document}
     return [token for id, token in enumerate(vocabulary.tokens) if token is not None and id not in left]
 
 

@@ -22,14 +22,15 @@ _STOPS, _OPENS = b".!?", b":{(["
 class TextCoder:
     """Codes the documents of a text, one symbol after another, by the distributions of a language model.
 
-    lm: the model; code: see `Code`; lines: whether every line is a document. Tokens, spellings and gaps come in the
-    order in which a reader can use them: a token, the gap before it, and its spelling where it is unknown. Both sides
-    call the same methods, the writer with what it writes, the reader with None.
+    lm: the model; code: see `Code`; lines: whether every line is a document; writes: which of the two it is. Tokens,
+    spellings and gaps come in the order in which a reader can use them: a token, the gap before it, and its spelling
+    where it is unknown. Both sides call the same methods, the writer with what it writes, the reader with None.
     """
 
-    def __init__(self, lm: LanguageModel, code: Code, lines: bool) -> None:
-        self._lm, self._code, vocabulary = lm, code, lm.vocabulary
+    def __init__(self, lm: LanguageModel, code: Code, lines: bool, writes: bool) -> None:
+        self._lm, self._code, self._writes, vocabulary = lm, code, writes, lm.vocabulary
         self.unit, self.unknown, self.newline = vocabulary.unit, vocabulary.unknown, vocabulary.end_of_line
+        self._end = vocabulary.end_of_document
         self.lines = lines and self.newline is not None
         self._logp = np.empty((2, len(vocabulary)), np.float32)
         self._spelt = np.empty((2, END + 1), np.float32)
@@ -50,6 +51,15 @@ class TextCoder:
         self._state = self._lm.start()
         self._previous = START
         self._before = [len(self._listed) + 1] * 6   # no gap yet of any sort
+
+    def end(self, gap: bytes | None = None, most: int = 0) -> bytes:
+        """Write or read the end of a document, of words with the gap before it, and begin the next one; return the
+        gap. Raises ValueError where something else is read."""
+        if self._end is not None and self.token(self._end if self._writes else None) != self._end:
+            raise ValueError("a document goes on after its end")
+        found = self.gap(TO_END, gap, most if gap is None else len(gap)) if self.unit == "word" else b""
+        self.begin()
+        return found
 
     def token(self, id: int | None) -> int:
         """Write or read the id of the next token; return it."""
