@@ -1,0 +1,205 @@
+"""The command line, with one sub-command for each verb. Figures and texts go to standard output, messages to standard
+error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import fastlm
+from fastlm.cli.arguments import parser
+from fastlm.cli.inputs import names_of, reading_of, source_of, text_argument
+from fastlm.cli.score import score_lines
+from fastlm.coding.compress import compress_file, decompress_file
+from fastlm.files import atomic
+from fastlm.files.overwrite import check_outputs, rescue, without_outputs
+from fastlm.training.budget import Clock, process_seconds
+from fastlm.training.interrupt import Interrupt
+from fastlm.training.progress import ProgressLine, flush_errors, open_missing_streams, tell
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return its exit code.
+
+    arguments: None for those of the process. The code is 0 for success; 2 for input that cannot be used, or a model
+    that could not be saved under its name; 130 after Ctrl-C; and after `train` was stopped by SIGTERM or SIGHUP 143 or
+    129, whether there was a model to save or not.
+    """
+    if arguments is None:
+        open_missing_streams()
+    options = parser().parse_args(arguments)
+    # A process of its own has already spent time on starting Python and importing fastlm.
+    options.clock = Clock(process_seconds() if arguments is None else 0.0)
+    try:
+        return VERBS[options.verb](options)
+    except KeyboardInterrupt:
+        tell("fastlm: interrupted before there was anything to keep")
+        return 130
+    except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and options.verb not in ("train", "quantize"):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # as `head` does when it has enough lines
+            return 0
+        tell(f"fastlm: {error}")
+        return 2
+    finally:
+        if arguments is None:
+            flush_errors()
+
+
+def _train(options: argparse.Namespace) -> int:
+    with Interrupt() as interrupt:
+        trained = False
+        try:
+            lm = _train_model(options, interrupt)
+            trained = True
+            code = _save(lm, options)
+        except (KeyboardInterrupt, SystemExit):
+            if interrupt.number is None:
+                raise
+            tell("fastlm: interrupted again, before the model was saved" if trained or interrupt.kept
+                 else "fastlm: interrupted before there was anything to keep")
+            code = 0
+    return code or (128 + interrupt.number if interrupt.number is not None else 0)
+
+
+def _train_model(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.LanguageModel:
+    outputs = {"output": options.output, "checkpoint": options.checkpoint}
+    names, left_out = without_outputs(names_of(options.files), outputs.values())
+    source = source_of(names)
+    check_outputs(outputs, source, options.valid)
+    atomic.check_writable(options.output)
+    if left_out and not options.quiet:
+        tell(f"{', '.join(left_out)} will be written and is left out of the text")
+    line = None if options.quiet else ProgressLine(sys.stderr)
+    plan = fastlm.load(options.plan).plan if options.plan else None
+    if options.plan and plan is None:
+        raise ValueError(f"{options.plan} records no plan")
+    lm = fastlm.train(
+        source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
+        epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
+        max_size=options.vocab_size, order=options.order, softmax=options.softmax, precision=options.precision,
+        progress=line or False, checkpoint=options.checkpoint, clock=options.clock, interrupt=interrupt,
+        text_key=options.text_key, format=options.format, encoding=options.encoding, errors=options.errors,
+        normalize=options.normalize)
+    if line is not None:
+        line.close()
+    return lm
+
+
+def _save(lm: fastlm.LanguageModel, options: argparse.Namespace) -> int:
+    """Save the model, under another name where that fails; return the exit code."""
+    try:
+        lm.save(options.output)
+    except OSError as error:
+        tell(f"fastlm: {error}; {rescue(lm.save, options.output)}")
+        return 2
+    if not options.quiet:
+        tell(f"{lm.history.ended}\n{lm!r} saved to {options.output} after {options.clock.seconds():.1f} s")
+    return 0
+
+
+_FIGURES = ("perplexity", "nats_per_token", "bits_per_byte", "perplexity_per_word", "tokens", "unknown", "words",
+            "bytes", "nats", "spelling_nats", "spacing_nats", "total_nats")
+
+
+def _eval(options: argparse.Namespace) -> int:
+    lm = fastlm.load(options.model)
+    score = lm.evaluate(source_of(names_of(options.files)), options.documents, options.threads, options.adapt,
+                        reading=reading_of(options).but(normalize=lm.vocabulary.normalize))
+    if options.json:
+        print(json.dumps({name: getattr(score, name) for name in _FIGURES}))
+    else:
+        print(f"perplexity, closed vocabulary  {score.perplexity:.3f}\n"
+              f"nats per token                 {score.nats_per_token:.4f}\n"
+              f"tokens                         {score.tokens}\n"
+              f"unknown                        {score.unknown}\n"
+              f"bits per byte                  {score.bits_per_byte:.4f}\n"
+              f"perplexity per word            {score.perplexity_per_word:.3f}")
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    lm = fastlm.load(options.model)
+    prompt = text_argument(options.prompt, lm.vocabulary.unit, options)
+    pieces = lm.generate(prompt, options.max_tokens, options.temperature, options.top_k, options.top_p,
+                         options.seed, options.adapt)
+    write(prompt)
+    for piece in pieces:
+        write(piece)
+    write("\n")
+    return 0
+
+
+def _next(options: argparse.Namespace) -> int:
+    lm = fastlm.load(options.model)
+    for token, probability in lm.next_tokens(text_argument(options.context, lm.vocabulary.unit, options), options.k):
+        write(f"{probability:.6f}\t{json.dumps(token, ensure_ascii=False) if token.isspace() else token}\n")
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    score_lines(options, write)
+    return 0
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    check_outputs({"output": options.output}, options.model)
+    atomic.check_writable(options.output)
+    fastlm.load(options.model).quantized().save(options.output)
+    return 0
+
+
+def _compress(options: argparse.Namespace) -> int:
+    def work(lm: fastlm.LanguageModel, file: BinaryIO, output: BinaryIO) -> None:
+        compress_file(lm, file, output, options.documents, options.adapt)
+    return _recode(options, work)
+
+
+def _decompress(options: argparse.Namespace) -> int:
+    return _recode(options, decompress_file)
+
+
+def _recode(options: argparse.Namespace, work: Callable[[fastlm.LanguageModel, BinaryIO, BinaryIO], None]) -> int:
+    """Write a new file from another one."""
+    if os.path.exists(options.output):
+        raise FileExistsError(f"{options.output} exists already; a new name was expected")
+    atomic.check_writable(options.output)
+    lm = fastlm.load(options.model)
+    with sys.stdin.buffer if options.file == "-" else open(options.file, "rb") as file:
+        atomic.replace(options.output, lambda output: work(lm, file, output))
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    lm = fastlm.load(options.model)
+    print(repr(lm))
+    for name, value in lm.card.items():
+        print(f"{name:<12}{value}")
+    print(f"{'sha256':<12}{lm.digest()}")
+    if lm.plan is not None:
+        plan = lm.plan
+        print(f"{'plan':<12}{plan.steps} steps, weights of step {plan.kept} kept; {plan.batching} of "
+              f"{plan.batch_size} x {plan.sequence_length} tokens in {plan.shards} shards; {plan.optimizer}; "
+              f"seed {plan.seed}")
+    print(lm.history)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from fastlm.demo import demo
+    demo(sys.stdout, ProgressLine(sys.stderr))
+    return 0
+
+
+def write(text: str) -> None:
+    """Write text to standard output at once. Bytes of the input that were not UTF-8 come out as they went in."""
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
+
+
+VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "score": _score, "quantize": _quantize,
+         "compress": _compress, "decompress": _decompress, "info": _info, "demo": _demo}
