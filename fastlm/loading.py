@@ -70,9 +70,12 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
 
 def _build(tensors: dict[str, Array], metadata: dict[str, str]) -> LanguageModel:
     """Return the language model in the tensors and metadata of a file; raise one of `DAMAGE` where there is none."""
-    vocabulary = (MappedVocabulary if are_checked() else Vocabulary.restore)(
-        {name.removeprefix("vocabulary/"): array for name, array in tensors.items() if name.startswith("vocabulary/")},
-        metadata["unit"], metadata.get("normalize"))
+    unit, normalize = metadata["unit"], metadata.get("normalize")
+    of_tokens = {name.removeprefix("vocabulary/"): array for name, array in tensors.items()
+                 if name.startswith("vocabulary/")}
+    if not are_checked():
+        Vocabulary.restore(of_tokens, unit, normalize)      # which checks them; what it makes is made again when used
+    vocabulary = MappedVocabulary(of_tokens, unit, normalize)
     weights = {name.removeprefix("model/"): array for name, array in tensors.items() if name.startswith("model/")}
     model = rebuild(metadata["config"], weights, len(vocabulary))
     model.restore(weights)

@@ -90,19 +90,23 @@ def megabytes(size: float) -> str:
 def models(folder: Path) -> list[tuple[str, Path, str]]:
     """Make the models; return their names, files and a text that each can score."""
     ids = np.random.default_rng(0).zipf(1.25, TOKENS) % WORDS
-    vocabulary, corpus = fastlm.Corpus.build([" ".join(f"w{word}" for word in ids.tolist())])
-    size = len(vocabulary)
-    out = []
+    source = [" ".join(f"w{word}" for word in ids.tolist())]
+    counted = fastlm.train(source, unit="word", model="kneser-ney", min_count=1)
+    vocabulary = counted.vocabulary
+    corpus, size = fastlm.Corpus.read(source, vocabulary), len(vocabulary)
+    out: list[tuple[str, Path, str]] = []
 
     def keep(name: str, make: Callable[[], Any], rounds: bool = False) -> None:
         model = make()
         if rounds:
             round_weights(model)
         path = folder / f"{len(out)}.fastlm"
-        fastlm.LanguageModel(vocabulary, model).save(path)
+        lm = fastlm.LanguageModel(vocabulary, model)
+        lm.learnt_spelling = counted.learnt_spelling
+        lm.save(path)
         out.append((name, path, "w1 w2 w1 w3"))
 
-    keep("n-grams of words, order 5", lambda: KneserNey(size).fit(corpus))
+    keep("n-grams of words, order 5", lambda: counted.model)
     keep("LSTM of 256 units, 16 bits", lambda: LSTM(size, hidden=256, tied=True), rounds=True)
     keep("LSTM of 256 units, 32 bits", lambda: LSTM(size, hidden=256, tied=True))
     keep("two kinds of n-grams and an LSTM", lambda: Mixture(size, [

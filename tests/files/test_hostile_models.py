@@ -253,7 +253,7 @@ def test_offsets_of_tokens_that_wrap_around(tmp_path) -> None:
     assert refusal(path).startswith("offsets do not rise from 0 to the ")
 
 
-# A sound file takes its own size twice: once as it is read, once in the model
+# A sound file is mapped; what the model reserves before, and never touches, is the size of its weights in float32
 
 
 @pytest.mark.parametrize("make", [
@@ -262,10 +262,10 @@ def test_offsets_of_tokens_that_wrap_around(tmp_path) -> None:
     lambda: models.FeedForward(V, context=2, width=30, hidden=40,
                                ngrams={"orders": [1, 2], "buckets": 1 << 16, "width": 16}),
 ], ids=["LSTM", "Transformer", "SRU", "PositionalOneHot", "FeedForward"])
-def test_loading_takes_twice_the_file(make, tmp_path) -> None:
+def test_loading_takes_twice_the_file_at_most(make, tmp_path) -> None:
     path = saved(make(), tmp_path / "it.fastlm")
     size = path.stat().st_size
-    assert size > 8_000_000
+    assert size > 4_000_000      # zeros take two bytes each
     tracemalloc.start()
     try:
         lm = fastlm.load(path)
