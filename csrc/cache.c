@@ -1,6 +1,6 @@
-/* cache.c: what a text has just said as a model of what it says next. Declared in ngram.h. Occurrences of a token are
+/* cache.c: what a text has just said as a model of what it says next. Declared in cache.h. Occurrences of a token are
  * chained from the newest to the oldest, so that a token costs what the window holds of it and no more. */
-#include "ngram.h"
+#include "cache.h"
 
 #include <math.h>
 

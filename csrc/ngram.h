@@ -1,5 +1,4 @@
-/* ngram.h: the contract of what is counted: n-grams (ngram/), n-grams over factors (ngram/factor.c) and caches
- * (cache.c). As in fastlm.h every array belongs to the caller, token ids are int32, and outputs come first, sizes last.
+/* ngram.h: the contract of what is counted: n-grams (ngram/) and n-grams over factors (ngram/factor.c). As in fastlm.h every array belongs to the caller, token ids are int32, and outputs come first, sizes last.
  */
 #ifndef FASTLM_NGRAM_H
 #define FASTLM_NGRAM_H
@@ -7,20 +6,55 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ngram/sort.c, ngram/build.c, ngram/score.c: interpolated modified Kneser-Ney (Chen & Goodman 1999) of any order up to
- * 127. The n-grams of a text are the nodes of a trie, numbered level after level: node v < V is word v by itself, the
- * children of node h are [child[h], child[h+1]) in the order of their words. link[c] is the n-gram without its oldest
- * word, -1 for a single word. Only the first `contexts` nodes have children, a backoff and a child[]. */
-typedef struct flm_ngrams {
+/* ngram/sort.c, ngram/build.c: interpolated modified Kneser-Ney (Chen & Goodman 1999) of any order up to 127, as plain
+ * arrays. The n-grams of a text are the nodes of a trie, numbered level after level: node v < V is word v by itself, the
+ * children of node h are [child[h], child[h+1]) in the order of their words. link[c] is the longest n-gram there is that
+ * ends c and has fewer words, -1 for a single word. Only the first `contexts` nodes have children, a backoff and a
+ * child[]. Such arrays are what is counted, pruned and exchanged with other tools; predictions read packed tables. */
+typedef struct flm_trie {
     const int32_t *word, *link; /* (nodes) */
     const int32_t *child;       /* (contexts+1) */
     const float *logp;          /* (nodes) log p(word | the words before it in the n-gram) */
     const float *backoff;       /* (contexts) log of the factor of p(w | a word less) where hw is no node */
     size_t nodes, contexts, V, order;
+} flm_trie;
+
+/* ngram/pack.c, ngram/packed.h: the same in 6 to 8 bytes an n-gram, as predictions read it and files hold it. N-grams
+ * keep their numbers; contexts, the n-grams with children, are numbered apart, in the order of their n-grams, so that a
+ * state, or -1 for nothing read, takes no table. Where n-gram c is a context, bit c of `inner` is set, and its number is
+ * how many bits before are. An n-gram from V on is a record of word_bits + value_bits: its word, and the place of its
+ * log p in `book`, or the float itself where book is NULL and value_bits 32. Contexts stand in blocks of 32: block[2b]
+ * is the first child of the first of them, block[2b+1] = 64 * (bit of its record) + delta_bits; a record is, of
+ * delta_bits, the first child counted from the block's; of link_bits, 1 + the context that is the longest proper suffix,
+ * 0 for none; of backoff_bits, the backoff in steps of 1 / FLM_NGRAM_STEPS above `lowest` steps, or where backoff_bits
+ * are 32 the float; and of key_bits, see below. One more pair than there are blocks says where all end. The backoff of
+ * a context that all V words follow is never needed as such; it is added to the log p of each of them, so that these sum
+ * to one. Both bit strings end in FLM_NGRAM_PAD bytes of zeros, so that 8 bytes can be read wherever a field begins.
+ * Packed n-grams: Whittaker & Raj 2001; Heafield 2011, "KenLM: faster and smaller language model queries". */
+typedef struct flm_ngrams {
+    const uint8_t *gram, *context;
+    const uint64_t *block; /* (2 * blocks + 2) */
+    const uint32_t *inner; /* (3 * words) for each 64 n-grams: the contexts before them, their bits, low half first */
+    const float *unigram;  /* (V) log p of single words */
+    const float *book;     /* (2^value_bits), or NULL */
+    int32_t lowest;
+    unsigned word_bits, value_bits, link_bits, backoff_bits, key_bits;
+    unsigned gram_bits, context_bits;              /* word_bits + value_bits; link_bits + backoff_bits + key_bits */
+    size_t nodes, contexts, inner_nodes, V, order; /* inner_nodes: 64 * words; no n-gram from there on is a context */
 } flm_ngrams;
 
-enum { FLM_NGRAM_LENGTH = 127, FLM_NGRAM_BEGINS = 128 };
-enum { FLM_NGRAM_SOUND, FLM_NGRAM_CHILD, FLM_NGRAM_WORD, FLM_NGRAM_LINK, FLM_NGRAM_SUM };
+enum { FLM_NGRAM_LENGTH = 127, FLM_NGRAM_BEGINS = 128, FLM_NGRAM_BLOCK = 32, FLM_NGRAM_PAD = 8 };
+enum { FLM_NGRAM_STEPS = 1 << 15 }; /* of a nat: a backoff is so exact that sums of probabilities are 1 within 1.6e-5 */
+enum {
+    FLM_NGRAM_SOUND,
+    FLM_NGRAM_CHILD,
+    FLM_NGRAM_WORD,
+    FLM_NGRAM_LINK,
+    FLM_NGRAM_SUM,
+    FLM_NGRAM_BLOCKS,
+    FLM_NGRAM_INNER,
+    FLM_NGRAM_KEY
+};
 #define FLM_NGRAM_MASS 1e-3
 
 /* Building, in this order; the ranges [first, last) of words may be shared out to threads.
@@ -73,12 +107,54 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
                         const int32_t *link, const int32_t *count, const double *discount, size_t first, size_t last,
                         size_t origin, size_t above);
 
-/* FLM_NGRAM_SOUND, or what is wrong with tables from a file, at node *where: the order of the children, a word, a link,
- * or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words); where `sums` is 0 a sum
- * need only be finite.
- * Nothing below looks again. */
-int flm_ngram_check(const flm_ngrams *g, int sums, size_t *where);
-/* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a node with children, or -1: nothing read. */
+/* Packing. code[c] (nodes; those of V and more are set) = the place in the book of the log p of n-gram c, and backoff[h]
+ * as packed, for the contexts [first, last) of one level; contexts of fewer words come before. book (size) rises; p
+ * (size) = exp(book). A context's codes are the nearest, then moved by a place where that brings the sum of its
+ * probabilities nearer to what the exact ones leave to other words, and its backoff is what makes the sum one, in steps
+ * of 1 / FLM_NGRAM_STEPS. t: of either kind of n-grams, logp and backoff exact. suffix (nodes): each n-gram after the
+ * context that its own is linked to, or NULL: looked for. Where t->backoff is `backoff` it is
+ * overwritten. Cost: a search in the book and one for the suffix for each n-gram. */
+void flm_ngram_quantise(uint16_t *code, float *backoff, const flm_trie *t, const float *book, const double *p,
+                        const int32_t *suffix, size_t size, size_t first, size_t last);
+/* Fills inner (3 * words) and returns how many contexts there are. */
+size_t flm_ngram_rank(uint32_t *inner, const int32_t *child, size_t contexts, size_t words);
+/* first[i], link[i], backoff[i] (contexts that have children) from the contexts of a trie, see flm_ngrams. */
+void flm_ngram_contexts(int32_t *first, int32_t *link, float *backoff, const flm_trie *t, const uint32_t *inner,
+                        size_t words);
+/* Sets block (2 * blocks + 2) for contexts whose first children are first (contexts), the last of which end at `nodes`;
+ * returns the bits of all records, which have fixed_bits beside delta_bits. */
+size_t flm_ngram_blocks(uint64_t *block, const int32_t *first, size_t contexts, size_t nodes, unsigned fixed_bits);
+/* Writes the records of contexts into zeros; backoff: codes or the bits of floats; key: NULL for none. */
+void flm_ngram_pack_contexts(uint8_t *context, const uint64_t *block, const int32_t *first, const int32_t *link,
+                             const uint32_t *backoff, const uint32_t *key, unsigned link_bits, unsigned backoff_bits,
+                             unsigned key_bits, size_t contexts);
+/* Writes n records of n-grams into zeros: code (n), or where it is NULL the floats logp (n), of 32 bits. */
+void flm_ngram_pack_grams(uint8_t *gram, const int32_t *word, const uint16_t *code, const float *logp,
+                          unsigned word_bits, unsigned value_bits, size_t n);
+/* The plain arrays of a packed trie: word, link, logp (nodes), child (contexts+1), backoff (contexts), as of flm_trie;
+ * contexts: of flm_ngram_shorter. Links are searched for. */
+void flm_ngram_unpack(int32_t *word, int32_t *link, int32_t *child, float *logp, float *backoff, const flm_ngrams *g,
+                      size_t contexts);
+
+/* FLM_NGRAM_SOUND, or what is wrong with plain arrays from a file, at node *where: the order of the children, a word, a
+ * link, or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words), where `sums`
+ * is 0 only one that is not finite. */
+int flm_trie_check(const flm_trie *t, int sums, size_t *where);
+/* FLM_NGRAM_SOUND, or what is wrong with packed tables from a file, at n-gram or context *where: where children begin, a word,
+ * a link, where blocks are, which n-grams are contexts, or a sum of probabilities more than FLM_NGRAM_MASS from 1
+ * (*where = contexts: of single words). Nothing below looks again. The arrays have the lengths that the numbers of *g
+ * ask for, the bits of contexts being at most context_bits. */
+int flm_ngram_check(const flm_ngrams *g, int sums, size_t *where, size_t context_bits);
+/* end[k] (order+1) = how many contexts have up to k words; returns the words of the longest n-grams, order + 1 where
+ * these are more than `order`. */
+size_t flm_ngram_levels(size_t *end, const flm_ngrams *g);
+/* How many n-grams have fewer words than the longest, which have `words`; end: of flm_ngram_levels. */
+size_t flm_ngram_shorter(const flm_ngrams *g, const size_t *end, size_t words);
+/* length, followed, backoff (N): of contexts, the words, how many words have followed, and the log of the share that
+ * they leave; 0, V, 0 of no context. end: of flm_ngram_levels. */
+void flm_ngram_describe(int32_t *length, int32_t *followed, float *backoff, const flm_ngrams *g, const size_t *end,
+                        const int32_t *node, size_t N);
+/* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a context, or -1: nothing read. */
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n);
 /* node[n] = the state after row n's token; state (S) in and out. */
 void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const int32_t *id, const uint8_t *starts,
@@ -88,8 +164,9 @@ void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, cons
 /* out[n,v] = log p(v | node[n]): the unigrams times the backoffs, and what has been seen written over them. */
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N);
 
-/* ngram/left_out.c: the same for the text that was counted, each target's own occurrence left out of the counts: its
- * n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less; and so on. */
+/* ngram/left_out.c: the same of plain arrays, for the text that was counted, each target's own occurrence left out of
+ * the counts: its n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less;
+ * and so on. */
 typedef struct flm_ngram_counts {
     const int32_t *count;       /* (nodes) a */
     const double *discount;     /* (order,4) */
@@ -98,51 +175,24 @@ typedef struct flm_ngram_counts {
 
 enum { FLM_NGRAM_NEVER = 128 };
 /* nats[i] = -log p(target[i] | node[i]), 0 where target[i] < 0; out (N,V) or NULL = log p(v | node[i]) for every v,
- * nothing left out where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch:
- * 2*V. */
-size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
+ * not touched where target[i] < 0. Returns N, or the first i whose target never followed its node. Scratch: 2*V. */
+size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_trie *g, const flm_ngram_counts *n,
                           const int32_t *node, const int32_t *target, size_t N);
-
-/* cache.c: a cache of the last `window` tokens (Kuhn & De Mori 1990) for contexts of 0 to orders - 1 tokens. With
- * agree(j, t) the tokens before j that equal the last ones up to t, a_m(w) = the sum of decay[t - j] over the positions
- * j <= t of the window with id[j] = w and agree(j, t) >= m, and S_m = the sum of a_m over w:
- *     p_m = (1 - weight_m) p_m-1 + weight_m a_m / S_m,   m = lowest .. orders - 1, p_lowest-1 the model's own,
- * weight_m = weight[m, size of S_m], and 0 where S_m is 0. The size is e + FLM_CACHE_SHIFT with 2^(e-1) <= S_m < 2^e,
- * but at least 0 and less than FLM_CACHE_SIZES. Nothing before the last token with starts != 0 counts (starts may be
- * NULL). Scratch: link (n); last, slot (V), of any content. */
-typedef struct flm_cache {
-    const double *decay;   /* (window) the weight of an age of 0, 1, ... tokens */
-    const double *running; /* (window+1) sums of the first 0, 1, ... of them */
-    size_t window, lowest, orders;
-} flm_cache;
-
-enum { FLM_CACHE_ORDERS = 32, FLM_CACHE_SIZES = 16, FLM_CACHE_SHIFT = 3 };
-/* running[k] (window+1) = the sum of the first k of decay (window), in their order. Returns window, or the first k
- * whose decay[k] is not within [0, 1]. */
-size_t flm_cache_running(double *running, const double *decay, size_t window);
-/* For t = first .. n-1: total[t-first,m] = S_m and count[t-first,m] = a_m(target[t-first]) (n-first,orders), 0 below
- * the lowest order; count 0 where the target is -1. Cost: the occurrences of id[t] and of the target in the window. */
-void flm_cache_counts(double *total, double *count, const flm_cache *c, const int32_t *id, const uint8_t *starts,
-                      const int32_t *target, int32_t *link, int32_t *last, size_t first, size_t n);
-/* p_orders-1 after t = first .. n-1 is left[t-first] p_lowest-1, plus mass[t-first,k] of word[t-first,k] (width each;
- * -1 and 0 behind the last). width: no fewer than the tokens that a window can hold. weight (orders,FLM_CACHE_SIZES);
- * scratch (width). */
-void flm_cache_rows(int32_t *word, float *mass, float *left, size_t width, const flm_cache *c, const double *weight,
-                    const int32_t *id, const uint8_t *starts, int32_t *link, int32_t *last, int32_t *slot,
-                    double *scratch, size_t first, size_t n);
 
 /* ngram/factor.c: n-grams whose context is not the tokens before the next one but `levels` factors of them, the most
  * telling first (factored language models, Bilmes & Kirchhoff 2003): factor k > 0 is the token k places back, 0 the
  * letters of the word being spelt, -1 and -2 the words before it. letter[v] (V) > 0 stands for a letter, or
  * several, equal for those that differ in case alone; < 0 ends a word and begins the next one with the letters that
  * -letter[v] stands for; 0 ends words; NULL: there are none. A state is last (reach) int32, the tokens read,
- * newest first, -1 for none, and spelt (FLM_SPELT), 0 at first. The tables are those of flm_ngrams, but contexts and
+ * newest first, -1 for none, and spelt (FLM_SPELT), 0 at first. The tables are those of flm_trie, but contexts and
  * n-grams are numbered apart: the children of context h are n-grams [child[h], child[h+1]), the n-grams before V being
- * single tokens, link[h] is the context without its last factor, -1 for none, and nothing is linked but contexts. */
+ * single tokens, link[h] is the context without its last factor, -1 for none, and nothing is linked but contexts. In
+ * keys of version 1, those of older files, a word spelt by one letter can cancel the factors before it. */
 typedef struct flm_factors {
     const int32_t *factor; /* (levels) */
     const int32_t *letter; /* (V) or NULL */
     size_t levels, reach;  /* reach: the largest factor, 0 or more */
+    unsigned keys;         /* the version of the keys, 1 or 2 */
 } flm_factors;
 
 enum { FLM_SPELT = 3 };
@@ -161,21 +211,34 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
                          int64_t *context, int32_t *child, int32_t *link, size_t *contexts, const int32_t *above,
                          const int32_t *item, const uint64_t *sorted, const int32_t *position, const int32_t *id,
                          size_t m);
-/* How many slots the hash table of so many contexts gets: the least power of two that leaves half of them free. */
-size_t flm_factor_slots(size_t contexts);
-/* slot: a hash table of the contexts' keys; slots: a power of two, at least twice the contexts. Returns how many keys it
- * holds: all, or those before the first that has no free place among FLM_FACTOR_PROBES. The limit is for a file whose
- * keys were chosen to share a place, with which filling the table and looking up would be quadratic; of tables of 10^9
- * evenly spread keys fewer than one in 10^30 would be refused. */
-enum { FLM_FACTOR_PROBES = 512 };
-size_t flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts);
+/* Packed, such n-grams have no `inner`, and of each level's contexts, which stand in the order of their keys, a record
+ * keeps FLM_FACTOR_KEY bits of the key; the bucket_bits[k] bits above these say in which bucket of level k + 1 it is:
+ * contexts [start[b], start[b+1]), start being bucket + 2^bucket_bits[0] + 1 + ... for the levels before. About 3 in
+ * 10^5 of the contexts that no text had are taken for another one. */
+typedef struct flm_factor_index {
+    const size_t *end;           /* (levels+1) contexts of up to 0, 1, ... factors */
+    const unsigned *bucket_bits; /* (levels) */
+    const int32_t *bucket;
+} flm_factor_index;
+
+enum { FLM_FACTOR_KEY = 20, FLM_FACTOR_BUCKET = 8, FLM_FACTOR_BUCKET_BITS = 31 };
+/* The bits that tell buckets of n contexts apart, so that at least FLM_FACTOR_BUCKET of them stand in each on average. */
+unsigned flm_factor_bucket_bits(size_t n);
+/* bucket (2^bucket_bits + 1) and part (n), the bits kept, of n contexts whose keys rise; the first is context `first`. */
+void flm_factor_buckets(int32_t *bucket, uint32_t *part, const int64_t *key, size_t first, unsigned bucket_bits,
+                        size_t n);
 /* node[n] = the longest context known after row n's token, -1 for none; states of the sequences in and out. */
-void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *slot,
-                     size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts, const size_t *size,
+void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const struct flm_ngrams *g,
+                     const flm_factor_index *index, const int32_t *id, const uint8_t *starts, const size_t *size,
                      size_t T);
 /* As flm_ngram_check, for such tables, `order` being the levels + 1. The contexts stand level by level, each linked to
  * one of the level before. */
-int flm_factor_check(const struct flm_ngrams *g, size_t *where);
+int flm_factor_check(const struct flm_ngrams *g, const flm_factor_index *index, size_t *where, size_t context_bits);
+/* Sets end (order), see flm_factor_index, from plain arrays; FLM_NGRAM_SOUND, or what keeps them from being packed. */
+int flm_factor_levels(size_t *end, const flm_trie *t, size_t *where);
+/* The plain arrays of such tables: word, logp (nodes), child (contexts+1), link, backoff (contexts). */
+void flm_factor_unpack(int32_t *word, float *logp, int32_t *child, int32_t *link, float *backoff,
+                       const struct flm_ngrams *g);
 /* ngram/top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the
  * lower one; k <= V. falling (V): the words, likeliest first by themselves. Cost: the n-grams after the context and its
  * shorter ones; V once for all N, for scratch: seen (V). */

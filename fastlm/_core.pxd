@@ -1,6 +1,6 @@
 """csrc/fastlm.h, words.h and ngram.h as Cython reads them."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 ctypedef void (*one_input)(float *, const float *, size_t) noexcept nogil
 ctypedef void (*two_inputs)(float *, const float *, const float *, size_t) noexcept nogil
@@ -212,8 +212,26 @@ cdef extern from "pieces.h" nogil:
     int flm_words_add(flm_words *w, int32_t *id, const uint8_t *word, size_t length)
 
 
+cdef extern from "cache.h" nogil:
+    ctypedef struct flm_cache:
+        const double *decay
+        const double *running
+        size_t window, lowest, orders
+
+    enum:
+        FLM_CACHE_ORDERS
+        FLM_CACHE_SIZES
+        FLM_CACHE_SHIFT
+
+    size_t flm_cache_running(double *, const double *, size_t)
+    void flm_cache_counts(double *, double *, const flm_cache *, const int32_t *, const uint8_t *, const int32_t *,
+                          int32_t *, int32_t *, size_t, size_t)
+    void flm_cache_rows(int32_t *, float *, float *, size_t, const flm_cache *, const double *, const int32_t *,
+                        const uint8_t *, int32_t *, int32_t *, int32_t *, double *, size_t, size_t)
+
+
 cdef extern from "ngram.h" nogil:
-    ctypedef struct flm_ngrams:
+    ctypedef struct flm_trie:
         const int32_t *word
         const int32_t *link
         const int32_t *child
@@ -221,13 +239,30 @@ cdef extern from "ngram.h" nogil:
         const float *backoff
         size_t nodes, contexts, V, order
 
+    ctypedef struct flm_ngrams:
+        const uint8_t *gram
+        const uint8_t *context
+        const uint64_t *block
+        const uint32_t *inner
+        const float *unigram
+        const float *book
+        int32_t lowest
+        unsigned word_bits, value_bits, link_bits, backoff_bits, key_bits, gram_bits, context_bits
+        size_t nodes, contexts, inner_nodes, V, order
+
     enum:
         FLM_NGRAM_LENGTH
+        FLM_NGRAM_BLOCK
+        FLM_NGRAM_PAD
+        FLM_NGRAM_STEPS
         FLM_NGRAM_SOUND
         FLM_NGRAM_CHILD
         FLM_NGRAM_WORD
         FLM_NGRAM_LINK
         FLM_NGRAM_SUM
+        FLM_NGRAM_BLOCKS
+        FLM_NGRAM_INNER
+        FLM_NGRAM_KEY
 
     void flm_ngram_spans(uint8_t *, const int32_t *, const uint8_t *, int32_t, size_t, size_t)
     void flm_ngram_group(int32_t *, size_t *, const int32_t *, size_t, size_t)
@@ -245,7 +280,20 @@ cdef extern from "ngram.h" nogil:
     void flm_ngram_unigrams(float *, double *, const int32_t *, const double *, size_t)
     void flm_ngram_estimate(float *, float *, double *, const double *, const int32_t *, const int32_t *,
                             const int32_t *, const double *, size_t, size_t, size_t, size_t)
-    int flm_ngram_check(const flm_ngrams *, int, size_t *)
+    void flm_ngram_quantise(uint16_t *, float *, const flm_trie *, const float *, const double *, const int32_t *, size_t,
+                            size_t, size_t)
+    size_t flm_ngram_rank(uint32_t *, const int32_t *, size_t, size_t)
+    void flm_ngram_contexts(int32_t *, int32_t *, float *, const flm_trie *, const uint32_t *, size_t)
+    size_t flm_ngram_blocks(uint64_t *, const int32_t *, size_t, size_t, unsigned)
+    void flm_ngram_pack_contexts(uint8_t *, const uint64_t *, const int32_t *, const int32_t *, const uint32_t *,
+                                 const uint32_t *, unsigned, unsigned, unsigned, size_t)
+    void flm_ngram_pack_grams(uint8_t *, const int32_t *, const uint16_t *, const float *, unsigned, unsigned, size_t)
+    void flm_ngram_unpack(int32_t *, int32_t *, int32_t *, float *, float *, const flm_ngrams *, size_t)
+    int flm_trie_check(const flm_trie *, int, size_t *)
+    int flm_ngram_check(const flm_ngrams *, int, size_t *, size_t)
+    size_t flm_ngram_levels(size_t *, const flm_ngrams *)
+    size_t flm_ngram_shorter(const flm_ngrams *, const size_t *, size_t)
+    void flm_ngram_describe(int32_t *, int32_t *, float *, const flm_ngrams *, const size_t *, const int32_t *, size_t)
     void flm_ngram_score(double *, int32_t *, const flm_ngrams *, const int32_t *, size_t)
     void flm_ngram_read(int32_t *, int32_t *, const flm_ngrams *, const int32_t *, const uint8_t *, const size_t *,
                         size_t)
@@ -258,24 +306,8 @@ cdef extern from "ngram.h" nogil:
         const double *total
         const double *mass
 
-    size_t flm_ngram_left_out(double *, float *, double *, const flm_ngrams *, const flm_ngram_counts *,
+    size_t flm_ngram_left_out(double *, float *, double *, const flm_trie *, const flm_ngram_counts *,
                               const int32_t *, const int32_t *, size_t)
-
-    ctypedef struct flm_cache:
-        const double *decay
-        const double *running
-        size_t window, lowest, orders
-
-    enum:
-        FLM_CACHE_ORDERS
-        FLM_CACHE_SIZES
-        FLM_CACHE_SHIFT
-
-    size_t flm_cache_running(double *, const double *, size_t)
-    void flm_cache_counts(double *, double *, const flm_cache *, const int32_t *, const uint8_t *, const int32_t *,
-                          int32_t *, int32_t *, size_t, size_t)
-    void flm_cache_rows(int32_t *, float *, float *, size_t, const flm_cache *, const double *, const int32_t *,
-                        const uint8_t *, int32_t *, int32_t *, int32_t *, double *, size_t, size_t)
 
     void flm_ngram_top(int32_t *, float *, uint32_t *, const flm_ngrams *, const int32_t *, const int32_t *, size_t,
                        size_t)
@@ -284,9 +316,17 @@ cdef extern from "ngram.h" nogil:
         const int32_t *factor
         const int32_t *letter
         size_t levels, reach
+        unsigned keys
+
+    ctypedef struct flm_factor_index:
+        const size_t *end
+        const unsigned *bucket_bits
+        const int32_t *bucket
 
     enum:
         FLM_SPELT
+        FLM_FACTOR_KEY
+        FLM_FACTOR_BUCKET_BITS
 
     void flm_factor_keys(uint64_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, const uint8_t *,
                          size_t, size_t)
@@ -295,11 +335,13 @@ cdef extern from "ngram.h" nogil:
     size_t flm_factor_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, int64_t *, int32_t *, int32_t *,
                              size_t *, const int32_t *, const int32_t *, const uint64_t *, const int32_t *,
                              const int32_t *, size_t)
-    size_t flm_factor_slots(size_t)
-    size_t flm_factor_index(int32_t *, size_t, const int64_t *, size_t)
-    void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const int32_t *, size_t, const int64_t *,
-                         const int32_t *, const uint8_t *, const size_t *, size_t)
-    int flm_factor_check(const flm_ngrams *, size_t *)
+    unsigned flm_factor_bucket_bits(size_t)
+    void flm_factor_buckets(int32_t *, uint32_t *, const int64_t *, size_t, unsigned, size_t)
+    void flm_factor_read(int32_t *, int32_t *, int64_t *, const flm_factors *, const flm_ngrams *,
+                         const flm_factor_index *, const int32_t *, const uint8_t *, const size_t *, size_t)
+    int flm_factor_check(const flm_ngrams *, const flm_factor_index *, size_t *, size_t)
+    int flm_factor_levels(size_t *, const flm_trie *, size_t *)
+    void flm_factor_unpack(int32_t *, float *, int32_t *, int32_t *, float *, const flm_ngrams *)
 
 
 cdef extern from "arpa.h" nogil:

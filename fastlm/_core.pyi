@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numpy import float32, float64, int8, int32, int64, uint8, uint64, uintp
+from numpy import float32, float64, int8, int32, int64, uint8, uint16, uint32, uint64, uintp
 from numpy.typing import NDArray
 
 Floats = NDArray[float32]
@@ -336,35 +336,80 @@ class NGramBuilder:
 
 def count_counts(count: Ids) -> Rows: ...
 
+PACKED: tuple[str, ...]
+FACTORED: tuple[str, ...]
+
+def check_trie(
+    word: Ids,
+    link: Ids,
+    child: Ids,
+    logp: Floats,
+    backoff: Floats,
+    vocab_size: int,
+    order: int,
+    normalized: bool = True,
+) -> None: ...
+def quantise_ngrams(
+    code: NDArray[uint16],
+    backoff: Floats,
+    word: Ids,
+    link: Ids,
+    child: Ids,
+    logp: Floats,
+    suffix: Ids | None,
+    book: Floats,
+    p: NDArray[float64],
+    vocab_size: int,
+    first: int,
+    last: int,
+) -> None: ...
+def pack_grams(
+    word: Ids, code: NDArray[uint16] | None, logp: Floats, vocab_size: int, value_bits: int
+) -> NDArray[uint8]: ...
+def rank_contexts(child: Ids) -> tuple[Ids, int]: ...
+def contexts_of(
+    inner: Ids, contexts: int, word: Ids, link: Ids, child: Ids, backoff: Floats
+) -> tuple[Ids, Ids, Floats]: ...
+def pack_contexts(
+    first: Ids, link: Ids, backoff: Floats, key: NDArray[uint32] | None, nodes: int, exact: bool
+) -> tuple[NDArray[uint8], Rows, Rows]: ...
+
 class NGrams:
+    nodes: int
+    contexts: int
+    longest: int
+    unigrams: Floats
     def __init__(
         self,
-        word: Ids,
-        link: Ids,
-        child: Ids,
-        logp: Floats,
-        backoff: Floats,
+        tables: dict[str, NDArray[Any]],
         vocab_size: int,
         order: int,
         normalized: bool = True,
         checked: bool = False,
     ) -> None: ...
+    def describe(self, node: Ids) -> tuple[Ids, Ids, Floats]: ...
+    def unpack(self) -> tuple[Ids, Ids, Ids, Floats, Floats]: ...
     def score(self, nats: NDArray[float64], ids: Ids, state: int) -> int: ...
     def read(self, node: Ids, state: Ids, ids: Ids, starts: Starts, size: Sizes) -> None: ...
     def nats(self, nats: NDArray[float64], node: Ids, target: Ids) -> None: ...
     def log_probabilities(self, out: Floats, node: Ids) -> None: ...
     def top(self, node: Ids, k: int) -> tuple[Ids, Floats]: ...
-    def left_out(
-        self,
-        nats: NDArray[float64],
-        out: Floats | None,
-        count: Ids,
-        discount: NDArray[float64],
-        total: NDArray[float64],
-        mass: NDArray[float64],
-        node: Ids,
-        target: Ids,
-    ) -> None: ...
+
+def left_out(
+    nats: NDArray[float64],
+    out: Floats | None,
+    word: Ids,
+    link: Ids,
+    child: Ids,
+    logp: Floats,
+    count: Ids,
+    discount: NDArray[float64],
+    total: NDArray[float64],
+    mass: NDArray[float64],
+    node: Ids,
+    target: Ids,
+    vocab_size: int,
+) -> None: ...
 
 class Cache:
     vocab_size: int
@@ -392,7 +437,7 @@ class Cache:
 class Factors:
     vocab_size: int
     reach: int
-    def __init__(self, factors: Ids, letter: Ids | None, vocab_size: int) -> None: ...
+    def __init__(self, factors: Ids, letter: Ids | None, vocab_size: int, keys: int = 2) -> None: ...
     def level(
         self,
         ids: Ids,
@@ -419,11 +464,12 @@ def estimate_ngrams(
 ) -> None: ...
 def estimate_words(logp: Floats, p: NDArray[float64], count: Ids, discount: NDArray[float64]) -> None: ...
 
+def factor_levels(word: Ids, link: Ids, child: Ids, vocab_size: int, levels: int) -> Sizes: ...
+def bucket_keys(key: Rows, end: Sizes) -> tuple[Ids, NDArray[uint32]]: ...
+
 class FactoredNGrams(NGrams):
-    def __init__(
-        self, factors: Factors, word: Ids, link: Ids, child: Ids, logp: Floats, backoff: Floats, key: Rows,
-        checked: bool = False
-    ) -> None: ...
+    def __init__(self, factors: Factors, tables: dict[str, NDArray[Any]], checked: bool = False) -> None: ...
+    def unpack(self) -> tuple[Ids, Floats, Ids, Ids, Floats]: ...  # type: ignore[override]
     def read_factors(
         self, node: Ids, last: Ids, spelt: Rows, ids: Ids, starts: Starts, size: Sizes
     ) -> None: ...

@@ -221,7 +221,7 @@ def random_state(model: PrefixModel, sequences: int, rng: np.random.Generator) -
                 else:
                     row[:int(rng.integers(0, array.shape[1] + 1))] = -1
         elif name == "context":
-            array[:] = rng.integers(-1, len(owner.tables["backoff"]), array.shape)
+            array[:] = rng.integers(-1, owner.ngrams.contexts, array.shape)
         elif name == "position":
             array[:] = rng.integers(0, 7, array.shape)
         elif name == "length":

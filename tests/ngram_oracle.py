@@ -82,7 +82,9 @@ def kneser_ney(model, p, ids, steps, starts, state):
     """Log-probabilities of the model of tests/cases.py, fitted to `model.text`; a state says what was read before."""
     text = [list(map(int, document)) for document in model.text]
     form = KneserNey(text, model.order, model.vocab_size, model.boundary)
-    past = [ngram(model.tables, model.vocab_size, int(node)) for node in state["context"]]
+    tables = model.unpacked()
+    contexts = np.flatnonzero(np.diff(tables["child"]) > 0)
+    past = [ngram(tables, model.vocab_size, int(contexts[node]) if node >= 0 else -1) for node in state["context"]]
     out = np.zeros((len(ids), model.vocab_size))
     for rows, sequences in steps:
         for row, s in zip(rows, sequences, strict=True):

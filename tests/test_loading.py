@@ -169,12 +169,12 @@ def test_a_file_that_was_damaged_after_it_was_verified_is_refused(lm, path, monk
 
 
 def hostile(path: Path) -> None:
-    """A model file whose digest is right, and whose n-grams are linked to far outside of the tables."""
+    """A model file whose digest is right, and whose contexts lie far outside of the tables."""
     language_model("kneser-ney").save(path)
     tensors, metadata = modelfile.load(path)
-    link = tensors["model/link"].copy()
-    link[-1] = 2**31 - 1
-    modelfile.save(path, tensors | {"model/link": link}, metadata)
+    blocks = tensors["model/blocks"].copy()
+    blocks[1] = 2**62
+    modelfile.save(path, tensors | {"model/blocks": blocks}, metadata)
 
 
 def test_a_hostile_file_is_refused_by_default_and_every_time(path, monkeypatch, tmp_path):
@@ -182,9 +182,9 @@ def test_a_hostile_file_is_refused_by_default_and_every_time(path, monkeypatch, 
     hostile(path)
     settled(path)
     for _ in range(2):
-        with pytest.raises(modelfile.ModelFileError, match=r"is damaged: n-gram \d+ is linked to 2147483647, "):
+        with pytest.raises(modelfile.ModelFileError, match="is damaged: its blocks are not those of n-grams, at 0"):
             fastlm.load(path)
-    with pytest.raises(modelfile.ModelFileError, match="is linked to"):
+    with pytest.raises(modelfile.ModelFileError, match="its blocks"):
         fastlm.load(path.read_bytes())
     assert not (tmp_path / "cache").exists()
     assert len(fastlm.load(path, verify=False).vocabulary) == 7       # which is on the caller

@@ -110,7 +110,7 @@ def _build(here: Path, kenlm: Path | None, cases: list[Any]) -> None:
             cells = [f"{duration(other)} ({times(other / seconds)})", duration(binary), _memory(theirs),
                      *(f"{os.path.getsize(f'{name}.{kind}') / 1e6:.1f} MB" for kind in ("arpa", "bin"))]
             goal = verdict([("faster", other / seconds, 1)])
-        table.add(text, order, f"{len(lm.model.tables['word']):,}", duration(seconds), *cells[:2], _memory(ours),
+        table.add(text, order, f"{lm.model.ngrams.nodes:,}", duration(seconds), *cells[:2], _memory(ours),
                   cells[2], f"{os.path.getsize(f'{name}.fastlm') / 1e6:.1f} MB", *cells[3:], goal)
     table.print()
 

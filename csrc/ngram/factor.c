@@ -1,17 +1,17 @@
 /* ngram/factor.c: n-grams over factors of the context: tokens at chosen distances, the word being spelt, the words
  * before it. Declared in ngram.h. A context of k factors is known by a 64-bit key that mixes them. */
-#include "ngram.h"
-
-#include <string.h>
+#include "ngram/packed.h"
 
 #include "simd/hash.h"
+
+#define VALUE_SALT UINT64_C(0x5851f42d4c957f2d) /* keeps the mixed values of factors apart from keys; any odd number */
 
 /* The key of a context with its k-th factor added, k from 0. */
 static inline uint64_t lengthen(uint64_t key, const flm_factors *f, const int32_t *last, const int64_t *spelt, size_t k)
 {
     const int32_t which = f->factor[k];
     const uint64_t value = which > 0 ? (uint64_t)(int64_t)last[which - 1] + 2 : (uint64_t)spelt[-which];
-    return mix64((key ^ value) + (k + 1) * GOLDEN_GAMMA);
+    return mix64((key ^ (f->keys == 1 ? value : mix64(value ^ VALUE_SALT))) + (k + 1) * GOLDEN_GAMMA);
 }
 
 static inline void forget(const flm_factors *f, int32_t *last, int64_t *spelt)
@@ -82,28 +82,48 @@ size_t flm_factor_number(int32_t *word, int32_t *count, int32_t *from, int32_t *
     return grams;
 }
 
-size_t flm_factor_slots(size_t contexts)
+unsigned flm_factor_bucket_bits(size_t n)
 {
-    size_t slots = 2;
-    while (slots < 2 * contexts) slots *= 2;
-    return slots;
+    unsigned bits = 0;
+    while (bits < FLM_FACTOR_BUCKET_BITS && n >> bits >= 2 * FLM_FACTOR_BUCKET) bits++;
+    return bits;
 }
 
-size_t flm_factor_index(int32_t *slot, size_t slots, const int64_t *context, size_t contexts)
+/* The number that the `bits` bits of a key after the first `skipped` make. */
+static inline uint64_t part_of(uint64_t key, unsigned skipped, unsigned bits)
 {
-    for (size_t s = 0; s < slots; s++) slot[s] = -1;
-    for (size_t c = 0; c < contexts; c++) {
-        size_t s = (size_t)context[c] & (slots - 1), probes = 1;
-        for (; slot[s] >= 0; probes++)
-            if (probes == FLM_FACTOR_PROBES) return c;
-            else s = (s + 1) & (slots - 1);
-        slot[s] = (int32_t)c;
+    return bits ? key << skipped >> (64 - bits) : 0;
+}
+
+void flm_factor_buckets(int32_t *bucket, uint32_t *part, const int64_t *key, size_t first, unsigned bucket_bits,
+                        size_t n)
+{
+    size_t b = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t mine = part_of((uint64_t)key[i], 0, bucket_bits);
+        while (b <= mine) bucket[b++] = (int32_t)(first + i);
+        part[i] = (uint32_t)part_of((uint64_t)key[i], bucket_bits, FLM_FACTOR_KEY);
     }
-    return contexts;
+    while (b <= (size_t)1 << bucket_bits) bucket[b++] = (int32_t)(first + n);
 }
 
-void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const int32_t *slot,
-                     size_t slots, const int64_t *context, const int32_t *id, const uint8_t *starts, const size_t *size,
+/* The context of a level that has a key, or -1; start: of the level's buckets. */
+static inline int32_t find_key(const flm_ngrams *g, const int32_t *start, unsigned bucket_bits, uint64_t key)
+{
+    const int32_t *const bucket = start + part_of(key, 0, bucket_bits);
+    const uint32_t part = (uint32_t)part_of(key, bucket_bits, FLM_FACTOR_KEY);
+    size_t at = (size_t)bucket[0], n = (size_t)bucket[1] - at;
+    if (n == 0) return -1;
+    while (n > 1) {
+        const size_t half = n / 2;
+        at = key_of(g, at + half) <= part ? at + half : at;
+        n -= half;
+    }
+    return key_of(g, at) == part ? (int32_t)at : -1;
+}
+
+void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_factors *f, const flm_ngrams *g,
+                     const flm_factor_index *index, const int32_t *id, const uint8_t *starts, const size_t *size,
                      size_t T)
 {
     size_t n = 0;
@@ -114,14 +134,34 @@ void flm_factor_read(int32_t *node, int32_t *last, int64_t *spelt, const flm_fac
             if (starts && starts[n]) forget(f, tokens, words);
             read_on(f, tokens, words, id[n]);
             uint64_t key = 0;
+            const int32_t *start = index->bucket;
             node[n] = -1;
             for (size_t k = 0; k < f->levels; k++) {
                 key = lengthen(key, f, tokens, words, k);
-                size_t at = (size_t)key & (slots - 1), probes = 1;
-                while (slot[at] >= 0 && context[slot[at]] != (int64_t)key && probes++ < FLM_FACTOR_PROBES)
-                    at = (at + 1) & (slots - 1);
-                if (slot[at] < 0 || context[slot[at]] != (int64_t)key) break;
-                node[n] = slot[at];
+                const int32_t found = find_key(g, start, index->bucket_bits[k], key);
+                if (found < 0) break;
+                node[n] = found;
+                start += ((size_t)1 << index->bucket_bits[k]) + 1;
             }
         }
+}
+
+void flm_factor_unpack(int32_t *word, float *logp, int32_t *child, int32_t *link, float *backoff, const flm_ngrams *g)
+{
+    for (size_t v = 0; v < g->V; v++) {
+        word[v] = (int32_t)v;
+        logp[v] = g->unigram[v];
+    }
+    for (size_t h = 0; h < g->contexts; h++) {
+        const children of = children_of(g, h);
+        const float share = share_at(g, place_of(g, h), of);
+        child[h] = (int32_t)of.from;
+        link[h] = link_of(g, h);
+        backoff[h] = of.to - of.from < g->V ? backoff_of(g, h) : 0;
+        for (size_t c = of.from; c < of.to; c++) {
+            word[c] = word_of(g, c);
+            logp[c] = value_of(g, c) + share;
+        }
+    }
+    child[g->contexts] = (int32_t)g->nodes;
 }

@@ -22,7 +22,7 @@ static inline const double *discount_of(const flm_ngram_counts *n, size_t words)
 static inline double discounted(int32_t a, const double *discount) { return a > 0 ? a - discount[a < 3 ? a : 3] : 0; }
 
 /* path[0] is the longest context, path[m] none; returns m, or FLM_NGRAM_NEVER where the target never followed. */
-static size_t leave_out(without *path, const flm_ngrams *g, const flm_ngram_counts *n, int32_t node, int32_t target)
+static size_t leave_out(without *path, const flm_trie *g, const flm_ngram_counts *n, int32_t node, int32_t target)
 {
     size_t m = 0;
     for (int32_t h = node; h >= 0 && m < FLM_NGRAM_LENGTH; h = g->link[h]) path[m++].context = h;
@@ -56,14 +56,14 @@ static size_t leave_out(without *path, const flm_ngrams *g, const flm_ngram_coun
 static inline double gamma_of(const without *at) { return at->total > 0 ? at->mass / at->total : 1; }
 
 /* Out of no context: (a(v) - D(a(v)) + mass / V) / S, with the target's a one less where it is left out here too. */
-static inline double unigram(const flm_ngrams *g, const flm_ngram_counts *n, const without *root, int32_t v)
+static inline double unigram(const flm_trie *g, const flm_ngram_counts *n, const without *root, int32_t v)
 {
     const double uniform = gamma_of(root) / (double)g->V;
     if (v == root->target || !(root->total > 0)) return (v == root->target ? root->own : 0) + uniform;
     return discounted(n->count[v], n->discount) / root->total + uniform;
 }
 
-static double nats_of(const flm_ngrams *g, const flm_ngram_counts *n, const without *path, size_t m)
+static double nats_of(const flm_trie *g, const flm_ngram_counts *n, const without *path, size_t m)
 {
     double p = unigram(g, n, &path[m], path[m].target);
     for (size_t i = m; i-- > 0;) p = path[i].own + gamma_of(&path[i]) * p;
@@ -71,7 +71,7 @@ static double nats_of(const flm_ngrams *g, const flm_ngram_counts *n, const with
 }
 
 /* Of few words: all of p for ever longer contexts, and its logarithms once. */
-static void dense_row_of(float *out, double *p, const flm_ngrams *g, const flm_ngram_counts *n, const without *path,
+static void dense_row_of(float *out, double *p, const flm_trie *g, const flm_ngram_counts *n, const without *path,
                          size_t m)
 {
     const size_t V = g->V;
@@ -86,7 +86,7 @@ static void dense_row_of(float *out, double *p, const flm_ngrams *g, const flm_n
     for (size_t v = 0; v < V; v++) out[v] = (float)log_of(p[v]);
 }
 
-static void row_of(float *out, double *here, double *below, const flm_ngrams *g, const flm_ngram_counts *n,
+static void row_of(float *out, double *here, double *below, const flm_trie *g, const flm_ngram_counts *n,
                    const without *path, size_t m)
 {
     const size_t V = g->V;
@@ -112,7 +112,7 @@ static void row_of(float *out, double *here, double *below, const flm_ngrams *g,
     }
 }
 
-size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_ngrams *g, const flm_ngram_counts *n,
+size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_trie *g, const flm_ngram_counts *n,
                           const int32_t *node, const int32_t *target, size_t N)
 {
     without path[FLM_NGRAM_LENGTH + 1];
@@ -125,8 +125,5 @@ size_t flm_ngram_left_out(double *nats, float *out, double *scratch, const flm_n
         if (out && g->V <= DENSE_ROW) dense_row_of(out + i * g->V, scratch, g, n, path, m);
         else if (out) row_of(out + i * g->V, scratch, scratch + g->V, g, n, path, m);
     }
-    if (out)
-        for (size_t i = 0; i < N; i++)
-            if (target[i] < 0) flm_ngram_log_probabilities(out + i * g->V, g, node + i, 1);
     return N;
 }

@@ -1,94 +1,65 @@
-/* ngram/score.c: reads, scores and predicts with a trie of n-grams. Declared in ngram.h. A state is the node of the
- * longest context that the trie holds. Every token read lengthens it by one and every link followed shortens it by one,
- * so that a token costs two searches on average at most, however long the contexts are. */
-#include "ngram.h"
-
-#include <math.h>
-
-/* The child of node h for word w, or -1. */
-static inline int32_t find(const flm_ngrams *g, size_t h, int32_t w)
-{
-    const int32_t *at = g->word + g->child[h];
-    size_t n = (size_t)(g->child[h + 1] - g->child[h]);
-    if (n == 0) return -1;
-    while (n > 1) {
-        const size_t half = n / 2;
-        at = at[half] <= w ? at + half : at;
-        n -= half;
-    }
-    return *at == w ? (int32_t)(at - g->word) : -1;
-}
-
-/* The node of the longest n-gram "suffix of context h, w"; *nats gains what backing off to it costs. */
-static inline int32_t seek(const flm_ngrams *g, int32_t h, int32_t w, double *nats)
-{
-    for (; h >= 0; h = g->link[h]) {
-        const int32_t c = find(g, (size_t)h, w);
-        if (c >= 0) return c;
-        *nats -= (double)g->backoff[h];
-    }
-    return w;
-}
-
-/* The longest suffix of an n-gram that something has followed. */
-static inline int32_t settle(const flm_ngrams *g, int32_t c)
-{
-    while (c >= 0 && ((size_t)c >= g->contexts || g->child[c] == g->child[c + 1])) c = g->link[c];
-    return c;
-}
+/* ngram/score.c: reads, scores and predicts with packed n-grams. Declared in ngram.h. A state is the longest context
+ * that the tables hold. Every token read lengthens it by one and every link followed shortens it by one, so that a token
+ * costs two searches on average at most, however long the contexts are, and one more where nothing has followed the
+ * n-gram that was found. */
+#include "ngram/packed.h"
 
 /* Reads one part of a text, in turns with the readers of the others: what a turn needs was asked for in the turn before
  * it, so that the waits for memory overlap. */
 typedef struct reader {
     const int32_t *id, *end;
     double *nats, cost;
-    int32_t h;           /* where to look for id[0]: a node, perhaps without children, or -1 */
-    const int32_t *from; /* the words of its children, or NULL: not yet known */
-    size_t n;
+    int32_t h;      /* where to look for id[0]: a context or -1 */
+    int looked;     /* whether its children are known */
+    int scored;     /* whether p of id[0] is known, and only the context after it is looked for */
+    place at;       /* of h */
+    children after; /* the children of h */
 } reader;
 
-static inline void expect(const flm_ngrams *g, int32_t h)
+static inline void go_to(reader *l, const flm_ngrams *g, int32_t h)
 {
+    l->h = h;
+    l->looked = 0;
     if (h < 0) return;
-    __builtin_prefetch(g->link + h);
-    if ((size_t)h < g->contexts) {
-        __builtin_prefetch(g->child + h);
-        __builtin_prefetch(g->backoff + h);
-    }
+    l->at = place_of(g, (size_t)h);
+    __builtin_prefetch(g->context + (l->at.link >> 3));
+}
+
+static inline void score(reader *l, double log_p)
+{
+    if (l->scored) return;
+    *l->nats++ = l->cost - log_p;
+    l->scored = 1;
 }
 
 static inline void take_turn(reader *l, const flm_ngrams *g)
 {
-    int32_t c = l->id[0];
-    if (l->from) {
-        const int32_t *at = l->from;
-        for (size_t n = l->n; n > 1;) {
-            const size_t half = n / 2;
-            at = at[half] <= c ? at + half : at;
-            n -= half;
-        }
-        l->from = NULL;
-        if (*at != c) {
-            l->cost -= (double)g->backoff[l->h];
-            expect(g, l->h = g->link[l->h]);
-            return;
-        }
-        c = (int32_t)(at - g->word);
-    } else if (l->h >= 0) {
-        const size_t h = (size_t)l->h;
-        if (h >= g->contexts || g->child[h] == g->child[h + 1]) {
-            expect(g, l->h = g->link[h]);
-            return;
-        }
-        l->from = g->word + g->child[h];
-        l->n = (size_t)(g->child[h + 1] - g->child[h]);
-        __builtin_prefetch(l->from + l->n / 2);
+    const int32_t w = l->id[0];
+    int32_t next = -1;
+    if (l->h >= 0 && !l->looked) {
+        l->after = children_at(g, l->at);
+        l->looked = 1;
+        __builtin_prefetch(g->gram + (gram_at(g, (l->after.from + l->after.to) / 2) >> 3));
         return;
     }
-    *l->nats++ = l->cost - (double)g->logp[c];
-    l->cost = 0;
+    if (l->h >= 0) {
+        const int32_t c = find_word(g, l->after, w);
+        if (c >= 0) {
+            score(l, (double)value_of(g, (size_t)c) + (double)share_at(g, l->at, l->after));
+            next = context_of(g, (size_t)c);
+        } else l->cost -= (double)backoff_at(g, l->at);
+        if (next < 0) {
+            go_to(l, g, link_at(g, l->at));
+            return;
+        }
+    } else {
+        score(l, (double)g->unigram[w]);
+        next = context_of(g, (size_t)w);
+    }
     l->id++;
-    expect(g, l->h = c);
+    l->cost = 0;
+    l->scored = 0;
+    go_to(l, g, next);
 }
 
 #define READERS 8u  /* parts of a text that are read in turns: as many waits for memory overlap */
@@ -100,17 +71,17 @@ void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const in
     reader readers[READERS];
     for (size_t p = 0; p < parts; p++) {
         const size_t first = n * p / parts;
-        double unused = 0;
         int32_t h = p ? -1 : *state; /* no context is longer than the order - 1 tokens before it */
-        for (size_t i = p ? first - (g->order - 1) : first; i < first; i++) h = settle(g, seek(g, h, id[i], &unused));
-        readers[p] = (reader){.id = id + first, .end = id + n * (p + 1) / parts, .nats = nats + first, .h = h};
+        for (size_t i = p ? first - (g->order - 1) : first; i < first; i++) h = next_context(g, h, id[i]);
+        readers[p] = (reader){.id = id + first, .end = id + n * (p + 1) / parts, .nats = nats + first};
+        go_to(&readers[p], g, h);
     }
     size_t live = n ? parts : 0;
     while (live)
         for (size_t p = 0; p < live; p++) {
             take_turn(&readers[p], g);
             if (readers[p].id == readers[p].end) {
-                if (readers[p].end == id + n) *state = settle(g, readers[p].h);
+                if (readers[p].end == id + n) *state = readers[p].h;
                 readers[p--] = readers[--live];
             }
         }
@@ -120,135 +91,91 @@ void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const in
                     const size_t *size, size_t T)
 {
     size_t n = 0;
-    double unused = 0;
     for (size_t t = 0; t < T; t++)
         for (size_t s = 0; s < size[t]; s++, n++)
-            node[n] = state[s] = settle(g, seek(g, starts && starts[n] ? -1 : state[s], id[n], &unused));
+            node[n] = state[s] = next_context(g, starts && starts[n] ? -1 : state[s], id[n]);
 }
 
 void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, const int32_t *target, size_t N)
 {
-    for (size_t n = 0; n < N; n++) {
-        double cost = 0;
-        nats[n] = target[n] < 0 ? 0 : -(double)g->logp[seek(g, node[n], target[n], &cost)];
-        nats[n] += cost;
-    }
+    for (size_t n = 0; n < N; n++) nats[n] = target[n] < 0 ? 0 : -log_p_of(g, node[n], target[n]);
 }
 
 /* Shortest context first: longer ones write over it. Tables that were checked have no longer chains of links. */
-static void overwrite(float *out, const flm_ngrams *g, int32_t h)
+static void overwrite(float *out, const flm_ngrams *g, const place *path, const double *weight, size_t m)
 {
-    int32_t path[FLM_NGRAM_LENGTH];
-    float weight[FLM_NGRAM_LENGTH], sum = 0;
-    size_t m = 0;
-    for (; h >= 0 && m < FLM_NGRAM_LENGTH; h = g->link[h]) {
-        path[m] = h;
-        weight[m++] = sum;
-        sum += g->backoff[h];
+    const unsigned width = g->gram_bits, word_bits = g->word_bits;
+    const uint64_t words = (UINT64_C(1) << word_bits) - 1, values = (UINT64_C(1) << g->value_bits) - 1;
+    const float *const book = g->book;
+    while (m-- > 0) {
+        const children c = children_at(g, path[m]);
+        const float more = (float)(weight[m] + (double)share_at(g, path[m], c));
+        size_t at = gram_at(g, c.from);
+        for (size_t i = c.from; i < c.to; i++, at += width) {
+            const uint64_t w = eight_at(g->gram, at) & words;
+            const uint32_t code = (uint32_t)(eight_at(g->gram, at + word_bits) & values);
+            out[w] = (book ? book[code] : float_of(code)) + more;
+        }
     }
-    while (m-- > 0)
-        for (int32_t c = g->child[path[m]]; c < g->child[path[m] + 1]; c++) out[g->word[c]] = g->logp[c] + weight[m];
 }
 
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N)
 {
     const size_t V = g->V;
+    place path[FLM_NGRAM_LENGTH];
+    double weight[FLM_NGRAM_LENGTH];
     for (size_t n = 0; n < N; n++, out += V) {
-        float weight = 0;
-        for (int32_t h = node[n]; h >= 0; h = g->link[h]) weight += g->backoff[h];
-        for (size_t v = 0; v < V; v++) out[v] = g->logp[v] + weight;
-        if (node[n] >= 0) overwrite(out, g, node[n]);
-    }
-}
-
-static int is_ordered(const flm_ngrams *g)
-{
-    if ((g->contexts < g->V && g->nodes > g->V) || g->nodes < g->contexts || (size_t)g->child[0] != g->V ||
-        (size_t)g->child[g->contexts] != g->nodes)
-        return 0;
-    for (size_t h = 0; h < g->contexts; h++)
-        if (g->child[h + 1] < g->child[h] || (g->child[h + 1] > g->child[h] && (size_t)g->child[h] <= h)) return 0;
-    return 1;
-}
-
-/* Whether a sum of probabilities is 1, or where sums are of no account a number at all. */
-static inline int is_mass(double sum, int sums) { return sums ? fabs(sum - 1) <= FLM_NGRAM_MASS : isfinite(sum); }
-
-int flm_ngram_check(const flm_ngrams *g, int sums, size_t *where)
-{
-    *where = 0;
-    if (!is_ordered(g)) return FLM_NGRAM_CHILD;
-    double sum = 0;
-    for (size_t v = 0; v < g->V; v++) {
-        *where = v;
-        if (g->word[v] != (int32_t)v) return FLM_NGRAM_WORD;
-        if (g->link[v] != -1) return FLM_NGRAM_LINK;
-        sum += exp((double)g->logp[v]);
-    }
-    *where = g->nodes;
-    if (!is_mass(sum, sums)) return FLM_NGRAM_SUM;
-    for (size_t h = 0; h < g->contexts; h++) {
-        const int32_t shorter = g->link[h];
-        double seen = 0, unseen = 1;
-        for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
-            const int32_t w = g->word[c], suffix = g->link[c];
-            *where = (size_t)c;
-            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1])) return FLM_NGRAM_WORD;
-            if (shorter < 0 ? suffix != w
-                            : suffix < g->child[shorter] || suffix >= g->child[shorter + 1] || g->word[suffix] != w)
-                return FLM_NGRAM_LINK;
-            seen += exp((double)g->logp[c]);
-            unseen -= exp((double)g->logp[suffix]);
+        size_t m = 0;
+        double sum = 0;
+        for (int32_t h = node[n]; h >= 0 && m < FLM_NGRAM_LENGTH; h = link_at(g, path[m - 1])) {
+            path[m] = place_of(g, (size_t)h);
+            weight[m] = sum;
+            sum += (double)backoff_at(g, path[m++]);
         }
-        *where = h;
-        if (!is_mass(seen + exp((double)g->backoff[h]) * unseen, sums)) return FLM_NGRAM_SUM;
+        const float all = (float)sum;
+        for (size_t v = 0; v < V; v++) out[v] = g->unigram[v] + all;
+        overwrite(out, g, path, weight, m);
     }
-    return FLM_NGRAM_SOUND;
 }
 
-/* Whether the contexts stand level by level, each linked to one of the level before, and there are at most order - 1
- * levels: otherwise a chain of links could be as long as there are contexts. */
-static int is_in_levels(const flm_ngrams *g, size_t *where)
+size_t flm_ngram_levels(size_t *end, const flm_ngrams *g)
 {
-    int32_t first = -1, last = 0; /* the contexts of the level before are [first, last); -1 before the first */
-    size_t levels = 1;
-    for (size_t h = 0; h < g->contexts; h++) {
-        *where = h;
-        if (g->link[h] >= last) {
-            first = last;
-            last = (int32_t)h;
-            levels++;
+    size_t grams = g->V, level = 1; /* n-grams of up to `level` words */
+    end[0] = 0;
+    for (;; level++) {
+        const size_t before = end[level - 1];
+        size_t h = before;
+        /* Contexts of `level` words are those among the n-grams below `grams`: counted by their set bits. */
+        if (grams >= g->inner_nodes) h = g->contexts;
+        else {
+            const uint32_t *at = g->inner + 3 * (grams / 64);
+            h = at[0] + set_bits((at[1] | (uint64_t)at[2] << 32) & ((UINT64_C(1) << grams % 64) - 1));
         }
-        if (g->link[h] < first || g->link[h] >= last || levels >= g->order) return 0;
+        if (h == before) break; /* none of the longest n-grams has a child */
+        if (level == g->order) return g->order + 1;
+        end[level] = h;
+        grams = children_of(g, h - 1).to;
     }
-    return 1;
+    for (size_t k = level; k <= g->order; k++) end[k] = end[level - 1];
+    return level;
 }
 
-int flm_factor_check(const flm_ngrams *g, size_t *where)
+size_t flm_ngram_shorter(const flm_ngrams *g, const size_t *end, size_t words)
 {
-    double sum = 0;
-    *where = 0;
-    if (g->nodes < g->V || (size_t)g->child[0] != g->V || (size_t)g->child[g->contexts] != g->nodes)
-        return FLM_NGRAM_CHILD;
-    for (size_t h = 0; h < g->contexts; h++)
-        if (g->child[h + 1] < g->child[h]) return FLM_NGRAM_CHILD;
-    if (!is_in_levels(g, where)) return FLM_NGRAM_LINK;
-    for (size_t v = 0; v < g->V; v++) sum += exp((double)g->logp[v]);
-    *where = g->nodes;
-    if (!(fabs(sum - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
-    for (size_t h = 0; h < g->contexts; h++) {
-        double seen = 0, unseen = 1;
-        for (int32_t c = g->child[h]; c < g->child[h + 1]; c++) {
-            const int32_t w = g->word[c];
-            *where = (size_t)c;
-            if (w < 0 || (size_t)w >= g->V || (c > g->child[h] && w <= g->word[c - 1])) return FLM_NGRAM_WORD;
-            double cost = 0;
-            const int32_t shorter = seek(g, g->link[h], w, &cost);
-            seen += exp((double)g->logp[c]);
-            unseen -= exp((double)g->logp[shorter] - cost);
-        }
-        *where = h;
-        if (!(fabs(seen + exp((double)g->backoff[h]) * unseen - 1) <= FLM_NGRAM_MASS)) return FLM_NGRAM_SUM;
+    return words < 2 ? 0 : children_of(g, end[words - 2]).from;
+}
+
+void flm_ngram_describe(int32_t *length, int32_t *followed, float *backoff, const flm_ngrams *g, const size_t *end,
+                        const int32_t *node, size_t N)
+{
+    for (size_t n = 0; n < N; n++) {
+        length[n] = 0;
+        followed[n] = (int32_t)g->V;
+        backoff[n] = 0;
+        if (node[n] < 0) continue;
+        const children c = children_of(g, (size_t)node[n]);
+        while ((size_t)node[n] >= end[length[n]]) length[n]++;
+        followed[n] = (int32_t)(c.to - c.from);
+        backoff[n] = backoff_of(g, (size_t)node[n]);
     }
-    return FLM_NGRAM_SOUND;
 }

@@ -1,6 +1,6 @@
 /* ngram/top.c: the likeliest words after a context, from what has followed it and the likeliest single words. Declared
  * in ngram.h. */
-#include "ngram.h"
+#include "ngram/packed.h"
 
 /* The best so far, likeliest first, ties to the lower word. */
 typedef struct best {
@@ -31,19 +31,24 @@ void flm_ngram_top(int32_t *word, float *logp, uint32_t *seen, const struct flm_
     for (size_t n = 0; n < N; n++) {
         best b = {word + n * k, logp + n * k, 0, k};
         const uint32_t now = (uint32_t)n + 1;
-        float weight = 0;
-        for (int32_t h = node[n]; h >= 0; h = g->link[h]) { /* the longest context that knows a word has the say */
-            for (int32_t c = g->child[h]; c < g->child[h + 1]; c++)
-                if (seen[g->word[c]] != now) {
-                    seen[g->word[c]] = now;
-                    offer(&b, g->word[c], g->logp[c] + weight);
-                }
-            weight += g->backoff[h];
+        double weight = 0;
+        for (int32_t h = node[n]; h >= 0;) { /* the longest context that knows a word has the say */
+            const place p = place_of(g, (size_t)h);
+            const children after = children_at(g, p);
+            const float more = (float)(weight + (double)share_at(g, p, after));
+            for (size_t c = after.from; c < after.to; c++) {
+                const int32_t w = word_of(g, c);
+                if (seen[w] == now) continue;
+                seen[w] = now;
+                offer(&b, w, value_of(g, c) + more);
+            }
+            weight += (double)backoff_at(g, p);
+            h = link_at(g, p);
         }
         size_t unseen = 0;
         for (size_t v = 0; v < g->V && unseen < k; v++)
             if (seen[falling[v]] != now) {
-                offer(&b, falling[v], g->logp[falling[v]] + weight);
+                offer(&b, falling[v], g->unigram[falling[v]] + (float)weight);
                 unseen++;
             }
     }

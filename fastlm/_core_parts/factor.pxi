@@ -5,13 +5,14 @@ SPELT_WORDS = FLM_SPELT     # the word being spelt and those before it: factors 
 
 cdef class Factors:
     """The features of the context that n-grams count over, see flm_factors: factors (levels,) int32, the most telling
-    first; letter (V,) int32 or None. Read only."""
+    first; letter (V,) int32 or None; keys: the version of the keys, 2, or 1 for those of older files. Read only."""
 
     cdef flm_factors factors
     cdef object _tables
     cdef readonly size_t vocab_size
 
-    def __cinit__(self, const int32_t[::1] factors not None, const int32_t[::1] letter, size_t vocab_size):
+    def __cinit__(self, const int32_t[::1] factors not None, const int32_t[::1] letter, size_t vocab_size,
+                  unsigned keys=2):
         cdef Py_ssize_t k
         cdef int32_t reach = 0
         for k in range(factors.shape[0]):
@@ -22,11 +23,14 @@ cdef class Factors:
         if not 1 <= factors.shape[0] <= FLM_NGRAM_LENGTH or reach > FLM_NGRAM_LENGTH:
             raise ValueError(f"{factors.shape[0]} factors of up to {reach} tokens back; 1 to {FLM_NGRAM_LENGTH} of "
                              "each were expected")
+        if keys not in (1, 2):
+            raise ValueError(f"keys = {keys}; version 1 or 2 was expected")
         if letter is not None:
             extent("letter", letter.shape[0], <Py_ssize_t> vocab_size)
         self._tables, self.vocab_size = (factors, letter), vocab_size
         self.factors = flm_factors(factor=&factors[0], letter=pointer(letter),
-                                   levels=<size_t> factors.shape[0], reach=<size_t> reach)
+                                   levels=<size_t> factors.shape[0], reach=<size_t> reach,
+                                   keys=keys)
 
     @property
     def reach(self):
@@ -125,59 +129,100 @@ def estimate_words(float[::1] logp not None, double[::1] p not None, const int32
         flm_ngram_unigrams(&logp[0], &p[0], &count[0], &discount[0], <size_t> count.shape[0])
 
 
-cdef class FactoredNGrams(NGrams):
-    """N-grams over factors, checked whole, unless they were `checked` before, and read only; `NGrams` has the same
-    methods.
+def factor_levels(const int32_t[::1] word not None, const int32_t[::1] link not None,
+                  const int32_t[::1] child not None, size_t vocab_size, size_t levels):
+    """Return how many contexts have up to 0, 1, ... factors (levels+1,), from plain arrays of n-grams over factors; raise
+    ValueError where they contradict each other."""
+    cdef size_t where = 0
+    cdef int fault
+    cdef size_t[::1] end = numpy.empty(levels + 1, numpy.uintp)
+    extent("child", child.shape[0], link.shape[0] + 1)
+    cdef flm_trie t = flm_trie(word=pointer(word), link=pointer(link), child=&child[0], logp=NULL, backoff=NULL,
+                               nodes=<size_t> word.shape[0], contexts=<size_t> link.shape[0], V=vocab_size,
+                               order=levels + 1)
+    with nogil:
+        fault = flm_factor_levels(&end[0], &t, &where)
+    if fault != FLM_NGRAM_SOUND:
+        raise ValueError(f"{NGRAM_FAULTS[fault]} are not those of n-grams, at {where}")
+    return end.base
 
-    word, logp (n-grams,); child (contexts+1,), link, backoff, key (contexts,): see csrc/ngram.h.
+
+def bucket_keys(const int64_t[::1] key not None, const size_t[::1] end not None):
+    """Return the buckets int32 of contexts whose keys (contexts,) rise in each level, one level after the other, and the
+    bits of each key that a record keeps (contexts,) uint32. end (levels+1,): of `factor_levels`."""
+    cdef size_t k, levels = <size_t> end.shape[0] - 1, n
+    cdef unsigned bits
+    cdef uint32_t[::1] part = numpy.empty(key.shape[0], numpy.uint32)
+    cdef int32_t[::1] bucket
+    unsigned_key = numpy.asarray(key).view(numpy.uint64)
+    out = []
+    for k in range(levels):
+        of_level = unsigned_key[end[k]:end[k + 1]]
+        if not (of_level[1:] > of_level[:max(0, len(of_level) - 1)]).all():
+            raise ValueError(f"its keys are not those of n-grams: those of {k + 1} factors do not rise")
+        n = end[k + 1] - end[k]
+        bits = flm_factor_bucket_bits(n)
+        bucket = numpy.empty((1 << bits) + 1, numpy.int32)
+        with nogil:
+            flm_factor_buckets(&bucket[0], &part[0] + end[k], &key[0] + end[k], end[k], bits, n)
+        out.append(bucket.base)
+    return numpy.concatenate(out), part.base
+
+
+FACTORED = ("grams", "contexts", "blocks", "unigrams", "book", "shape", "buckets", "levels")
+
+
+cdef class FactoredNGrams(NGrams):
+    """Packed n-grams over factors, checked whole and read only; `NGrams` has the same methods.
+
+    tables: arrays by the names FACTORED, as for `NGrams`, without inner, and buckets int32, levels int64 (levels+1,):
+    see flm_factor_index.
     """
 
-    cdef int32_t[::1] slot
-    cdef const int64_t[::1] key
+    cdef const int32_t[::1] bucket
+    cdef size_t[::1] ends
+    cdef unsigned[::1] bucket_bits
+    cdef flm_factor_index index
     cdef Factors factors
 
-    def __init__(self, Factors factors not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
-                 const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
-                 const int64_t[::1] key not None, bint checked=False):
-        cdef size_t where = 0, contexts = <size_t> link.shape[0]
-        cdef int fault
-        extent("child", child.shape[0], link.shape[0] + 1)
-        extent("logp", logp.shape[0], word.shape[0])
-        extent("backoff", backoff.shape[0], link.shape[0])
-        extent("key", key.shape[0], link.shape[0])
-        self._tables, self.factors, self.key = (word, link, child, logp, backoff), factors, key
-        self.grams = flm_ngrams(word=pointer(word), link=pointer(link), child=&child[0], logp=&logp[0],
-                                backoff=&backoff[0], nodes=<size_t> word.shape[0],
-                                contexts=contexts, V=factors.vocab_size, order=factors.factors.levels + 1)
-        self.slot = None
-        if checked:
-            return
-        with nogil:
-            fault = flm_factor_check(&self.grams, &where)
+    def __init__(self, Factors factors not None, dict tables not None, bint checked=False):
+        cdef size_t where = 0, k, bits, length = 0, levels = factors.factors.levels
+        cdef int fault = FLM_NGRAM_SOUND
+        bits = self._take(tables, factors.vocab_size, levels + 1, False, FLM_FACTOR_KEY)
+        ends, self.bucket, self.factors = tables["levels"], tables["buckets"], factors
+        self._tables = None                 # until all is checked
+        extent("levels", ends.shape[0], <Py_ssize_t> levels + 1)
+        if ends[0] != 0 or ends[levels] != self.grams.contexts or (numpy.diff(ends) < 0).any():
+            raise ValueError(f"levels do not rise from 0 to the {self.grams.contexts} contexts")
+        self.ends = ends.astype(numpy.uintp)
+        self.bucket_bits = numpy.empty(levels, numpy.uintc)
+        for k in range(levels):
+            self.bucket_bits[k] = flm_factor_bucket_bits(self.ends[k + 1] - self.ends[k])
+            length += (<size_t> 1 << self.bucket_bits[k]) + 1
+        extent("buckets", self.bucket.shape[0], <Py_ssize_t> length)
+        self.index = flm_factor_index(end=&self.ends[0], bucket_bits=&self.bucket_bits[0], bucket=&self.bucket[0])
+        if not checked:
+            with nogil:
+                fault = flm_factor_check(&self.grams, &self.index, &where, bits)
         if fault != FLM_NGRAM_SOUND:
-            what = {FLM_NGRAM_CHILD: "where its contexts begin", FLM_NGRAM_WORD: "its tokens",
-                    FLM_NGRAM_LINK: "its links", FLM_NGRAM_SUM: "its probabilities"}[fault]
-            raise ValueError(f"{what} are not those of n-grams, at {where}")
-        self._index()
+            raise ValueError(f"{NGRAM_FAULTS[fault]} are not those of n-grams, at {where}")
+        self._tables, self._levels = tables, self.ends
 
-    cdef int _index(self) except -1:
-        """Make the table by which keys are found, once. Threads that do so at the same time make the same."""
-        cdef size_t contexts = <size_t> self.key.shape[0], slots = flm_factor_slots(contexts), placed
-        cdef int32_t[::1] slot = numpy.empty(slots, numpy.int32)
+    def unpack(self):
+        """Return the plain arrays word, logp (nodes,), child (contexts+1,), link and backoff (contexts,)."""
+        cdef size_t nodes = self.grams.nodes, contexts = self.grams.contexts
+        self._is_state(-1)
+        cdef int32_t[::1] word = numpy.empty(nodes, numpy.int32), link = numpy.empty(contexts, numpy.int32)
+        cdef int32_t[::1] child = numpy.empty(contexts + 1, numpy.int32)
+        cdef float[::1] logp = numpy.empty(nodes, numpy.float32), backoff = numpy.empty(contexts, numpy.float32)
         with nogil:
-            placed = flm_factor_index(&slot[0], slots, &self.key[0] if contexts else NULL, contexts)
-        if placed < contexts:
-            raise ValueError(f"its keys are not those of n-grams, at {placed}: too many of them share a place")
-        if self.slot is None:       # another thread may be reading the one that is there
-            self.slot = slot
-        return 0
+            flm_factor_unpack(&word[0], &logp[0], &child[0], &link[0], &backoff[0], &self.grams)
+        return word.base, logp.base, child.base, link.base, backoff.base
 
     def read_factors(self, int32_t[::1] node not None, int32_t[:, ::1] last not None, int64_t[:, ::1] spelt not None,
                      const int32_t[::1] ids not None, const uint8_t[::1] starts, const size_t[::1] size not None):
         """Set node (N,) to the context after every row of a packed batch; last (S, reach), spelt (S, 3) in and out."""
         self._is_state(-1)
-        if self.slot is None:
-            self._index()
         packed_sequences(size, starts, ids.shape[0], spelt.shape[0])
         extent("node", node.shape[0], ids.shape[0])
         check_ids(ids, self.grams.V)
@@ -186,19 +231,14 @@ cdef class FactoredNGrams(NGrams):
         cdef const uint8_t *begins = flags(starts)
         cdef int32_t *tokens = &last[0, 0] if last.shape[0] and last.shape[1] else NULL
         with nogil:
-            flm_factor_read(&node[0], tokens, &spelt[0, 0], &self.factors.factors, &self.slot[0],
-                            <size_t> self.slot.shape[0], &self.key[0], &ids[0], begins, &size[0],
-                            <size_t> size.shape[0])
+            flm_factor_read(&node[0], tokens, &spelt[0, 0], &self.factors.factors, &self.grams,
+                            &self.index, &ids[0], begins, &size[0], <size_t> size.shape[0])
 
     def score(self, nats, ids, state):
         """Raise TypeError: a state is what the factors look at, see `read_factors`."""
         raise TypeError(NO_LINKS)
 
     def read(self, node, state, ids, starts, size):
-        """Raise TypeError, as `score` does."""
-        raise TypeError(NO_LINKS)
-
-    def left_out(self, nats, out, count, discount, total, mass, node, target):
         """Raise TypeError, as `score` does."""
         raise TypeError(NO_LINKS)
 

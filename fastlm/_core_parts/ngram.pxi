@@ -181,57 +181,287 @@ def count_counts(const int32_t[::1] count not None):
     return times.base
 
 
-cdef class NGrams:
-    """A trie of n-grams, checked whole when it is made, unless it was `checked` before, and read only: any number of
-    threads may use it.
+cdef dict NGRAM_FAULTS = {
+    FLM_NGRAM_CHILD: "where its contexts begin", FLM_NGRAM_WORD: "its words", FLM_NGRAM_LINK: "its links",
+    FLM_NGRAM_SUM: "its probabilities", FLM_NGRAM_BLOCKS: "its blocks", FLM_NGRAM_INNER: "which n-grams are contexts",
+    FLM_NGRAM_KEY: "its keys"}
+cdef uint32_t FLOAT_BITS = 32
+PACKED = ("grams", "contexts", "blocks", "inner", "unigrams", "book", "shape")
+
+
+cdef unsigned bits_below(uint64_t n) noexcept:
+    """Return how many bits the numbers below n have."""
+    cdef unsigned bits = 0
+    while bits < 64 and (n - 1 if n else 0) >> bits:
+        bits += 1
+    return bits
+
+
+cdef flm_trie trie_of(const int32_t[::1] word, const int32_t[::1] link, const int32_t[::1] child,
+                      const float[::1] logp, const float[::1] backoff, size_t vocab_size, size_t order):
+    return flm_trie(word=pointer(word), link=pointer(link), child=&child[0], logp=float_pointer(logp),
+                    backoff=float_pointer(backoff), nodes=<size_t> word.shape[0],
+                    contexts=<size_t> backoff.shape[0], V=vocab_size, order=order)
+
+
+def check_trie(const int32_t[::1] word not None, const int32_t[::1] link not None, const int32_t[::1] child not None,
+               const float[::1] logp not None, const float[::1] backoff not None, size_t vocab_size, size_t order,
+               bint normalized=True):
+    """Raise ValueError where plain arrays of n-grams contradict each other, hold n-grams of more than `order` words or,
+    where they are said to be normalized, probabilities that do not sum to one.
 
     word, link (nodes,) int32; child (contexts+1,) int32; logp (nodes,), backoff (contexts,) float32: see csrc/ngram.h.
-    ValueError where the tables contradict each other, hold n-grams of more than `order` words or, where they are said
-    to be normalized, probabilities that do not sum to one. A state is the number of a context, or -1 where nothing has been read.
+    """
+    cdef size_t where = 0, level = 1
+    cdef int fault
+    nodes, contexts = word.shape[0], child.shape[0] - 1
+    if contexts < 0:
+        raise ValueError("child has 0 elements, expected at least 1")
+    extent("link", link.shape[0], nodes)
+    extent("logp", logp.shape[0], nodes)
+    extent("backoff", backoff.shape[0], contexts)
+    if <size_t> nodes < vocab_size:
+        raise ValueError(f"there are {nodes} n-grams, expected at least the {vocab_size} words")
+    cdef flm_trie t = trie_of(word, link, child, logp, backoff, vocab_size, order)
+    with nogil:
+        fault = flm_trie_check(&t, normalized, &where)
+    if fault == FLM_NGRAM_CHILD:
+        raise ValueError(f"child does not rise from {vocab_size} to the {nodes} n-grams")
+    if fault == FLM_NGRAM_WORD:
+        raise ValueError(f"n-gram {where} ends in word {word[where]}, out of order or outside the vocabulary of "
+                         f"{vocab_size}")
+    if fault == FLM_NGRAM_LINK:
+        raise ValueError(f"n-gram {where} is linked to {link[where]}, which is not the same without its first word")
+    if fault == FLM_NGRAM_SUM:
+        after = "of the single words" if where == <size_t> nodes else f"after context {where}"
+        raise ValueError(f"the probabilities {after} do not sum to one")
+    cdef int32_t end = <int32_t> vocab_size
+    while end < nodes:
+        level += 1
+        if level > order:
+            raise ValueError(f"there are n-grams of {level} words, expected at most {order}")
+        end = child[end] if end < contexts else <int32_t> nodes
+
+
+def quantise_ngrams(uint16_t[::1] code not None, float[::1] backoff not None, const int32_t[::1] word not None,
+                    const int32_t[::1] link not None, const int32_t[::1] child not None, const float[::1] logp not None,
+                    const int32_t[::1] suffix, const float[::1] book not None, const double[::1] p not None,
+                    size_t vocab_size, size_t first, size_t last):
+    """Set code (nodes,) and backoff (contexts,) for the contexts [first, last) of one level, see flm_ngram_quantise; the
+    arrays are those of a builder, or were checked. suffix (nodes,): None where it is not known."""
+    extent("code", code.shape[0], word.shape[0])
+    extent("logp", logp.shape[0], word.shape[0])
+    extent("child", child.shape[0], backoff.shape[0] + 1)
+    extent("p", p.shape[0], book.shape[0])
+    if suffix is not None:
+        extent("suffix", suffix.shape[0], word.shape[0])
+    if not 0 < book.shape[0] <= 1 << 16 or not first <= last <= <size_t> backoff.shape[0]:
+        raise ValueError(f"contexts {first} to {last} of {backoff.shape[0]} were given with a book of {book.shape[0]}; "
+                         "contexts that there are and 1 to 65536 values were expected")
+    cdef flm_trie t = trie_of(word, link, child, logp, backoff, vocab_size, 0)
+    cdef const int32_t *suffixes = pointer(suffix)
+    if first < last:
+        with nogil:
+            flm_ngram_quantise(&code[0], &backoff[0], &t, &book[0], &p[0], suffixes, <size_t> book.shape[0], first,
+                               last)
+
+
+cdef tuple backoff_codes(float[::1] backoff, bint exact):
+    """Return the codes (contexts,) uint32 of backoffs, their bits, and the lowest one in steps."""
+    if exact:
+        return backoff.base.view(numpy.uint32), FLOAT_BITS, 0
+    steps = numpy.rint(backoff.base * FLM_NGRAM_STEPS).astype(numpy.int32)
+    lowest = int(steps.min(initial=0))
+    codes = (steps - lowest).astype(numpy.uint32)
+    return codes, bits_below(<uint64_t> int(codes.max(initial=0)) + 1), lowest
+
+
+def pack_grams(const int32_t[::1] word not None, const uint16_t[::1] code, const float[::1] logp not None,
+               size_t vocab_size, unsigned value_bits):
+    """Return the records (bytes,) uint8 of the n-grams from `vocab_size` on: code (nodes,), or the floats where None."""
+    cdef size_t n = <size_t> word.shape[0] - vocab_size
+    cdef unsigned word_bits = bits_below(vocab_size)
+    cdef uint8_t[::1] grams = numpy.zeros((n * (word_bits + value_bits) + 7) // 8 + FLM_NGRAM_PAD, numpy.uint8)
+    extent("logp", logp.shape[0], word.shape[0])
+    if code is not None:
+        extent("code", code.shape[0], word.shape[0])
+    with nogil:
+        flm_ngram_pack_grams(&grams[0], &word[0] + vocab_size, NULL if code is None else &code[0] + vocab_size,
+                             &logp[0] + vocab_size, word_bits, value_bits, n)
+    return grams.base
+
+
+def rank_contexts(const int32_t[::1] child not None):
+    """Return `inner` (3 * words,) int32 of a trie, see flm_ngrams, and how many contexts there are."""
+    cdef size_t contexts = <size_t> child.shape[0] - 1, words, found
+    has = numpy.flatnonzero(numpy.diff(child) > 0)
+    words = (<size_t> int(has.max(initial=-1)) + 64) // 64 if len(has) else 0
+    cdef uint32_t[::1] inner = numpy.empty(3 * words, numpy.uint32)
+    with nogil:
+        found = flm_ngram_rank(&inner[0], &child[0], contexts, words)
+    return inner.base.view(numpy.int32), found
+
+
+def contexts_of(const int32_t[::1] inner not None, size_t contexts, const int32_t[::1] word not None,
+                const int32_t[::1] link not None, const int32_t[::1] child not None, const float[::1] backoff not None):
+    """Return the first child, link (contexts,) int32 and backoff (contexts,) float32 of those n-grams of a trie that are
+    contexts."""
+    cdef int32_t[::1] first = numpy.empty(contexts, numpy.int32), link_of_context = numpy.empty(contexts, numpy.int32)
+    cdef float[::1] out = numpy.empty(contexts, numpy.float32)
+    cdef flm_trie t = trie_of(word, link, child, backoff, backoff, 0, 0)
+    cdef const uint32_t *ranks = <const uint32_t *> pointer(inner)
+    with nogil:
+        flm_ngram_contexts(&first[0], &link_of_context[0], &out[0], &t, ranks, <size_t> inner.shape[0] // 3)
+    return first.base, link_of_context.base, out.base
+
+
+def pack_contexts(const int32_t[::1] first not None, const int32_t[::1] link not None, float[::1] backoff not None,
+                  const uint32_t[::1] key, size_t nodes, bint exact):
+    """Return the records (bytes,) uint8 and blocks int64 of contexts, see flm_ngrams, and `shape` (4,) int64: n-grams,
+    contexts, bits of a backoff, and the lowest one."""
+    cdef size_t contexts = <size_t> first.shape[0], bits
+    cdef unsigned link_bits = bits_below(contexts + 1), key_bits = 0 if key is None else FLM_FACTOR_KEY, backoff_bits
+    extent("link", link.shape[0], first.shape[0])
+    extent("backoff", backoff.shape[0], first.shape[0])
+    codes, backoff_bits, lowest = backoff_codes(backoff, exact)
+    cdef const uint32_t[::1] code = codes
+    cdef uint64_t[::1] block = numpy.empty(2 * ((contexts + FLM_NGRAM_BLOCK - 1) // FLM_NGRAM_BLOCK) + 2, numpy.uint64)
+    with nogil:
+        bits = flm_ngram_blocks(&block[0], &first[0], contexts, nodes, link_bits + backoff_bits + key_bits)
+    cdef uint8_t[::1] records = numpy.zeros((bits + 7) // 8 + FLM_NGRAM_PAD, numpy.uint8)
+    with nogil:
+        flm_ngram_pack_contexts(&records[0], &block[0], &first[0], &link[0], &code[0], NULL if key is None else &key[0],
+                                link_bits, backoff_bits, key_bits, contexts)
+    return records.base, block.base.view(numpy.int64), numpy.array([nodes, contexts, backoff_bits, lowest], numpy.int64)
+
+
+cdef class NGrams:
+    """A trie of packed n-grams, checked whole when it is made, and read only: any number of threads may use it.
+
+    tables: arrays by the names PACKED, as `models.ngram.packed` makes them: grams, contexts uint8, blocks int64, inner
+    int32, unigrams, book float32, shape int64 (n-grams, contexts, bits of a backoff, the lowest one). checked: whether
+    they were checked before, or come from there. ValueError where they contradict each other, hold n-grams of more than
+    `order` words or, where they are said to be normalized, probabilities that do not sum to one. A state is the number
+    of a context, or -1 where nothing has been read.
     """
 
     cdef flm_ngrams grams
     cdef object _tables, _falling
+    cdef size_t[::1] _levels
+    cdef size_t _words                  # of the longest n-grams
 
-    def __init__(self, const int32_t[::1] word not None, const int32_t[::1] link not None,
-                 const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
-                 size_t vocab_size, size_t order, bint normalized=True, bint checked=False):
-        cdef size_t where = 0, level = 1
-        cdef int fault
-        cdef int32_t end
-        nodes, contexts = word.shape[0], child.shape[0] - 1
-        if contexts < 0:
-            raise ValueError("child has 0 elements, expected at least 1")
-        extent("link", link.shape[0], nodes)
-        extent("logp", logp.shape[0], nodes)
-        extent("backoff", backoff.shape[0], contexts)
+    def __init__(self, dict tables not None, size_t vocab_size, size_t order, bint normalized=True,
+                 bint checked=False):
         if not 1 <= order <= FLM_NGRAM_LENGTH:
             raise ValueError(f"order = {order}; 1 to {FLM_NGRAM_LENGTH} words were expected")
-        self._tables = (word, link, child, logp, backoff)
-        self.grams = flm_ngrams(word=&word[0], link=&link[0], child=&child[0], logp=&logp[0], backoff=&backoff[0],
-                                nodes=nodes, contexts=contexts, V=vocab_size, order=order)
-        if <size_t> nodes < vocab_size:
-            raise ValueError(f"there are {nodes} n-grams, expected at least the {vocab_size} words")
-        if checked:
-            return
+        cdef size_t bits = self._take(tables, vocab_size, order, True, 0), where = 0
+        cdef int fault = FLM_NGRAM_SOUND
+        if not checked:
+            with nogil:
+                fault = flm_ngram_check(&self.grams, normalized, &where, bits)
+        if fault != FLM_NGRAM_SOUND:
+            self._tables = None
+            raise ValueError(f"{NGRAM_FAULTS[fault]} are not those of n-grams, at {where}")
+        self._levels = None
+        if not checked:
+            self._find_levels()
+
+    cdef int _find_levels(self) except -1:
+        """Find where the contexts of each length end, once."""
+        if self._levels is not None:
+            return 0
+        cdef size_t[::1] levels = numpy.empty(self.grams.order + 1, numpy.uintp)
+        cdef size_t words = flm_ngram_levels(&levels[0], &self.grams)
+        if words > self.grams.order:
+            self._tables = None
+            raise ValueError(f"there are n-grams of {words} words, expected at most {self.grams.order}")
+        self._words, self._levels = words, levels
+        return 0
+
+    cdef size_t _take(self, dict tables, size_t vocab_size, size_t order, bint trie, unsigned key_bits) except? 0:
+        """Point at the tables; raise ValueError where their lengths are not those that belong together. Return how many
+        bits the records of contexts may have."""
+        cdef const uint8_t[::1] gram = tables["grams"], context = tables["contexts"]
+        cdef const int64_t[::1] block = tables["blocks"], shape = tables["shape"]
+        cdef const int32_t[::1] inner = tables["inner"] if trie else None
+        cdef const float[::1] unigram = tables["unigrams"], book = tables["book"]
+        extent("shape", shape.shape[0], 4)
+        extent("unigrams", unigram.shape[0], <Py_ssize_t> vocab_size)
+        nodes, contexts, backoff_bits, lowest = (int(number) for number in shape)
+        if not vocab_size <= nodes < 2**31 or not 0 <= contexts < 2**31 or not 0 <= backoff_bits <= FLOAT_BITS \
+                or not -2**30 <= lowest <= 2**30:
+            raise ValueError(f"shape is {[nodes, contexts, backoff_bits, lowest]}, which no n-grams have")
+        cdef unsigned word_bits = bits_below(vocab_size), value_bits = bits_below(<uint64_t> book.shape[0])
+        if book.shape[0] == 0:
+            value_bits = FLOAT_BITS
+        elif book.shape[0] != 1 << value_bits or value_bits > 16:
+            raise ValueError(f"book has {book.shape[0]} elements, expected a power of two up to 65536, or none")
+        extent("grams", gram.shape[0], ((nodes - vocab_size) * (word_bits + value_bits) + 7) // 8 + FLM_NGRAM_PAD)
+        extent("blocks", block.shape[0], 2 * ((contexts + FLM_NGRAM_BLOCK - 1) // FLM_NGRAM_BLOCK) + 2)
+        if context.shape[0] < FLM_NGRAM_PAD:
+            raise ValueError(f"contexts has {context.shape[0]} elements, expected at least {FLM_NGRAM_PAD}")
+        if book.shape[0] == 0:
+            book = None
+        words = 0
+        if trie:
+            words = inner.shape[0] // 3
+            extent("inner", inner.shape[0], 3 * words)
+        self.grams = flm_ngrams(
+            gram=&gram[0], context=&context[0], block=<const uint64_t *> &block[0],
+            inner=<const uint32_t *> pointer(inner), unigram=float_pointer(unigram),
+            book=float_pointer(book), lowest=<int32_t> lowest, word_bits=word_bits,
+            value_bits=value_bits, link_bits=bits_below(<uint64_t> contexts + 1), backoff_bits=backoff_bits,
+            key_bits=key_bits, gram_bits=word_bits + value_bits,
+            context_bits=bits_below(<uint64_t> contexts + 1) + <unsigned> backoff_bits + key_bits, nodes=nodes, contexts=contexts, inner_nodes=64 * words, V=vocab_size, order=order)
+        self._tables, self._falling = tables, None
+        return 8 * (<size_t> context.shape[0] - FLM_NGRAM_PAD)
+
+    @property
+    def nodes(self):
+        """The number of n-grams."""
+        return self.grams.nodes
+
+    @property
+    def contexts(self):
+        """The number of n-grams that something has followed."""
+        return self.grams.contexts
+
+    @property
+    def longest(self):
+        """The number of n-grams of the most words that there are."""
+        self._is_state(-1)
+        self._find_levels()
+        return self.grams.nodes - flm_ngram_shorter(&self.grams, &self._levels[0], self._words)
+
+    @property
+    def unigrams(self):
+        """log p (V,) float32 of every word where nothing has been read."""
+        return self._tables["unigrams"]
+
+    def describe(self, const int32_t[::1] node not None):
+        """Return the length and the number of different words that have followed (N,) int32 of each context (N,), and
+        the log of the share that it leaves to shorter ones (N,) float32; 0, V and 0 for -1."""
+        cdef size_t N = <size_t> node.shape[0]
+        cdef int32_t[::1] length = numpy.empty(N, numpy.int32), followed = numpy.empty(N, numpy.int32)
+        cdef float[::1] backoff = numpy.empty(N, numpy.float32)
+        self._are_states(node)
+        self._find_levels()
         with nogil:
-            fault = flm_ngram_check(&self.grams, normalized, &where)
-        if fault == FLM_NGRAM_CHILD:
-            raise ValueError(f"child does not rise from {vocab_size} to the {nodes} n-grams")
-        if fault == FLM_NGRAM_WORD:
-            raise ValueError(f"n-gram {where} ends in word {word[where]}, out of order or outside the vocabulary of "
-                             f"{vocab_size}")
-        if fault == FLM_NGRAM_LINK:
-            raise ValueError(f"n-gram {where} is linked to {link[where]}, which is not the same without its first word")
-        if fault == FLM_NGRAM_SUM:
-            after = "of the single words" if where == <size_t> nodes else f"after context {where}"
-            raise ValueError(f"the probabilities {after} do not sum to one")
-        end = <int32_t> vocab_size
-        while end < nodes:
-            level += 1
-            if level > order:
-                raise ValueError(f"there are n-grams of {level} words, expected at most {order}")
-            end = child[end] if end < contexts else <int32_t> nodes
+            flm_ngram_describe(&length[0], &followed[0], &backoff[0], &self.grams, &self._levels[0], &node[0], N)
+        return length.base, followed.base, backoff.base
+
+    def unpack(self):
+        """Return the plain arrays word, link, child, logp and backoff, see flm_trie in csrc/ngram.h."""
+        cdef size_t nodes = self.grams.nodes, contexts
+        self._is_state(-1)
+        self._find_levels()
+        contexts = flm_ngram_shorter(&self.grams, &self._levels[0], self._words)
+        cdef int32_t[::1] word = numpy.empty(nodes, numpy.int32), link = numpy.empty(nodes, numpy.int32)
+        cdef int32_t[::1] child = numpy.empty(contexts + 1, numpy.int32)
+        cdef float[::1] logp = numpy.empty(nodes, numpy.float32), backoff = numpy.empty(contexts, numpy.float32)
+        with nogil:
+            flm_ngram_unpack(&word[0], &link[0], &child[0], &logp[0], &backoff[0], &self.grams, contexts)
+        return word.base, link.base, child.base, logp.base, backoff.base
 
     def score(self, double[::1] nats not None, const int32_t[::1] ids not None, int32_t state):
         """Set nats (n,) to -log p of each of ids (n,) after those before it and the state; return the last state."""
@@ -276,7 +506,7 @@ cdef class NGrams:
         k = min(k, V)
         self._are_states(node)
         if self._falling is None:
-            self._falling = numpy.argsort(-numpy.asarray(self._tables[3])[:V], kind="stable").astype(numpy.int32)
+            self._falling = numpy.argsort(-self.unigrams, kind="stable").astype(numpy.int32)
         falling = self._falling
         cdef int32_t[:, ::1] word = numpy.empty((N, k), numpy.int32)
         cdef float[:, ::1] logp = numpy.empty((N, k), numpy.float32)
@@ -285,36 +515,6 @@ cdef class NGrams:
             with nogil:
                 flm_ngram_top(&word[0, 0], &logp[0, 0], &seen[0], &self.grams, &falling[0], &node[0], k, N)
         return word.base, logp.base
-
-    def left_out(self, double[::1] nats not None, float[:, ::1] out, const int32_t[::1] count not None,
-                 const double[:, ::1] discount not None, const double[::1] total not None,
-                 const double[::1] mass not None, const int32_t[::1] node not None, const int32_t[::1] target not None):
-        """Set nats (N,) to -log p of each target as if this occurrence had not been counted, and out (N, V), unless
-        None, to log p of every word.
-
-        count (nodes,), discount (order, 4), total and mass (contexts+1,): see flm_ngram_counts. ValueError where a
-        target never followed its node.
-        """
-        cdef size_t N = <size_t> node.shape[0], done
-        cdef double[::1] scratch = numpy.empty(2 * self.grams.V)
-        cdef float *rows = NULL
-        targets(target, node.shape[0], <Py_ssize_t> self.grams.V)
-        extent("nats", nats.shape[0], node.shape[0])
-        extent("count", count.shape[0], <Py_ssize_t> self.grams.nodes)
-        extent("total", total.shape[0], <Py_ssize_t> self.grams.contexts + 1)
-        extent("mass", mass.shape[0], total.shape[0])
-        shape("discount", discount.shape[0], discount.shape[1], <Py_ssize_t> self.grams.order, 4)
-        if out is not None:
-            shape("out", out.shape[0], out.shape[1], node.shape[0], <Py_ssize_t> self.grams.V)
-            rows = &out[0, 0]
-        self._are_states(node)
-        cdef flm_ngram_counts counts = flm_ngram_counts(count=&count[0], discount=&discount[0, 0], total=&total[0],
-                                                        mass=&mass[0])
-        with nogil:
-            done = flm_ngram_left_out(&nats[0], rows, &scratch[0], &self.grams, &counts, &node[0], &target[0], N)
-        if done < N:
-            raise ValueError(f"target {target[done]} of row {done} never followed its context in the text that was "
-                             "counted")
 
     cdef int _is_state(self, int32_t node) except -1:
         if self._tables is None:
@@ -330,3 +530,44 @@ cdef class NGrams:
             if node[n] < -1 or (node[n] >= 0 and <size_t> node[n] >= self.grams.contexts):
                 self._is_state(node[n])
         return 0
+
+
+def left_out(double[::1] nats not None, float[:, ::1] out, const int32_t[::1] word not None,
+             const int32_t[::1] link not None, const int32_t[::1] child not None, const float[::1] logp not None,
+             const int32_t[::1] count not None, const double[:, ::1] discount not None,
+             const double[::1] total not None, const double[::1] mass not None, const int32_t[::1] node not None,
+             const int32_t[::1] target not None, size_t vocab_size):
+    """Set nats (N,) to -log p of each target as if this occurrence had not been counted, and out (N, V), unless None, to
+    log p of every word where there is a target.
+
+    word, link, child, logp: the plain arrays of a builder; count (nodes,), discount (order, 4), total and mass
+    (contexts+1,): see flm_ngram_counts; node (N,): n-grams that are contexts, or -1. ValueError where a target never
+    followed its node.
+    """
+    cdef size_t N = <size_t> node.shape[0], done
+    cdef double[::1] scratch = numpy.empty(2 * vocab_size)
+    cdef float *rows = NULL
+    targets(target, node.shape[0], <Py_ssize_t> vocab_size)
+    extent("nats", nats.shape[0], node.shape[0])
+    extent("count", count.shape[0], word.shape[0])
+    extent("total", total.shape[0], child.shape[0])
+    extent("mass", mass.shape[0], total.shape[0])
+    shape("discount", discount.shape[0], discount.shape[1], discount.shape[0], 4)
+    if out is not None:
+        shape("out", out.shape[0], out.shape[1], node.shape[0], <Py_ssize_t> vocab_size)
+        rows = &out[0, 0]
+    for i in range(N):
+        if not -1 <= node[i] < child.shape[0] - 1:
+            raise IndexError(f"state {node[i]} is outside the {child.shape[0] - 1} contexts")
+    cdef flm_trie t = trie_of(word, link, child, logp, logp[:child.shape[0] - 1], vocab_size,
+                              <size_t> discount.shape[0])
+    cdef flm_ngram_counts counts = flm_ngram_counts(count=&count[0], discount=&discount[0, 0], total=&total[0],
+                                                    mass=&mass[0])
+    with nogil:
+        done = flm_ngram_left_out(&nats[0], rows, &scratch[0], &t, &counts, &node[0], &target[0], N)
+    if done < N:
+        raise ValueError(f"target {target[done]} of row {done} never followed its context in the text that was counted")
+
+
+cdef inline const float *float_pointer(const float[::1] x) noexcept:
+    return NULL if x is None else &x[0]

@@ -22,7 +22,7 @@ def write(file: BinaryIO, vocabulary: Vocabulary, model: KneserNey) -> None:
     line_end = vocabulary.boundary
     names, escapes = spelt(vocabulary)
     runs_on = model.boundary is None
-    lines = _Lines(model.tables, [*names, BEGIN], line_end)
+    lines = _Lines(model.unpacked(), [*names, BEGIN], line_end)
     closed = vocabulary.unknown is None and vocabulary.unit != "byte"
     file.write(Options(vocabulary.unit, escapes, runs_on and len(lines.ends) > 2, closed,
                        vocabulary.end_of_document is not None).line().encode())

@@ -125,7 +125,7 @@ def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
 
 def entries(counts: Sequence[CountModel]) -> int:
     """Return how many n-grams have been counted."""
-    return sum(len(model.tables["word"]) for model in counts)
+    return sum(model.ngrams.nodes for model in counts)
 
 
 def weighed_tokens(request: Request, timetable: Timetable) -> int:

@@ -124,7 +124,7 @@ def evaluate_counts(model: KneserNey, corpus: Corpus, held_out: Corpus | None, t
                     interrupt: Interrupt) -> History:
     """Return the history of an n-gram model that was counted in so many seconds, with its loss on held-out text unless
     evaluating is interrupted."""
-    history = History(ended=f"counted {len(model.tables['word']):,} n-grams of up to {model.order} tokens in "
+    history = History(ended=f"counted {model.ngrams.nodes:,} n-grams of up to {model.order} tokens in "
                             f"{seconds:.2f} s{model.note}", reason=Ended.COUNTED)
     if held_out is not None:
         losses = interrupt.attempt(lambda: [mean_nll(model, part, threads) for part in (corpus, held_out)])

@@ -25,9 +25,9 @@ def longer_ngrams(counts: Sequence[KneserNey | Factored], counting: float, text:
             or not isinstance(model, KneserNey) or not model.counted_whole or model.order >= wanted \
             or folds_in_memory(len(counts), model.vocab_size, tokens, timetable.limited, policy):
         return None
-    longest = len(model.tables["word"]) - len(model.tables["backoff"])
     fits = not timetable.limited or policy.uncorrected_seconds * counting <= timetable.left()
-    return KneserNey(model.vocab_size, wanted) if fits and tokens >= policy.uncorrected_repeats * longest else None
+    repeats = tokens >= policy.uncorrected_repeats * model.ngrams.longest
+    return KneserNey(model.vocab_size, wanted) if fits and repeats else None
 
 
 def better(model: KneserNey, longer: KneserNey, text: Text, request: Request, tokens: int) -> KneserNey:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 
-CHECKS = 1                  # which checks a record stands for: one more where loading begins to check something else
+CHECKS = 2                  # which checks a record stands for: one more where loading begins to check something else
 MOST_RECORDS = 1000         # the oldest are removed beyond; a record takes a block of the disk, so all of them 4 MB
 # Nanoseconds from the last change of a file to its check. The clock of a file system stands still between its ticks,
 # of up to 10 ms, and of 2 s on FAT, and a change before the next tick would not be noticed. The shorter time is for

@@ -51,8 +51,9 @@ def test_what_is_written_is_read_again_to_the_bit(unit, text, order, lines, tmp_
     assert again.model.order == min(order, 3 if text == "a" else 4)       # of its longest n-gram
     if order > 1:                                                         # of single words nobody can tell
         assert again.model.boundary == (lm.vocabulary.end_of_line if lines else None)
-    for name, table in lm.model.tables.items():
-        found = again.model.tables[name]      # without 4-grams there is no backoff after 3-grams
+    read = again.model.unpacked()
+    for name, table in lm.model.unpacked().items():
+        found = read[name]      # without 4-grams there is no backoff after 3-grams
         assert found.tobytes() == table[:len(found)].tobytes() and (len(found) == len(table) or text == "a")
 
 

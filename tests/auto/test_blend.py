@@ -40,6 +40,7 @@ class Counted:
     def __init__(self, clock: Turned, seconds: float) -> None:
         self.clock, self.takes, self.tokens = clock, seconds, []
         self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
+        self.ngrams = SimpleNamespace(nodes=10)
         self.parameters: dict = {}
 
     def fit(self, corpus, threads, budget_bytes):

@@ -68,7 +68,7 @@ def test_an_ngram_model_is_counted_and_needs_no_budget(unit):
     assert abs(sum(p for _, p in lm.next_tokens("to", k=300)) - 1) < 1e-5
     assert lm.perplexity(["to be or not to be\n" * 9]) < 1.5
     assert len(lm.history) == 0 and lm.plan is None
-    assert lm.history.ended.startswith(f"counted {len(lm.model.tables['word']):,} n-grams of up to {order} tokens in ")
+    assert lm.history.ended.startswith(f"counted {lm.model.ngrams.nodes:,} n-grams of up to {order} tokens in ")
 
 
 @pytest.mark.parametrize(("unit", "order", "window", "context", "width"), [
@@ -127,7 +127,7 @@ def test_a_mixture_of_counts_and_a_network():
     assert lm.perplexity([other]) < 1.01 * min(alone) < max(alone)   # no worse than the better part, whichever it is
     # the weights are fitted before the n-grams count the held-out text as well
     everything = fastlm.train([text], model="kneser-ney", order=3)
-    np.testing.assert_array_equal(counts.tables["logp"], everything.model.tables["logp"])
+    np.testing.assert_array_equal(counts.tables["grams"], everything.model.tables["grams"])
     assert f"mixed by weights of {lm.model.weights[0]:.2f}, " in lm.history.ended
     again = fastlm.train([text], plan=lm.plan, threads=1)
     assert again.digest() == lm.digest() and again.plan == lm.plan
@@ -204,7 +204,7 @@ def test_a_mixture_says_that_its_text_was_counted_in_part():
 def test_a_mixture_does_not_count_what_judges_it():
     lm = fastlm.train([random_text(3)], model="mixture", budget=1.0, valid=[random_text(4, 500)], threads=2)
     everything = fastlm.train([random_text(3)], model="kneser-ney")
-    np.testing.assert_array_equal(lm.model.parts[0].tables["logp"], everything.model.tables["logp"])
+    np.testing.assert_array_equal(lm.model.parts[0].tables["grams"], everything.model.tables["grams"])
     tiny = fastlm.train(["a b a\n"], model="mixture", epochs=1)   # too little to hold anything out
     assert tiny.model.weights.tolist() == [0.25] * 4 and tiny.card["held_out"] == 0
 
@@ -304,10 +304,10 @@ def test_auto_says_what_it_chose():
     assert isinstance(hurried.model, KneserNey) and 0 < hurried.card["held_out"] < 0.03 * hurried.card["tokens"]
     assert hurried.card["chosen"] == "n-grams alone: what is left of 0.002 s is too short for a network"
     whole = fastlm.train([lines(1, 900)], model="kneser-ney")   # there was no time to count what was held out
-    assert len(hurried.model.tables["logp"]) < len(whole.model.tables["logp"])
+    assert hurried.model.ngrams.nodes < whole.model.ngrams.nodes
     whole = fastlm.train([lines(1, 900)], "char", model="kneser-ney")
     both = fastlm.train([lines(1, 900)], "char", budget=3, threads=2)
-    np.testing.assert_array_equal(both.model.parts[0].tables["logp"], whole.model.tables["logp"])
+    np.testing.assert_array_equal(both.model.parts[0].tables["grams"], whole.model.tables["grams"])
     assert both.model.residual is not None   # how many networks and how wide depends on the machine's speed
     assert re.fullmatch(r"n-grams and (an LSTM|[2-8] LSTMs) of \d+ units(| with dropout 0\.\d+), "
                         r"which will read [\d,]+ tokens about [\d.]+ times", both.card["chosen"])

@@ -1,5 +1,5 @@
 /* test_cache.c: the cache of a random text, in arrays with nothing after them: its rows hold what its counts say. */
-#include "ngram.h"
+#include "cache.h"
 
 #include "check.h"
 

@@ -30,17 +30,11 @@ def features(counts: KneserNey, nodes: Array) -> Array:
     gamma is the share of the probability that the context leaves to shorter ones; and l b, s^2 and s b. l and s are
     scaled to about 1.
     """
-    child = counts.tables["child"]
-    ends, first = [0], 0
-    while first < len(child) - 1:   # the next order begins where the extensions of this order's first n-gram begin
-        first = int(child[first])
-        ends.append(first)
-    node, known = np.maximum(nodes, 0), nodes >= 0
-    if len(child) == 1:
+    if counts.ngrams.contexts == 0:
         return np.zeros((len(nodes), FEATURES))
-    length = np.where(known, np.searchsorted(np.array(ends), node, side="right"), 0) / _SCALE
-    followed = np.where(known, np.log(np.maximum(child[node + 1] - child[node], 1)), np.log(counts.vocab_size)) / _SCALE
-    left = np.where(known, counts.tables["backoff"][node], 0).astype(np.float64)
+    of_context = counts.ngrams.describe(np.ascontiguousarray(nodes, np.int32))
+    length, followed, left = (values.astype(np.float64) for values in of_context)
+    length, followed = length / _SCALE, np.log(np.maximum(followed, 1)) / _SCALE
     return np.stack([length, followed, left, length * left, followed**2, followed * left], axis=1)
 
 

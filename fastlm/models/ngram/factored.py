@@ -15,11 +15,14 @@ from fastlm.models.base import PrefixModel
 from fastlm.models.initial import are_checked, reserve
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, stream
+from fastlm.models.ngram.packed import Tables, pack_factored
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
-TABLES = ("word", "link", "child", "logp", "backoff", "key")
+TABLES = _core.FACTORED
+PLAIN = ("word", "link", "child", "logp", "backoff", "key")   # arrays as they are counted, and in files of version 0.1
+KEYS = 2         # version of the keys of contexts; those of version 1, in older files, clash for ["word", "word-1"]
 SPELT = {f"word-{back}" if back else "word": -back for back in range(_core.SPELT_WORDS)}
 WORDS: list[list[int | str]] = [[2, 3, 4], [1, 3, 4]]
 PIECES: list[list[int | str]] = [[1, "word", "word-2"], [2, 3, 4]]
@@ -48,7 +51,8 @@ class Factored(PrefixModel):
     1
     """
 
-    def __init__(self, vocab_size: int, factors: Sequence[int | str], letters: Sequence[int] | None = None) -> None:
+    def __init__(self, vocab_size: int, factors: Sequence[int | str], letters: Sequence[int] | None = None,
+                 keys: int = KEYS) -> None:
         unknown = [factor for factor in factors if not isinstance(factor, int | np.integer) and factor not in SPELT]
         if unknown:
             raise ValueError(f"factor {unknown[0]!r}; a distance in tokens or one of {', '.join(SPELT)} was expected")
@@ -56,20 +60,26 @@ class Factored(PrefixModel):
             raise ValueError(f"factors = {list(factors)} need to know which ids are letters, and letters is None")
         if any(not isinstance(factor, str) and factor < 1 for factor in factors):
             raise ValueError(f"factors = {list(factors)}; distances of at least 1 token were expected")
-        super().__init__(vocab_size, factors=list(factors), letters=None if letters is None else list(letters))
+        super().__init__(vocab_size, factors=list(factors), letters=None if letters is None else list(letters),
+                         keys=keys)
         self.factors = list(factors)
         codes = [SPELT[factor] if isinstance(factor, str) else int(factor) for factor in factors]
         self._factors = _core.Factors(np.array(codes, np.int32), None if letters is None else
-                                      np.asarray(letters, np.int32), vocab_size)
+                                      np.asarray(letters, np.int32), vocab_size, keys)
         self.head = CountedOutput(self)
         reserve(8 * vocab_size, f"the tables of {vocab_size} single tokens")
-        self._use({"word": np.arange(vocab_size, dtype=np.int32), "link": np.zeros(0, np.int32),
-                   "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
-                   "logp": np.full(vocab_size, -np.log(vocab_size), np.float32), "key": np.zeros(0, np.int64)})
+        plain: Tables = {"word": np.arange(vocab_size, dtype=np.int32), "link": np.zeros(0, np.int32),
+                         "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
+                         "logp": np.full(vocab_size, -np.log(vocab_size), np.float32), "key": np.zeros(0, np.int64)}
+        self._use(pack_factored(plain, vocab_size, [0] * (len(factors) + 1)), checked=True)
 
-    def _use(self, tables: dict[str, Array]) -> None:
-        word, link, child, logp, backoff, key = (tables[name] for name in TABLES)
-        self.ngrams = _core.FactoredNGrams(self._factors, word, link, child, logp, backoff, key, are_checked())
+    @classmethod
+    def options_from_file(cls, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the constructor's arguments from those in a file; files of version 0.1 name no version of the keys."""
+        return {"keys": 1} | super().options_from_file(name, options)
+
+    def _use(self, tables: Tables, checked: bool = False) -> None:
+        self.ngrams = _core.FactoredNGrams(self._factors, tables, checked or are_checked())
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
@@ -123,7 +133,9 @@ class Factored(PrefixModel):
                 estimate = partial(_core.estimate_ngrams, logp, backoff, p, above, child, shorter, count, discounts,
                                    origin=int(ends[k]), origin_shorter=int(ends[k - 1]))
                 workers.map(estimate, cuts[:-1], cuts[1:])
-        self._use({"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key})
+        plain = {"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key,
+                 "suffix": shorter}
+        self._use(pack_factored(plain, self.vocab_size, context_ends.tolist(), threads), checked=True)
 
     # predicting ---------------------------------------------------------------------------------------------------
 
@@ -151,9 +163,21 @@ class Factored(PrefixModel):
         return self.tables
 
     def restore(self, tensors: dict[str, Array]) -> None:
+        if tensors.keys() == set(PLAIN):
+            tensors = self._packed(tensors)
         if tensors.keys() != set(TABLES):
             raise ValueError(f"it holds the tables {sorted(tensors)}; {sorted(TABLES)} were expected")
-        self._use(dict(tensors))
+        self._use({name: tensors[name] for name in TABLES})
+
+    def _packed(self, plain: Tables) -> Tables:
+        """Return the tables of plain arrays out of a file of version 0.1."""
+        word, link, child, logp, backoff, key = (plain[name] for name in PLAIN)
+        lengths = (("logp", logp, len(word)), ("backoff", backoff, len(link)), ("key", key, len(link)))
+        for name, array, length in lengths:
+            if len(array) != length:
+                raise ValueError(f"{name} has {len(array)} elements, expected {length}")
+        levels = _core.factor_levels(word, link, child, self.vocab_size, len(self.factors))
+        return pack_factored(plain | {"backoff": backoff.copy()}, self.vocab_size, levels.tolist(), exact=True)
 
     def quantized(self) -> Factored:
         """Return the model itself: it has no matrices to round, and nothing changes it after `fit`."""
@@ -164,10 +188,10 @@ class Factored(PrefixModel):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["vocab_size"], **state["options"])  # type: ignore[misc]
-        self._use(state["tables"])
+        self._use(state["tables"], checked=True)
 
     def __repr__(self) -> str:
-        return f"<Factored n-grams of {self.factors}, {len(self.tables['word']):,}>"
+        return f"<Factored n-grams of {self.factors}, {self.ngrams.nodes:,}>"
 
 
 def usual_factors(unit: str) -> list[list[int | str]]:

@@ -15,11 +15,12 @@ from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import are_checked, reserve
 from fastlm.models.ngram.discounts import discounts_of
+from fastlm.models.ngram.packed import PLAIN, Tables, pack_trie, trie_ends
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
 Array = np.ndarray
-TABLES = ("word", "link", "child", "logp", "backoff")
+TABLES = _core.PACKED
 BUDGET_BYTES = 1.3e9   # for counting, beside the text: so a text of 100 MB is counted within 2 GB in all
 _BYTES_PER_TOKEN = 48  # of the text that counting takes at least, about; what else it takes decides the order
 _TASKS = 16            # shares of the work; their number never depends on the threads, so that the bytes do not either
@@ -42,8 +43,8 @@ class KneserNey(PrefixModel):
     one more token costs about two searches, whatever the order, and a target's probability does not cost V.
     Before `fit` every token is equally likely.
 
-    `normalized`: whether tables must hold probabilities that sum to one. False is for the files of other tools whose
-    probabilities do not: what such a model gives for all tokens are the figures of the file as they are.
+    An n-gram takes 6 to 8 bytes, in memory and in the file: of 4,096 n-grams or more the probabilities are rounded to
+    a thousand values, and what is left to shorter contexts is computed from these, so that they sum to one.
 
     >>> model = KneserNey(vocab_size=5, order=3).fit([[4, 0, 4, 0, 1]])
     >>> model.log_probabilities([4, 0]).argmax(1).tolist()
@@ -61,23 +62,23 @@ class KneserNey(PrefixModel):
         self.counts: Counts | None = None
         self.counted_whole, self.note = True, ""
         reserve(12 * vocab_size, f"the tables of {vocab_size} single tokens")
-        words = np.arange(vocab_size, dtype=np.int32)
-        self._use({"word": words, "link": np.full(vocab_size, -1, np.int32),
-                   "child": np.array([vocab_size], np.int32), "backoff": np.zeros(0, np.float32),
-                   "logp": np.full(vocab_size, -np.log(vocab_size), np.float32)})
+        unigrams = np.full(vocab_size, -np.log(vocab_size), np.float32)
+        self._use({"grams": np.zeros(8, np.uint8), "contexts": np.zeros(8, np.uint8),
+                   "blocks": np.array([vocab_size, 0]), "inner": np.zeros(0, np.int32), "unigrams": unigrams,
+                   "book": np.zeros(0, np.float32), "shape": np.array([vocab_size, 0, 32, 0])}, checked=True)
 
-    def _use(self, tables: dict[str, Array]) -> None:
-        self.ngrams = _core.NGrams(tables["word"], tables["link"], tables["child"], tables["logp"], tables["backoff"],
-                                   self.vocab_size, self.order, self.normalized, are_checked())
+    def _use(self, tables: Tables, checked: bool = False) -> None:
+        self.ngrams = _core.NGrams(tables, self.vocab_size, self.order, self.normalized, checked or are_checked())
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
-            budget_bytes: float = BUDGET_BYTES) -> KneserNey:
+            budget_bytes: float = BUDGET_BYTES, keep_counts: bool = False) -> KneserNey:
         """Count a text, a Corpus or id sequences, one for each document; return the model itself.
 
         budget_bytes: about how much memory counting may take beside the text. Of a text too long for it evenly spaced
         pieces are counted, and then `order` is lowered as far as it must be: ``counted_whole`` is false in that case,
         and ``note`` describes it in words.
+        keep_counts: whether the counts stay in memory, for `leave_one_out`.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Every text can be counted. Any number of threads gives the same bytes. Raises IndexError for
@@ -110,8 +111,11 @@ class KneserNey(PrefixModel):
             for level in range(2, self.order + 1):
                 builder.longer(level)
                 run_tasks(builder.estimate, level, discounts[level - 1])
-        self._use(dict(zip(TABLES, builder.tables(), strict=True)))
-        self.counts = Counts(count, discounts, self.tables["child"], ends)
+        plain = dict(zip(PLAIN, builder.tables(), strict=True))
+        del builder
+        self.counts = Counts(count, discounts, plain, ends) if keep_counts else None
+        del count
+        self._use(pack_trie(plain, self.vocab_size, ends, threads), checked=True)
         self.counted_whole = (tokens_counted, self.order) == (tokens_given, order_given)
         self.note = "" if self.counted_whole else (
             f"; {tokens_counted:,} of {tokens_given:,} tokens and order {self.order} of {order_given}, to stay within "
@@ -125,16 +129,29 @@ class KneserNey(PrefixModel):
 
         rows: what `forward` gives for the text that `fit` counted, read from the beginning of its documents. targets
         (N,) int32: the token that follows each row there, -1 for none. Returns -log p (N,) float64 of the targets and,
-        with `logits`, log-probabilities (N, V) of every token, else None. Raises ValueError for a model that was loaded
-        and not fitted here, and where a target did not follow its context in that text.
+        with `logits`, log-probabilities (N, V) of every token, else None. Raises ValueError for a model that was not
+        fitted here with `keep_counts`, and where a target did not follow its context in that text.
         """
         if self.counts is None:
-            raise ValueError("the counts are not in the model file; fit the model again to leave one out")
+            raise ValueError("the counts of the model were not kept; fit it again with keep_counts=True to leave one "
+                             "out")
         nodes, nll = _nodes(rows), np.empty(len(targets), np.float64)
         out = empty((len(nodes), self.vocab_size)) if logits else None
-        self.ngrams.left_out(nll, out, self.counts.adjusted, self.counts.discounts, *self.counts.sums,
-                             nodes, targets)
+        self.counts.left_out(nll, out, nodes, targets)
+        if out is not None and (targets < 0).any():
+            out[targets < 0] = self.head.logits(nodes[targets < 0]).value
         return nll, out
+
+    def unpacked(self) -> Tables:
+        """Return the n-grams as plain arrays: word, link (n-grams,) int32, child (contexts + 1,) int32, logp (n-grams,)
+        and backoff (contexts,) float32.
+
+        Level after level, n-gram v < V is token v, and those that are one token longer than n-gram h and begin with it
+        are child[h] to child[h + 1], in the order of their last tokens, ``word``. link: the longest n-gram that ends
+        another one, -1 for single tokens; logp: ln p of the last token after those before it; backoff: what is added to
+        ln p after a context that is a token shorter, where the n-gram itself is not there.
+        """
+        return dict(zip(PLAIN, self.ngrams.unpack(), strict=True))
 
     # predicting ---------------------------------------------------------------------------------------------------
 
@@ -171,6 +188,12 @@ class KneserNey(PrefixModel):
         return self.tables
 
     def restore(self, tensors: dict[str, Array]) -> None:
+        if tensors.keys() == set(PLAIN):   # as in files of version 0.1, and from other tools
+            word, link, child, logp, backoff = (tensors[name] for name in PLAIN)
+            if not are_checked():
+                _core.check_trie(word, link, child, logp, backoff, self.vocab_size, self.order, self.normalized)
+            plain = dict(tensors) | {"backoff": backoff.copy()}
+            tensors = pack_trie(plain, self.vocab_size, trie_ends(plain, self.vocab_size), exact=True)
         if tensors.keys() != set(TABLES):
             raise ValueError(f"it holds the tables {sorted(tensors)}; {sorted(TABLES)} were expected")
         self._use({name: tensors[name] for name in TABLES})
@@ -181,23 +204,33 @@ class KneserNey(PrefixModel):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._use(self.tables)
+        self._use(self.tables, checked=True)
 
     def __repr__(self) -> str:
-        return f"{super().__repr__().partition(', 0 parameters')[0]}, {len(self.tables['word']):,} n-grams>"
+        return f"{super().__repr__().partition(', 0 parameters')[0]}, {self.ngrams.nodes:,} n-grams>"
 
 
 class Counts:
     """The counts of a text: ``adjusted`` (n-grams,) int32, the adjusted count of every n-gram; ``discounts`` (order, 4)
     float64, the discounts of the counts 0, 1, 2 and 3 or more for every order."""
 
-    def __init__(self, adjusted: Array, discounts: Array, child: Array, ends: list[int]) -> None:
+    def __init__(self, adjusted: Array, discounts: Array, plain: Tables, ends: list[int]) -> None:
         """Keep the counts of a text and where they lie.
 
-        child (contexts + 1,): the first n-gram that extends each context; ends (order + 1,): where each order ends.
+        plain: the n-grams as plain arrays, see `KneserNey.unpacked`; ends (order + 1,): where each order ends.
         """
         self.adjusted, self.discounts = adjusted, discounts
-        self._child, self._ends = child, ends
+        self._plain, self._child, self._ends = plain.copy(), plain["child"], ends
+        self._contexts = np.flatnonzero(np.diff(self._child) > 0).astype(np.int32)   # those that packed tables number
+
+    def left_out(self, nll: Array, out: Array | None, contexts: Array, targets: Array) -> None:
+        """Set nll and out as `KneserNey.leave_one_out` returns them; contexts (N,) int32: numbers in packed tables."""
+        nodes = np.full(len(contexts), -1, np.int32)
+        nodes[contexts >= 0] = self._contexts[contexts[contexts >= 0]]
+        word, link, child, logp, _ = (self._plain[name] for name in PLAIN)
+        total, mass = self.sums
+        _core.left_out(nll, out, word, link, child, logp, self.adjusted, self.discounts, total, mass, nodes, targets,
+                       vocab_size=int(self._ends[1]))
 
     @cached_property
     def sums(self) -> tuple[Array, Array]:

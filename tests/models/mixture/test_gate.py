@@ -17,8 +17,10 @@ def test_features_by_hand() -> None:
     read = gate.features(model, np.array(list(nodes.values()), np.int32))
     np.testing.assert_allclose(4 * read[:, 0], [0, 1, 1, 2, 2])
     np.testing.assert_allclose(np.exp(4 * read[:, 1]), [5, 2, 1, 1, 1])
+    plain = model.unpacked()
+    backoff = plain["backoff"][np.diff(plain["child"]) > 0]     # of the n-grams that are contexts
     for row, node in zip(read, nodes.values(), strict=True):
-        left = 0.0 if node < 0 else float(model.tables["backoff"][node])
+        left = 0.0 if node < 0 else float(backoff[node])
         np.testing.assert_allclose(row[2:], [left, row[0] * left, row[1] ** 2, row[1] * left])
 
 

@@ -44,7 +44,7 @@ def test_of_several_ngrams_the_third_begins_as_their_geometric_mean() -> None:
     ngrams = []
     for p in ([0.5, 0.25, 0.25], [0.125, 0.5, 0.375]):
         ngrams.append(KneserNey(3, order=1).fit([[0, 1, 2]]))
-        ngrams[-1].tables["logp"][:] = np.log(p)
+        ngrams[-1].tables["unigrams"][:] = np.log(p)
     model = corrected([*ngrams, LSTM(3, hidden=2)], 3)
     model.weights = np.array([1e-9, 1e-9, 1e-9, 1 - 3e-9])
     np.testing.assert_allclose(np.exp(model.log_probabilities([1])), [[0.27481, 0.38864, 0.33657]], atol=1e-4)

@@ -8,7 +8,6 @@ import pytest
 
 import fastlm
 from fastlm import _core
-from fastlm.files import modelfile
 from fastlm.models import Factored, KneserNey, Mixture
 from fastlm.models.ngram.factored import usual_factors
 from tests import ngram_oracle
@@ -98,38 +97,76 @@ def test_it_is_kept_in_a_file(tmp_path) -> None:
     assert again.next_tokens("the c", 3) == lm.next_tokens("the c", 3)
 
 
+def test_a_word_spelt_by_one_letter_cancels_nothing() -> None:
+    """The key of no letters at all was that of the word "a", which cancelled it: counting failed."""
+    rng = np.random.default_rng(4)
+    text = rng.integers(0, 4, 400).tolist()
+    model = Factored(4, ["word", "word-1"], LETTERS).fit([text])
+    form = ngram_oracle.factored_form([text], ["word", "word-1"], 4, LETTERS)
+    for row, end in zip(np.exp(model.log_probabilities(text[:50]).astype(float)), range(1, 51), strict=True):
+        context = ngram_oracle.factors_of(text[:end], ["word", "word-1"], LETTERS)
+        np.testing.assert_allclose(row, [form.p(w, context) for w in range(4)], rtol=1e-5)
+    assert model.config()["keys"] == 2
+    older = Factored.build({name: value for name, value in model.config().items() if name != "keys"})
+    assert older.config()["keys"] == 1
+
+
 def test_usual_factors() -> None:
     assert usual_factors("word") == [[2, 3, 4], [1, 3, 4]]
     assert usual_factors("char")[0] == usual_factors("byte")[0] == [1, 2, 3, "word", "word-1", "word-2"]
     assert usual_factors("piece") == [[1, "word", "word-2"], [2, 3, 4]]
 
 
-def damaged(name: str, at: int, value: float, tmp_path) -> str:
-    vocabulary = fastlm.Vocabulary(["a", "b", "\n"], unit="char")
-    fastlm.LanguageModel(vocabulary, Factored(3, [1, 2]).fit([[0, 1, 0, 1, 1, 2, 0]])).save(tmp_path / "it.fastlm")
-    tensors, metadata = modelfile.load(tmp_path / "it.fastlm")
-    table = tensors[f"model/{name}"] = tensors[f"model/{name}"].copy()
-    table[at] = value
-    modelfile.save(tmp_path / "it.fastlm", tensors, metadata)
-    with pytest.raises(modelfile.ModelFileError) as caught:
-        fastlm.load(tmp_path / "it.fastlm")
-    return str(caught.value)
+PLAIN = {"word": [0, 1, 2, 0, 1, 2, 1], "link": [-1, -1, 0], "child": [3, 5, 6, 7], "logp": [-1.098612] * 7,
+         "backoff": [0.0, 0.0, 0.0], "key": [1, 5, 2]}      # after one factor 0 1, after another 2, after two 1
+
+
+def plain(name: str = "", at: int = 0, value: float = 0) -> dict[str, np.ndarray]:
+    """Two contexts of one factor and one of two, as in a file of version 0.1; one entry is changed."""
+    kinds = {"logp": np.float32, "backoff": np.float32, "key": np.int64}
+    tables = {table: np.array(values, kinds.get(table, np.int32)) for table, values in PLAIN.items()}
+    if name:
+        tables[name][at] = value
+    return tables
 
 
 @pytest.mark.parametrize("name, at, value, message", [
     ("child", 0, 2, "where its contexts begin are not those of n-grams"),
     ("child", -1, 999, "where its contexts begin"),
-    ("child", 1, 99, "where its contexts begin"), ("word", 3, 3, "its tokens are not those"),
-    ("word", 3, -1, "its tokens are not those"), ("link", 0, 0, "its links are not those"),
-    ("link", 1, -2, "its links are not those"), ("logp", 0, 0.5, "its probabilities are not those"),
+    ("child", 1, 99, "where its contexts begin"), ("word", 3, 3, "its words are not those"),
+    ("word", 3, -1, "its words are not those"), ("word", 3, 1, "its words are not those"),
+    ("link", 0, 0, "its links are not those"), ("link", 1, -2, "its links are not those"),
+    ("logp", 0, 0.5, "its probabilities are not those"), ("key", 1, 1, "its keys are not those of n-grams: those of 1"),
     ("logp", -1, -9.0, "its probabilities are not those"), ("backoff", 1, 1.5, "its probabilities are not those")])
-def test_files_are_checked(name, at, value, message, tmp_path) -> None:
-    assert message in damaged(name, at, value, tmp_path)
+def test_plain_tables_are_checked(name, at, value, message) -> None:
+    Factored(3, [1, 2]).restore(plain())
+    with pytest.raises(ValueError) as caught:
+        Factored(3, [1, 2]).restore(plain(name, at, value))
+    assert str(caught.value).startswith(message)
+
+
+def test_no_damage_to_packed_tables_crashes() -> None:
+    rng = np.random.default_rng(9)
+    model = Factored(70, [2, 1]).fit([rng.integers(0, 70, 3000)])
+    assert len(model.tables["book"]) == 1 << 10
+    refused = 0
+    for _ in range(300):
+        tables = {name: array.copy() for name, array in model.tables.items()}
+        name = str(rng.choice(list(tables)))
+        flat = tables[name].view(np.uint8).reshape(-1)
+        flat[int(rng.integers(len(flat)))] ^= 1 << int(rng.integers(8))
+        twin = Factored(70, [2, 1])
+        try:
+            twin.restore(tables)
+        except ValueError:
+            refused += 1
+            continue
+        twin.log_probabilities(rng.integers(0, 70, 30))
+        twin.ngrams.unpack()
+    assert refused > 150
 
 
 IDS = np.array([0, 1, 2], np.int32)
-TABLES = [np.arange(3, dtype=np.int32), IDS[:0], np.array([3], np.int32), np.full(3, -np.log(3), np.float32),
-          np.zeros(0, np.float32), np.zeros(0, np.int64)]
 
 
 def level(**changed):
@@ -153,9 +190,14 @@ MESSAGES = {
     "level = 2 is above the 1 factors": lambda: level(level=2),
     "starts has 0 elements, expected 3": lambda: level(starts=np.zeros(0, np.uint8)),
     "above has 3 elements, expected 2": lambda: level(above=IDS),
-    "child has 2 elements, expected 1": lambda: _core.FactoredNGrams(
-        _core.Factors(np.array([1], np.int32), None, 3), *TABLES[:2], IDS[:2], *TABLES[3:]),
-    "it holds the tables ['word']; ['backoff', 'child', 'key', 'link', 'logp', 'word'] were expected":
+    "keys = 3; version 1 or 2 was expected": lambda: Factored(4, [1], keys=3),
+    "child has 3 elements, expected 4": lambda: Factored(3, [1, 2]).restore(plain() | {"child": IDS}),
+    "buckets has 1 elements, expected 4": lambda: Factored(3, [1, 2]).restore(Factored(3, [1, 2]).tables
+                                                                             | {"buckets": IDS[:1]}),
+    "levels do not rise from 0 to the 0 contexts": lambda: Factored(3, [1, 2]).restore(
+        Factored(3, [1, 2]).tables | {"levels": np.array([0, 1, 0])}),
+    "it holds the tables ['word']; ['blocks', 'book', 'buckets', 'contexts', 'grams', 'levels', 'shape', 'unigrams'] "
+    "were expected":
         lambda: Factored(3, [1]).restore({"word": IDS}),
     "a Factored model is counted and not trained; call its fit() instead of a Trainer's":
         lambda: fastlm.Trainer(Factored(3, [1])).fit([[1, 2]], epochs=1),
@@ -172,10 +214,8 @@ def test_messages(message: str) -> None:
 def test_what_follows_the_links_of_n_grams_is_refused() -> None:
     """Only contexts are linked here, so that scoring as a trie does would read past the tables."""
     grams = Factored(5, [1]).fit([np.arange(5).repeat(9)]).ngrams
-    zeros = np.zeros((2, 4))
     for call in (lambda: grams.score(np.zeros(1), IDS[:1], -1),
-                 lambda: grams.read(IDS[:1].copy(), IDS[:1].copy(), IDS[:1], None, np.ones(1, np.uintp)),
-                 lambda: grams.left_out(zeros[0], None, IDS, zeros, zeros[0], zeros[0], IDS, IDS)):
+                 lambda: grams.read(IDS[:1].copy(), IDS[:1].copy(), IDS[:1], None, np.ones(1, np.uintp))):
         with pytest.raises(TypeError) as caught:
             call()
         assert str(caught.value) == \

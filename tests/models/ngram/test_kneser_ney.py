@@ -14,6 +14,7 @@ from fastlm.files import modelfile
 from fastlm.models import KneserNey, PrefixModel
 from fastlm.models.ngram.discounts import FALLBACK, discounts_of, estimate_discounts
 from fastlm.models.ngram.kneser_ney import TABLES
+from fastlm.models.ngram.packed import PLAIN
 from fastlm.text.corpus import Corpus
 from tests import ngram_oracle
 
@@ -26,7 +27,7 @@ def corpus_of(documents, boundary=None) -> Corpus:
 def probabilities(model: KneserNey, context) -> np.ndarray:
     """p of every token after a context, [] being nothing at all."""
     if not len(context):
-        return np.exp(model.tables["logp"][:model.vocab_size].astype(float))
+        return np.exp(model.ngrams.unigrams.astype(float))
     return np.exp(model.log_probabilities(context)[-1].astype(float))
 
 
@@ -67,7 +68,7 @@ def test_trigrams_of_two_lines_by_hand(context, wanted) -> None:
 
 def test_leaving_out_the_last_token_of_two_lines_by_hand() -> None:
     """2 0 2 vanishes, and 0 2 with it, and then 2 was met after one token only: 1/2 * 1/2 * 1/3."""
-    model = KneserNey(3, order=3, boundary=2).fit(corpus_of([LINES], boundary=2))
+    model = KneserNey(3, order=3, boundary=2).fit(corpus_of([LINES], boundary=2), keep_counts=True)
     rows, _ = model.forward(Batch.of([[2, *LINES[:-1]]]))
     nats, _ = model.leave_one_out(rows, np.array(LINES, np.int32))
     np.testing.assert_allclose(np.exp(-nats[-1]), 1 / 12, rtol=1e-12)
@@ -141,7 +142,7 @@ def test_leaving_one_out_is_counting_without_it(order: int, vocab_size: int) -> 
         boundary = int(rng.integers(vocab_size))
         stop = boundary if seed % 2 else None
         documents = random_text(rng, vocab_size, 3, 25)
-        model = KneserNey(vocab_size, order, stop).fit(corpus_of(documents, boundary))
+        model = KneserNey(vocab_size, order, stop).fit(corpus_of(documents, boundary), keep_counts=True)
         whole = [[boundary, *document] for document in documents]
         events = ngram_oracle.events(whole, order, stop)
         for document in whole:
@@ -175,7 +176,7 @@ def test_its_own_text_looks_as_new_text_does() -> None:
             ids.append(int(rng.choice(30, p=table[ids[-2] * 30 + ids[-1]])))
         return ids
     own, other = draw(8000), draw(4000)
-    model = KneserNey(30, order=4).fit([own])
+    model = KneserNey(30, order=4).fit([own], keep_counts=True)
     rows, _ = model.forward(Batch.of([own[:-1]]))
     nats, _ = model.leave_one_out(rows, np.array(own[1:], np.int32))
     held_out = -model.log_probabilities(other[:-1])[np.arange(len(other) - 1), other[1:]].mean()
@@ -209,17 +210,18 @@ def test_vocabularies_of_any_size(vocab_size: int) -> None:
     ids = np.sort(rng.choice(vocab_size, 3, replace=False))
     ids[-1] = vocab_size - 1
     text = ids[random_text(rng, 3, 1, 400)[0] + [0] * 60]
-    model, small = KneserNey(vocab_size, 7).fit([text]), KneserNey(3, 7).fit([np.searchsorted(ids, text)])
-    assert (model.tables["word"][vocab_size:] == ids[small.tables["word"][3:]]).all()
+    model = KneserNey(vocab_size, 7).fit([text], keep_counts=True)
+    small = KneserNey(3, 7).fit([np.searchsorted(ids, text)], keep_counts=True)
+    assert (model.unpacked()["word"][vocab_size:] == ids[small.unpacked()["word"][3:]]).all()
     assert (model.counts.adjusted[vocab_size:] == small.counts.adjusted[3:]).all()
 
 
 def test_any_number_of_threads_gives_the_same_bytes() -> None:
     rng = np.random.default_rng(7)
     text = random_text(rng, 50, 9, 3000)
-    one = KneserNey(50, 5).fit(text, threads=1)
+    one = KneserNey(50, 5).fit(text, threads=1, keep_counts=True)
     for threads in (2, 3, 8):
-        other = KneserNey(50, 5).fit(text, threads=threads)
+        other = KneserNey(50, 5).fit(text, threads=threads, keep_counts=True)
         assert all(one.tables[name].tobytes() == other.tables[name].tobytes() for name in TABLES)
         assert one.counts.adjusted.tobytes() == other.counts.adjusted.tobytes()
 
@@ -238,7 +240,7 @@ def test_the_score_of_a_document_is_that_of_its_rows(tokens: int, order: int) ->
     ids = whole[2500: 2501 + tokens].astype(np.int32)
     nats = model.score(ids[:-1], ids[1:])
     assert model.scores_directly(ids[:-1], ids[1:])
-    np.testing.assert_allclose(nats, -model.log_probabilities(ids[:-1])[np.arange(len(ids) - 1), ids[1:]], atol=2e-6)
+    np.testing.assert_allclose(nats, -model.log_probabilities(ids[:-1])[np.arange(len(ids) - 1), ids[1:]], atol=5e-5)
     rows, _ = model.forward(Batch.of([ids[:-1]]))
     np.testing.assert_allclose(model.head.nats(rows, ids[1:]), nats, rtol=1e-12)
     if tokens > 1:                                             # the targets are not the tokens that are read next
@@ -269,9 +271,9 @@ def test_the_model_file_keeps_the_tables_and_nothing_more(tmp_path) -> None:
     again.save(tmp_path / "again.fastlm")
     assert (tmp_path / "again.fastlm").read_bytes() == (tmp_path / "m.fastlm").read_bytes()
     tensors, metadata = modelfile.load(tmp_path / "m.fastlm")
-    tensors["model/link"][-1] = 0
+    tensors["model/grams"][0] ^= 1
     modelfile.save(tmp_path / "bad.fastlm", tensors, metadata)
-    with pytest.raises(modelfile.ModelFileError, match="bad.fastlm is damaged: n-gram .* is linked to 0, which is not"):
+    with pytest.raises(modelfile.ModelFileError, match="bad.fastlm is damaged: its .* are not those of n-grams, at "):
         fastlm.load(tmp_path / "bad.fastlm")
 
 
@@ -283,12 +285,12 @@ def test_small_models_of_high_order_are_saved_and_loaded(tmp_path) -> None:
 
 # errors --------------------------------------------------------------------------------------------------------------
 
-def fitted() -> KneserNey:
-    return KneserNey(3, 3).fit([[0, 1, 0, 2, 0, 1]])
+def fitted(**options) -> KneserNey:
+    return KneserNey(3, 3).fit([[0, 1, 0, 2, 0, 1]], **options)
 
 
 def restored(**changes) -> None:
-    tables = {name: array.copy() for name, array in fitted().tables.items()}
+    tables = {name: array.copy() for name, array in fitted().unpacked().items()}
     for name, (index, value) in changes.items():
         tables[name][index] = value
     KneserNey(3, 3).restore(tables)
@@ -301,15 +303,15 @@ ERRORS = [
     (lambda: KneserNey(3).fit([[0, 3]]), IndexError, "ids[1] = 3 is outside the vocabulary of 3"),
     (lambda: KneserNey(3).fit([]), ValueError, "the corpus is empty"),
     (lambda: KneserNey(3).leave_one_out(np.zeros(1), np.zeros(1)), ValueError,
-     "the counts are not in the model file; fit the model again to leave one out"),
-    (lambda: fitted().leave_one_out(np.array([0]), np.array([0], np.int32)), ValueError,
+     "the counts of the model were not kept; fit it again with keep_counts=True to leave one out"),
+    (lambda: fitted(keep_counts=True).leave_one_out(np.array([0]), np.array([0], np.int32)), ValueError,
      "target 0 of row 0 never followed its context in the text that was counted"),
     (lambda: fitted().head.check_loss("cross_entropy"), ValueError,
      "a KneserNey model is counted and not trained; call its fit() instead of a Trainer's"),
     (lambda: fitted().ngrams.read(np.zeros(1, np.int32), np.array([99], np.int32), np.zeros(1, np.int32), None,
                                   np.ones(1, np.uintp)), IndexError, "state 99 is outside the "),
     (lambda: KneserNey(3).restore({}), ValueError,
-     "it holds the tables []; ['backoff', 'child', 'link', 'logp', 'word'] were expected"),
+     "it holds the tables []; ['blocks', 'book', 'contexts', 'grams', 'inner', 'shape', 'unigrams'] were expected"),
     (lambda: restored(word=(0, 1)), ValueError,
      "n-gram 0 ends in word 1, out of order or outside the vocabulary of 3"),
     (lambda: restored(word=(4, 1)), ValueError,
@@ -337,8 +339,8 @@ def test_errors(call, kind, message) -> None:
 
 
 def test_tables_of_the_wrong_length_are_refused() -> None:
-    whole = fitted().tables
-    for name in TABLES:
+    whole = fitted().unpacked()
+    for name in PLAIN:
         for length in (0, 1, len(whole[name]) - 1):
             with pytest.raises(ValueError):
                 KneserNey(3, 3).restore(whole | {name: whole[name][:length].copy()})
@@ -354,8 +356,9 @@ def test_tables_of_the_wrong_length_are_refused() -> None:
      "out has shape (1, 4), expected (1, 3)"),
     (lambda g: g.read(np.zeros(2, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32), None, np.ones(1, np.uintp)),
      "node has 2 elements, expected 1"),
-    (lambda g: g.left_out(np.zeros(1), None, np.zeros(1, np.int32), np.zeros((3, 4)), np.zeros(1), np.zeros(1),
-                          np.zeros(1, np.int32), np.zeros(1, np.int32)), "count has 1 elements, expected "),
+    (lambda g: _core.left_out(np.zeros(1), None, *list(fitted().unpacked().values())[:4],
+                              np.zeros(1, np.int32), np.zeros((3, 4)), np.zeros(1), np.zeros(1), np.zeros(1, np.int32),
+                              np.zeros(1, np.int32), 3), "count has 1 elements, expected "),
     (lambda g: _core.NGramBuilder(np.zeros(1, np.int32), np.zeros(2, np.uint8), -1, 2, 3, 1),
      "starts has 2 elements, expected 1"),
     (lambda g: _core.NGramBuilder(np.zeros(1, np.int32), np.ones(1, np.uint8), -1, 0, 3, 1),
@@ -374,8 +377,8 @@ def test_no_damage_to_the_tables_crashes() -> None:
     model = KneserNey(6, 4).fit(random_text(rng, 6, 4, 80))
     refused = 0
     for _ in range(600):
-        tables = {name: array.copy() for name, array in model.tables.items()}
-        name = str(rng.choice(TABLES))
+        tables = {name: array.copy() for name, array in model.unpacked().items()}
+        name = str(rng.choice(PLAIN))
         values = tables[name]
         index = int(rng.integers(len(values)))
         values[index] = rng.integers(-2**31, 2**31) if values.dtype == np.int32 and rng.random() < 0.3 else \

@@ -23,8 +23,8 @@ def test_the_likeliest_are_those_of_the_whole_distribution(model, k) -> None:
     best, logp = model.head.top(rows, k)
     wanted, wanted_logp = Head.top(model.head, rows, k)
     assert best.shape == logp.shape == (80, min(k, 97)) and best.dtype == np.int32 and logp.dtype == np.float32
-    np.testing.assert_allclose(logp, wanted_logp, rtol=0, atol=1e-5)
-    apart = np.abs(np.diff(wanted_logp, axis=1, prepend=9, append=-99)) > 1e-5
+    np.testing.assert_allclose(logp, wanted_logp, rtol=0, atol=5e-5)   # packed: sums of 1 to 1.6e-5
+    apart = np.abs(np.diff(wanted_logp, axis=1, prepend=9, append=-99)) > 5e-5
     settled = apart[:, 1:] & apart[:, :-1]                # ties may stand in either order
     assert (best == wanted)[settled].all() and settled.any()
 
@@ -53,12 +53,13 @@ def test_the_order_is_lowered_until_it_fits() -> None:
     """As if it had been asked for, and said; the most memory changes nothing."""
     model = KneserNey(97, order=6).fit([TEXT])
     assert model.note == "" and model.order == 6
-    nodes = len(model.tables["word"])
+    nodes = model.ngrams.nodes
     lower = KneserNey(97, order=6).fit([TEXT], budget_bytes=20.0 * nodes)
-    assert 2 <= lower.order < 6 and lower.config()["order"] == lower.order and len(lower.tables["word"]) < nodes
+    assert 2 <= lower.order < 6 and lower.config()["order"] == lower.order and lower.ngrams.nodes < nodes
     assert lower.note == f"; 4,000 of 4,000 tokens and order {lower.order} of 6, to stay within {2e-8 * nodes:g} GB"
     asked = KneserNey(97, order=lower.order).fit([TEXT])
     assert all(lower.tables[name].tobytes() == asked.tables[name].tobytes() for name in asked.tables)
+    lower.fit([TEXT], keep_counts=True)
     assert lower.leave_one_out(lower.forward(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
 
 
@@ -70,4 +71,4 @@ def test_a_text_too_long_is_counted_in_part() -> None:
                                                                             strict=False)], 2, 97)
     np.testing.assert_allclose(np.exp(model.log_probabilities([1])[0]), [form.p(w, [1]) for w in range(97)], rtol=1e-5)
     less = Factored(97, [1]).fit([TEXT], budget_bytes=100 * 1000)
-    assert len(less.tables["word"]) < len(Factored(97, [1]).fit([TEXT]).tables["word"])
+    assert less.ngrams.nodes < Factored(97, [1]).fit([TEXT]).ngrams.nodes
