@@ -176,7 +176,8 @@ class TrieBuilder:
             shorter = self.link[nodes]
             while (alone := (shorter >= 0) & (self.child[shorter] == self.child[shorter + 1])).any():
                 shorter = np.where(alone, self.link[shorter], shorter)
-            follower = np.where(shorter >= 0, self.word[self.child[shorter]], 0)
+            follower = np.zeros(len(nodes), np.int32)        # any word does after contexts that nothing has followed
+            follower[shorter >= 0] = self.word[self.child[shorter[shorter >= 0]]]
             self._add_missing(np.column_stack([self._words_of(nodes, k), follower]))
 
     def tables(self) -> dict[str, Array]:
