@@ -7,7 +7,11 @@
 #include "pieces.h"
 #include "word_hash.h"
 
-static inline int is_space(uint8_t c) { return c == ' ' || (uint8_t)(c - '\t') <= '\r' - '\t'; }
+/* Whether a byte stands between words. */
+static inline int is_space(const flm_words *w, uint8_t c)
+{
+    return c == ' ' || ((uint8_t)(c - '\t') <= '\r' - '\t' && !(w->tabs_inside && (c == '\v' || c == '\f')));
+}
 
 static inline uint64_t entry(uint64_t h, size_t id) { return (h & ~UINT64_C(0xFFFFFFFF)) | (id + 1); }
 
@@ -63,11 +67,11 @@ static inline int new_word(flm_words *w, size_t s, uint64_t h, const uint8_t *wo
 }
 
 /* The end of the word, or of the segment of pieces.h, that begins at `at`. */
-static inline size_t end_of(const uint8_t *text, size_t at, size_t n, int segments)
+static inline size_t end_of(const flm_words *w, const uint8_t *text, size_t at, size_t n, int segments)
 {
     if (segments) return flm_segment_end(text, at, n);
     size_t end = at + 1;
-    while (end < n && !is_space(text[end])) end++;
+    while (end < n && !is_space(w, text[end])) end++;
     return end;
 }
 
@@ -79,7 +83,7 @@ static inline int read_words(flm_words *w, int learn, int segments, int32_t *id,
     size_t at = *position, out = *written;
     int status = FLM_WORDS_DONE;
     for (;;) {
-        while (!segments && at < n && is_space(text[at]) && (text[at] != '\n' || newline < 0)) at++;
+        while (!segments && at < n && is_space(w, text[at]) && (text[at] != '\n' || newline < 0)) at++;
         if (at == n) break;
         if (out == N) {
             status = FLM_WORDS_IDS_FULL;
@@ -90,7 +94,7 @@ static inline int read_words(flm_words *w, int learn, int segments, int32_t *id,
             at++;
             continue;
         }
-        const size_t end = end_of(text, at, n, segments), length = end - at;
+        const size_t end = end_of(w, text, at, n, segments), length = end - at;
         const uint64_t h = hash_word(text + at, length);
         const size_t s = probe(w, text + at, length, h);
         if (w->slot[s]) {

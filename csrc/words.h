@@ -15,6 +15,7 @@ typedef struct flm_words {
     uint64_t *slot;               /* (slots) the hash table, all of it flm_words_index's affair */
     size_t size, capacity, bytes; /* words there are, and room for; capacity < 2^31 */
     size_t slots;                 /* a power of two, at least 2 and at least 2*size */
+    int tabs_inside;              /* whether \v and \f are parts of words, as ARPA files allow, and part none */
 } flm_words;
 
 enum { FLM_WORDS_DONE, FLM_WORDS_IDS_FULL, FLM_WORDS_WORDS_FULL, FLM_WORDS_SLOTS_FULL, FLM_WORDS_BLOB_FULL };

@@ -147,6 +147,7 @@ cdef extern from "words.h" nogil:
         size_t *offset
         uint64_t *slot
         size_t size, capacity, bytes, slots
+        int tabs_inside
 
     enum:
         FLM_WORDS_DONE

@@ -61,7 +61,8 @@ cdef class WordTable:
     """Words numbered in a hash table (csrc/words.c): `learn` adds the unseen ones, `find` leaves the table as it is.
 
     blob (uint8) and offsets (int64, V+1): word i is blob[offsets[i]:offsets[i+1]], empty where id i has no word.
-    Raises ValueError where two ids have the same word.
+    Where the words given have vertical tabs or form feeds in them, these part no words. Raises ValueError where two ids
+    have the same word.
     """
 
     cdef flm_words words
@@ -73,6 +74,7 @@ cdef class WordTable:
         if not len(offsets) or offsets[0] != 0 or offsets[len(offsets) - 1] != len(blob) or (offsets[1:] < offsets[:len(offsets) - 1]).any():
             raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
         self.words.size = len(offsets) - 1
+        self.words.tabs_inside = bool(((blob == c'\v') | (blob == c'\f')).any())
         self._store(blob, offsets.astype(numpy.uintp), flm_words_slots(self.words.size))
         with nogil:
             duplicate = flm_words_index(&self.words)

@@ -14,6 +14,7 @@ Array = np.ndarray
 _TOGETHER = 1 << 16    # bytes of documents that are looked at by one call, since most documents are short
 _IS_SPACE = np.zeros(256, bool)
 _IS_SPACE[list(SPACES)] = True
+_TABS_AS_LETTERS = bytes.maketrans(b"\v\f", b"\x1e\x1f")   # where words hold them, see `Vocabulary.tabs_inside`
 
 
 class TextMeter:
@@ -48,6 +49,8 @@ class TextMeter:
         ends (D,): where each document ends in the text; None for one, or the part of one that goes on from the last
         part. ended: whether the last document ends with the text; where it does not, the text ends with a word.
         """
+        if self.vocabulary.tabs_inside:
+            text = text.translate(_TABS_AS_LETTERS)
         first = self._figures.shape[1] - self._open
         edges = np.array([len(text)]) if ends is None else ends
         self._figures = np.concatenate([self._figures, np.zeros((3, len(edges) - self._open))], axis=1)

@@ -12,9 +12,10 @@ NEWLINE = "\n"
 END = "<end>"   # the name of the token that ends a document; in a text this is a word like any other
 BYTES = tuple(bytes([value]).decode("utf-8", "surrogateescape") for value in range(256))
 
-# One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it.
+# One token of each unit. A word may hold any character but ASCII whitespace: U+00A0 and U+2028 do not end it. Words of
+# ARPA files may hold vertical tabs and form feeds too, and a vocabulary that has such words is not parted at them.
 _TOKEN = {
-    "word": r"[^\0 \t\n\v\f\r\ud800-\udfff]+|\n",
+    "word": r"(?=[\v\f]*[^\v\f])[^\0 \t\n\r\ud800-\udfff]+|\n",
     "char": r"[^\0\ud800-\udfff]|<unk>",
     "byte": r"[\0-\x7f\udc80-\udcff]",
     "piece": r"(?s:[^\ud800-\udc7f\udd00-\udfff]+)",

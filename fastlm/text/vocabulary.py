@@ -310,6 +310,12 @@ class Vocabulary:
                                None if end is None else int(end[0]))
 
     @cached_property
+    def tabs_inside(self) -> bool:
+        """Whether words have vertical tabs or form feeds in them, so that texts are not parted there."""
+        return self.unit == "word" and any(token is not None and ("\v" in token or "\f" in token)
+                                           for token in self.tokens)
+
+    @cached_property
     def scan(self) -> Scanner:
         """A scanner that appends the ids of checked UTF-8 to a buffer, -1 where unknown; `settle` must follow."""
         if self.unit == "byte":
@@ -337,7 +343,8 @@ class Vocabulary:
         if missing.size and self.unknown is None:
             n = int(missing[0])
             if self.unit == "word":
-                pattern = rb"\S+" if self.end_of_line is None else rb"\S+|\n"
+                word = rb"[^ \t\n\r]+" if self.tabs_inside else rb"\S+"
+                pattern = word if self.end_of_line is None else word + rb"|\n"
                 token = re.findall(pattern, text)[n].decode()
             else:
                 token = (text.decode() + NEWLINE)[n]

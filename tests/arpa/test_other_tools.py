@@ -190,7 +190,7 @@ def test_a_line_without_an_end_is_an_error(load, monkeypatch) -> None:
 
 # Words ---------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("code", [0xA0, 0x85, 0x1C, 0x1D, 0x1E, 0x1F, 0x1680, 0x2003, 0x2028, 0x2029, 0x202F, 0x205F,
+@pytest.mark.parametrize("code", [0x0B, 0x0C, 0xA0, 0x85, 0x1C, 0x1D, 0x1E, 0x1F, 0x1680, 0x2003, 0x2028, 0x2029, 0x202F, 0x205F,
                                   0x3000, 0x200B, 0xFEFF, 0x01, 0x7F])
 def test_words_are_parted_by_blanks_and_tabs_alone(code: int, load, tmp_path) -> None:
     word = f"wn{chr(code)}azo"
