@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlm import arpa
 from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
 from fastlm.language_model import LanguageModel
@@ -20,7 +21,7 @@ Array = np.ndarray
 
 
 def load(source: Any, verify: bool | None = None) -> LanguageModel:
-    """Return the language model in a file that `LanguageModel.save` wrote.
+    """Return the language model in a file that `LanguageModel.save` wrote, or in ARPA text, as `arpa.load` does.
 
     The file is data: nothing in it is run. A model of your own class can be loaded after the class is imported. A file
     is mapped: processes that load it share its memory, of which the parts are read when they are used.
@@ -51,6 +52,8 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
     -------
     >>> lm = fastlm.load("my.fastlm")                            # doctest: +SKIP
     """
+    if arpa.is_arpa(source):
+        return arpa.load(source)
     file = modelfile.read(source)
     if file.metadata.get("kind") != "model":
         raise modelfile.ModelFileError(f"{file.name} holds a {file.metadata.get('kind', 'foreign file')}; a model was "

@@ -15,17 +15,23 @@ also names the unit, if it is not the word, and says whether contexts run on acr
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
-from fastlm.arpa.read import NoCopies, Reader, RunsOn, Text
+from fastlm.arpa.read import DATA, NoCopies, Reader, RunsOn, Text
 from fastlm.arpa.write import write
 from fastlm.files import atomic
 from fastlm.files.compressing import compressing
+from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey
 from fastlm.text.sources.compressed import naming_damage, uncompressed
 
-__all__ = ["load", "save"]
+__all__ = ["convert", "is_arpa", "load", "save"]
+
+_HEAD = 1 << 20      # bytes of a file in which its data begin, for it to be told by them
+_ENDINGS = (".arpa", ".lm")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
@@ -77,3 +83,48 @@ def load(path: str | os.PathLike[str], unit: str | None = None, encoding: str = 
             except ValueError as error:
                 raise ValueError(f"{os.fspath(path)} is no sound ARPA file: {error}") from None
     raise AssertionError("n-grams that go on are left out in the end")
+
+
+def is_arpa(source: Any) -> bool:
+    r"""Return whether a source is the path of an ARPA file, plain or compressed: a line of its first MiB is \data\.
+
+    A model file is told from its first nine bytes. OSError where a file cannot be read; False for what is no path.
+    """
+    if not isinstance(source, str | os.PathLike) or not os.path.isfile(source):
+        return False
+    with open(source, "rb") as file:
+        if file.peek(9)[8:9] == b"{":               # the header of a model file, after its length
+            return False
+        try:
+            with naming_damage(os.fspath(source)):
+                stream, _ = uncompressed(file, os.fspath(source))
+                return DATA.search(stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")) is not None
+        except ValueError:
+            return False
+
+
+def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], read: Callable[[Any], LanguageModel]
+            ) -> LanguageModel:
+    """Write the model of one file as another: ARPA text where `output` ends in .arpa or .lm, perhaps with .gz, .bz2,
+    .xz or .zst after it, and else a model file.
+
+    read: loads a file of either kind. Returns the model. Raises what `save` and `load` raise, and ValueError for an
+    output that exists and is neither empty nor of the kind that is written.
+    """
+    name = os.fspath(output)
+    stem, ending = os.path.splitext(name)
+    to_arpa = (stem if ending.lower() in _COMPRESSED else name).lower().endswith(_ENDINGS)
+    if to_arpa and os.path.exists(name):
+        if os.path.samefile(source, name):
+            raise ValueError(f"{name} is to be read, and would be replaced; another name was expected")
+        if os.path.getsize(name) and not is_arpa(name):
+            raise ValueError(f"{name} exists and is no ARPA file; a new name was expected, or remove it first")
+    elif not to_arpa:
+        check_outputs({"output": name}, source)
+    atomic.check_writable(name)
+    lm = read(source)
+    if to_arpa:
+        save(lm, name)
+    else:
+        lm.save(name)
+    return lm

@@ -28,7 +28,7 @@ _MOST_NODES = 2**31 - 1  # node numbers are int32
 _MOST_WORDS = 127        # of an n-gram
 _BEGINS, _BEGIN_INSIDE, _END_INSIDE = 1, 2, 4    # kinds of n-grams, as _core.ArpaWords.read_grams tells them
 _BOM = b"\xef\xbb\xbf"
-_DATA = re.compile(rb"^[ \t]*\\data\\[ \t\r]*\n", re.MULTILINE)
+DATA = re.compile(rb"^[ \t]*\\data\\[ \t\r]*\n", re.MULTILINE)
 _COUNT = re.compile(rb"\s*ngram\s+(\d{1,3})\s*=\s*(\d{1,18})\s*")
 _HEADING = re.compile(rb"\s*\\(\d{1,3})-grams?:?\s*")
 _CLOSING = re.compile(rb"\s*\\end\\\s*")
@@ -113,7 +113,7 @@ class Text:
         while self.more():
             if not before:
                 self.block = self.block.removeprefix(_BOM)
-            found = _DATA.search(self.block)
+            found = DATA.search(self.block)
             before = before or self.block[:found.start() if found else None] or b"\n"
             self._advance(found.end() if found else len(self.block))
             if found:

@@ -174,6 +174,12 @@ def _recode(options: argparse.Namespace, work: Callable[[fastlm.LanguageModel, B
     return 0
 
 
+def _convert(options: argparse.Namespace) -> int:
+    lm = fastlm.arpa.convert(options.model, options.output, fastlm.load)
+    tell(f"{lm.history.ended}\n{lm!r} written to {options.output}")
+    return 0
+
+
 def _info(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
     print(repr(lm))
@@ -202,4 +208,5 @@ def write(text: str) -> None:
 
 
 VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "score": _score, "quantize": _quantize,
-         "compress": _compress, "decompress": _decompress, "info": _info, "demo": _demo}
+         "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info,
+         "demo": _demo}

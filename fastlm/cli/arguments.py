@@ -178,6 +178,12 @@ def _add_file_verbs(verbs: Any) -> None:
     decompress.add_argument("model", metavar="MODEL", help="model file with which it was compressed")
     decompress.add_argument("file", metavar="FILE", help="file to decompress; - is standard input")
     decompress.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write, a new name")
+    convert = _add_verb(verbs, "convert", "Write a model as ARPA text, or ARPA text as a model", "ARPA text, in which "
+                        "KenLM, SRILM and others keep n-grams, is written where OUT ends in .arpa or .lm, perhaps with "
+                        ".gz, .bz2, .xz or .zst after it. Every other verb reads ARPA text in place of a model, too.")
+    convert.add_argument("model", metavar="MODEL", help="model file, or ARPA text of any tool, plain or compressed")
+    convert.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write: a new name, or an older "
+                         "file of the same kind, which is replaced")
     info = _add_verb(verbs, "info", "Print what a model is and how it was trained")
     info.add_argument("model", metavar="MODEL", help="model file")
     _add_verb(verbs, "demo", "Train on English text that Python carries, and show what comes out, in half a minute")

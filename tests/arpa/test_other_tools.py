@@ -1,4 +1,4 @@
-"""ARPA text as other tools write it: layouts, words, unknown words, pruning, figures that are off; and KenLM's scores."""
+"""ARPA text as other tools write it: layouts, words, unknown words, pruning, figures that are off; KenLM's scores."""
 
 import bz2
 import gzip
@@ -190,8 +190,8 @@ def test_a_line_without_an_end_is_an_error(load, monkeypatch) -> None:
 
 # Words ---------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("code", [0x0B, 0x0C, 0xA0, 0x85, 0x1C, 0x1D, 0x1E, 0x1F, 0x1680, 0x2003, 0x2028, 0x2029, 0x202F, 0x205F,
-                                  0x3000, 0x200B, 0xFEFF, 0x01, 0x7F])
+@pytest.mark.parametrize("code", [0x0B, 0x0C, 0xA0, 0x85, 0x1C, 0x1D, 0x1E, 0x1F, 0x1680, 0x2003, 0x2028, 0x2029,
+                                  0x202F, 0x205F, 0x3000, 0x200B, 0xFEFF, 0x01, 0x7F])
 def test_words_are_parted_by_blanks_and_tabs_alone(code: int, load, tmp_path) -> None:
     word = f"wn{chr(code)}azo"
     lm = load(text_of({**logs(end=.2, a=.4, unk=.1), word: math.log10(.3)}))
@@ -315,7 +315,7 @@ def test_rounded_figures_load(load) -> None:
 # KenLM ---------------------------------------------------------------------------------------------------------------
 
 def random_model(rng: np.random.Generator, order: int, words: int, keep: float, drop: float, inside: bool) -> str:
-    """ARPA text of random figures. keep: the share of the possible n-grams that are there; drop: of those without a suffix."""
+    """ARPA text of random figures. keep: the share of n-grams that are there; drop: of those without a suffix."""
     names = [f"w{i}" for i in range(words)]
     unigrams = [*names, "</s>", "<unk>"]
     rng.shuffle(unigrams)
