@@ -146,7 +146,10 @@ class Contents:
     opened: int
 
     def check(self) -> None:
-        """Read every byte; raise ModelFileError unless the digest is right and all floats are finite."""
+        """Read every byte; raise ModelFileError unless the digest is right and all floats are finite.
+
+        This is done before anything is written to an array: the memory of the pages that were read is given back.
+        """
         import hashlib
 
         found = hashlib.sha256(self.header)
@@ -159,18 +162,18 @@ class Contents:
             if (index := _first_not_finite(array)) is not None:
                 raise ModelFileError(f"{self.name} has {array.flat[index]} at index {index} of tensor "
                                      f"{reprlib.repr(name)}, expected finite numbers")
+        if isinstance(self.buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.buffer.madvise(mmap.MADV_DONTNEED)
 
     def is_known(self) -> bool:
         """Return whether this user has verified the file before and it is unchanged, see `trust`."""
         return self.status is not None and trust.is_known(self.status, self.digest)
 
     def remember(self) -> None:
-        """Record that the file is sound, after every check, and give back the memory that reading its pages took."""
+        """Record that the file is sound, after every check."""
         if self.status is not None:
             with contextlib.suppress(OSError):
                 trust.remember(self.status, os.stat(self.name), self.opened, self.digest)
-        if isinstance(self.buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.buffer.madvise(mmap.MADV_DONTNEED)
 
 
 def _map(file: BufferedReader) -> tuple[Buffer, os.stat_result]:

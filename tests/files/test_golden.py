@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import fastlm
+from fastlm.files import modelfile
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # name, nats of one line when it was saved (format 1, version 0.1.0), and the start of the model's digest
@@ -25,6 +26,26 @@ def test_a_saved_model_predicts_what_it_did(name, nats, digest, tmp_path):
     lm.save(tmp_path / "again.fastlm")
     assert fastlm.load(tmp_path / "again.fastlm").digest() == lm.digest()
     assert lm.plan.kept == 30 * (lm.plan.steps // 30) and lm.history.records
+
+
+# The same of format 2; and the dtype of an array: weights that were rounded, weights that were not, and n-grams.
+SAVED_IN_FORMAT_2 = [
+    ("format2-word-lstm", 13.753655739929107, "d5952600ec7c87a2", "model/output", "float16"),
+    ("format2-byte-bag", 51.5538225296007, "4d0ce27f9d2b8e3b", "model/output", "float32"),
+    ("format2-char-kneser-ney", 7.668891087174416, "b1f1f13deb9570d2", "model/grams", "uint8"),
+]
+
+
+@pytest.mark.parametrize(("name", "nats", "digest", "array", "dtype"), SAVED_IN_FORMAT_2)
+def test_a_model_of_format_2_predicts_what_it_did(name, nats, digest, array, dtype, tmp_path):
+    path = GOLDEN / f"{name}.fastlm"
+    assert modelfile.load(path)[0][array].dtype == dtype
+    for lm in (fastlm.load(path), fastlm.load(path, verify=False), fastlm.load(path.read_bytes())):
+        assert lm.score("the cat sat on the log").nats == pytest.approx(nats, rel=1e-5)
+        assert lm.digest().startswith(digest)
+        assert lm.plan is None or lm.plan.precision == (16 if dtype == "float16" else 32)
+        lm.save(tmp_path / "again.fastlm")
+        assert fastlm.load(tmp_path / "again.fastlm").digest() == lm.digest()
 
 
 # Of classes that have other names by now: file, nats of a line, the same adapting, and the sum of log p after a prefix,

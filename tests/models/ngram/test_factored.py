@@ -1,6 +1,7 @@
 """N-grams over factors of the context, beyond the laws that every model keeps."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import fastlm
 from fastlm import _core
 from fastlm.models import Factored, KneserNey, Mixture
+from fastlm.models.initial import in_file
 from fastlm.models.ngram.factored import usual_factors
 from tests import ngram_oracle
 
@@ -109,6 +111,21 @@ def test_a_word_spelt_by_one_letter_cancels_nothing() -> None:
     assert model.config()["keys"] == 2
     older = Factored.build({name: value for name, value in model.config().items() if name != "keys"})
     assert older.config()["keys"] == 1
+
+
+def test_tables_that_were_checked_before_are_not_checked_again() -> None:
+    model = Factored(3, [1, 2]).fit([[0, 1, 0, 1, 1, 2, 0]])
+    twin, ids = Factored(3, [1, 2]), np.array([0, 1, 0, 1], np.int32)
+    with in_file(checked=True):
+        twin.restore(model.tensors())
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda _: twin.log_probabilities(ids).tobytes(), range(8)))
+    assert set(rows) == {model.log_probabilities(ids).tobytes()}
+    wrong = model.tensors() | {"unigrams": model.tables["unigrams"] - 1}
+    with in_file(checked=True):
+        twin.restore(wrong)
+    with in_file(checked=False), pytest.raises(ValueError, match="its probabilities are not those of n-grams"):
+        twin.restore(wrong)
 
 
 def test_usual_factors() -> None:

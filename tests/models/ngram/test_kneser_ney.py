@@ -12,6 +12,7 @@ from fastlm import _core
 from fastlm.batch import Batch
 from fastlm.files import modelfile
 from fastlm.models import KneserNey, PrefixModel
+from fastlm.models.initial import in_file
 from fastlm.models.ngram.discounts import FALLBACK, discounts_of, estimate_discounts
 from fastlm.models.ngram.kneser_ney import TABLES
 from fastlm.models.ngram.packed import PLAIN
@@ -336,6 +337,15 @@ def test_errors(call, kind, message) -> None:
         call()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_tables_that_were_checked_before_are_not_read() -> None:
+    twin = KneserNey(3, 3)
+    tables = fitted().tables | {"unigrams": fitted().tables["unigrams"] - 1}
+    with in_file(checked=True):
+        twin.restore(tables)
+    with in_file(checked=False), pytest.raises(ValueError, match="its probabilities are not those of n-grams"):
+        twin.restore(tables)
 
 
 def test_tables_of_the_wrong_length_are_refused() -> None:
