@@ -136,6 +136,20 @@ void flm_ngram_pack_grams(uint8_t *gram, const int32_t *word, const uint16_t *co
 void flm_ngram_unpack(int32_t *word, int32_t *link, int32_t *child, float *logp, float *backoff, const flm_ngrams *g,
                       size_t contexts);
 
+/* ngram/prune.c. loss[c] (nodes) = by how many nats a token the model's cross-entropy rises where the child c of one of
+ * the contexts [first, last) is removed and the context's backoff computed anew:
+ *     frequency(h) (p(w|h) (log p(w|h) - log p(w|h') - log b') + (1 - sum_seen p) (log b - log b')),
+ * b and b' the backoffs before and after, h' the context that h is linked to; frequency (contexts): of h in text. t: of
+ * either kind of n-grams. Cost: a search and two exponentials an n-gram. */
+void flm_ngram_losses(float *loss, const flm_trie *t, const double *frequency, size_t first, size_t last);
+/* most[h] (contexts) = the largest loss among the children of a context, -1 where it has none. */
+void flm_ngram_most(float *most, const float *loss, const int32_t *child, size_t contexts);
+/* Raises the loss of n-grams of a trie from V on to that of their children, without which they cannot be removed. */
+void flm_trie_raise(float *loss, const int32_t *child, size_t V, size_t contexts);
+/* Sets the backoffs of the contexts [first, last), all of one level, so that probabilities sum to one; t->backoff may be
+ * `backoff`. */
+void flm_ngram_rebalance(float *backoff, const flm_trie *t, size_t first, size_t last);
+
 /* FLM_NGRAM_SOUND, or what is wrong with plain arrays from a file, at node *where: the order of the children, a word, a
  * link, or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words), where `sums`
  * is 0 only one that is not finite. */
@@ -239,6 +253,8 @@ int flm_factor_levels(size_t *end, const flm_trie *t, size_t *where);
 /* The plain arrays of such tables: word, logp (nodes), child (contexts+1), link, backoff (contexts). */
 void flm_factor_unpack(int32_t *word, float *logp, int32_t *child, int32_t *link, float *backoff,
                        const struct flm_ngrams *g);
+/* key (contexts): the bits that are kept of it, zeros below. */
+void flm_factor_unpack_keys(int64_t *key, const struct flm_ngrams *g, const flm_factor_index *index);
 /* ngram/top.c: the k likeliest words after each of N contexts of either kind of table, likeliest first, ties to the
  * lower one; k <= V. falling (V): the words, likeliest first by themselves. Cost: the n-grams after the context and its
  * shorter ones; V once for all N, for scratch: seen (V). */

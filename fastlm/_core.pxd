@@ -290,6 +290,10 @@ cdef extern from "ngram.h" nogil:
                                  const uint32_t *, unsigned, unsigned, unsigned, size_t)
     void flm_ngram_pack_grams(uint8_t *, const int32_t *, const uint16_t *, const float *, unsigned, unsigned, size_t)
     void flm_ngram_unpack(int32_t *, int32_t *, int32_t *, float *, float *, const flm_ngrams *, size_t)
+    void flm_ngram_losses(float *, const flm_trie *, const double *, size_t, size_t)
+    void flm_ngram_most(float *, const float *, const int32_t *, size_t)
+    void flm_trie_raise(float *, const int32_t *, size_t, size_t)
+    void flm_ngram_rebalance(float *, const flm_trie *, size_t, size_t)
     int flm_trie_check(const flm_trie *, int, size_t *)
     int flm_ngram_check(const flm_ngrams *, int, size_t *, size_t)
     size_t flm_ngram_levels(size_t *, const flm_ngrams *)
@@ -342,6 +346,7 @@ cdef extern from "ngram.h" nogil:
                          const flm_factor_index *, const int32_t *, const uint8_t *, const size_t *, size_t)
     int flm_factor_check(const flm_ngrams *, const flm_factor_index *, size_t *, size_t)
     int flm_factor_levels(size_t *, const flm_trie *, size_t *)
+    void flm_factor_unpack_keys(int64_t *, const flm_ngrams *, const flm_factor_index *)
     void flm_factor_unpack(int32_t *, float *, int32_t *, int32_t *, float *, const flm_ngrams *)
 
 

@@ -374,6 +374,24 @@ def pack_contexts(
     first: Ids, link: Ids, backoff: Floats, key: NDArray[uint32] | None, nodes: int, exact: bool
 ) -> tuple[NDArray[uint8], Rows, Rows]: ...
 
+def ngram_losses(
+    loss: Floats,
+    word: Ids,
+    link: Ids,
+    child: Ids,
+    logp: Floats,
+    backoff: Floats,
+    frequency: NDArray[float64],
+    vocab_size: int,
+    first: int,
+    last: int,
+) -> None: ...
+def largest_loss(loss: Floats, child: Ids) -> Floats: ...
+def raise_losses(loss: Floats, child: Ids, vocab_size: int) -> None: ...
+def rebalance_ngrams(
+    backoff: Floats, word: Ids, link: Ids, child: Ids, logp: Floats, vocab_size: int, first: int, last: int
+) -> None: ...
+
 class NGrams:
     nodes: int
     contexts: int
@@ -469,7 +487,7 @@ def bucket_keys(key: Rows, end: Sizes) -> tuple[Ids, NDArray[uint32]]: ...
 
 class FactoredNGrams(NGrams):
     def __init__(self, factors: Factors, tables: dict[str, NDArray[Any]], checked: bool = False) -> None: ...
-    def unpack(self) -> tuple[Ids, Floats, Ids, Ids, Floats]: ...  # type: ignore[override]
+    def unpack(self) -> tuple[Ids, Ids, Ids, Floats, Floats, Rows]: ...  # type: ignore[override]
     def read_factors(
         self, node: Ids, last: Ids, spelt: Rows, ids: Ids, starts: Starts, size: Sizes
     ) -> None: ...

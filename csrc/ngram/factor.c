@@ -165,3 +165,17 @@ void flm_factor_unpack(int32_t *word, float *logp, int32_t *child, int32_t *link
     }
     child[g->contexts] = (int32_t)g->nodes;
 }
+
+void flm_factor_unpack_keys(int64_t *key, const flm_ngrams *g, const flm_factor_index *index)
+{
+    const int32_t *start = index->bucket;
+    for (size_t k = 0; k + 1 < g->order; k++) {
+        const unsigned bits = index->bucket_bits[k];
+        for (size_t b = 0; b < (size_t)1 << bits; b++)
+            for (int32_t h = start[b]; h < start[b + 1]; h++) {
+                const uint64_t high = bits ? (uint64_t)b << (64 - bits) : 0;
+                key[h] = (int64_t)(high | (uint64_t)key_of(g, (size_t)h) << (64 - FLM_FACTOR_KEY) >> bits);
+            }
+        start += ((size_t)1 << bits) + 1;
+    }
+}

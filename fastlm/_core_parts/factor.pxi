@@ -158,7 +158,7 @@ def bucket_keys(const int64_t[::1] key not None, const size_t[::1] end not None)
     out = []
     for k in range(levels):
         of_level = unsigned_key[end[k]:end[k + 1]]
-        if not (of_level[1:] > of_level[:max(0, len(of_level) - 1)]).all():
+        if not (of_level[1:] >= of_level[:max(0, len(of_level) - 1)]).all():
             raise ValueError(f"its keys are not those of n-grams: those of {k + 1} factors do not rise")
         n = end[k + 1] - end[k]
         bits = flm_factor_bucket_bits(n)
@@ -209,15 +209,18 @@ cdef class FactoredNGrams(NGrams):
         self._tables, self._levels = tables, self.ends
 
     def unpack(self):
-        """Return the plain arrays word, logp (nodes,), child (contexts+1,), link and backoff (contexts,)."""
+        """Return the plain arrays word, link (contexts,), child (contexts+1,), logp (nodes,), backoff (contexts,) and
+        key (contexts,) int64, of which the lowest bits are zeros: they are not kept."""
         cdef size_t nodes = self.grams.nodes, contexts = self.grams.contexts
         self._is_state(-1)
         cdef int32_t[::1] word = numpy.empty(nodes, numpy.int32), link = numpy.empty(contexts, numpy.int32)
         cdef int32_t[::1] child = numpy.empty(contexts + 1, numpy.int32)
+        cdef int64_t[::1] key = numpy.empty(contexts, numpy.int64)
         cdef float[::1] logp = numpy.empty(nodes, numpy.float32), backoff = numpy.empty(contexts, numpy.float32)
         with nogil:
             flm_factor_unpack(&word[0], &logp[0], &child[0], &link[0], &backoff[0], &self.grams)
-        return word.base, logp.base, child.base, link.base, backoff.base
+            flm_factor_unpack_keys(&key[0], &self.grams, &self.index)
+        return word.base, link.base, child.base, logp.base, backoff.base, key.base
 
     def read_factors(self, int32_t[::1] node not None, int32_t[:, ::1] last not None, int64_t[:, ::1] spelt not None,
                      const int32_t[::1] ids not None, const uint8_t[::1] starts, const size_t[::1] size not None):

@@ -179,6 +179,16 @@ class Factored(PrefixModel):
         levels = _core.factor_levels(word, link, child, self.vocab_size, len(self.factors))
         return pack_factored(plain | {"backoff": backoff.copy()}, self.vocab_size, levels.tolist(), exact=True)
 
+    def unpacked(self) -> Tables:
+        """Return the n-grams as plain arrays: word (n-grams,) int32, logp (n-grams,) float32, child (contexts + 1,) and
+        link (contexts,) int32, backoff (contexts,) float32, key (contexts,) int64.
+
+        The n-grams of context h are child[h] to child[h + 1], in the order of their tokens, ``word``; those before the
+        vocabulary's size are single tokens. link: the context without its last factor, -1 for none; key: those bits of
+        it that are kept.
+        """
+        return dict(zip(PLAIN, self.ngrams.unpack(), strict=True))
+
     def quantized(self) -> Factored:
         """Return the model itself: it has no matrices to round, and nothing changes it after `fit`."""
         return self

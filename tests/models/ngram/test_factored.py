@@ -153,7 +153,7 @@ def plain(name: str = "", at: int = 0, value: float = 0) -> dict[str, np.ndarray
     ("child", 1, 99, "where its contexts begin"), ("word", 3, 3, "its words are not those"),
     ("word", 3, -1, "its words are not those"), ("word", 3, 1, "its words are not those"),
     ("link", 0, 0, "its links are not those"), ("link", 1, -2, "its links are not those"),
-    ("logp", 0, 0.5, "its probabilities are not those"), ("key", 1, 1, "its keys are not those of n-grams: those of 1"),
+    ("logp", 0, 0.5, "its probabilities are not those"), ("key", 1, 0, "its keys are not those of n-grams: those of 1"),
     ("logp", -1, -9.0, "its probabilities are not those"), ("backoff", 1, 1.5, "its probabilities are not those")])
 def test_plain_tables_are_checked(name, at, value, message) -> None:
     Factored(3, [1, 2]).restore(plain())
