@@ -24,7 +24,7 @@ from benchmarks.harness import Options, Skipped, Table, duration
 from fastlm.models import LSTM, Factored, KneserNey, Mixture
 from fastlm.models.precision import round_weights
 
-TOKENS, WORDS, PROCESSES, ROUNDS = 2_000_000, 100_000, 4, 5
+TOKENS, WORDS, PROCESSES, ROUNDS = 5_000_000, 100_000, 4, 5
 _CHILD = """
 import json, sys, time
 from fastlm import load

@@ -8,6 +8,7 @@ from fastlm.files import modelfile
 from fastlm.models import LSTM, DecayedBag, KneserNey, Mixture
 from fastlm.models.base import PrefixModel
 from fastlm.models.precision import in_halves, round_weights
+from fastlm.training import checkpoint
 from tests.cases import NETWORKS, model_of
 
 WORDS = ["the", "cat", "sat", "on", "\n", "mat", "<unk>"]
@@ -118,3 +119,13 @@ def test_float16_is_read_into_the_memory_of_a_model():
     for name, parameter in model.parameters.items():
         assert parameter.value is values[name]
         np.testing.assert_array_equal(parameter.value, other.tensors()[name].astype(np.float16))
+
+
+def test_checkpoints_stay_in_32_bits(tmp_path):
+    lm = fastlm.train(text(), model="lstm", epochs=1, checkpoint=tmp_path / "run")
+    weights = {name.removeprefix("parameter/"): array for name, array in
+               checkpoint.load(tmp_path / "run")["tensors"].items() if name.startswith("parameter/")}
+    assert weights.keys() == lm.model.parameters.keys()
+    assert all(array.dtype == np.float32 for array in weights.values())
+    assert any((array != array.astype(np.float16)).any() for array in weights.values())
+    assert fastlm.train(text(), model="lstm", epochs=1, checkpoint=tmp_path / "run").digest() == lm.digest()

@@ -20,6 +20,7 @@ VOCABULARIES = {
     "documents of characters": lambda: Vocabulary.build([TEXT, "more"], "char"),
     "bytes": lambda: Vocabulary.build([TEXT], "byte"),
     "pieces": lambda: Vocabulary.build([TEXT * 9, "more"], "piece", max_size=262),
+    "an end with another's name": lambda: Vocabulary([*"the ca", "<unk>"], "char", end_of_document=6),
     "five letters": lambda: Vocabulary(["other", "<unk>", "words", "<unk", "unk>", "\n", "a"]),
 }
 
