@@ -31,9 +31,10 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
     source : path, bytes, or file object
         The name of the file; or its bytes, or a file object that gives them, which take memory of their own.
     verify : bool, default None
-        Whether every byte is checked, which takes about a second for 500 MB: the digest, that numbers are finite, that
-        tables hold n-grams. None: unless this user has verified the file before and it is unchanged. True: in any case.
-        False: not at all; a file that is damaged or hostile may then give wrong figures or end the process.
+        Whether every byte is checked: the digest, that numbers are finite, that tables hold n-grams. This takes about
+        0.2 seconds for 100 MB of weights and 3 seconds for 100 MB of n-grams. None: unless this user has verified the
+        file before and it is unchanged. True: in any case. False: not at all; a file that is damaged or hostile may
+        then give wrong figures or end the process.
 
     Returns
     -------
