@@ -198,7 +198,7 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
         source, request.unit, min_count=1 if request.min_count is None else request.min_count,
         max_size=request.max_size, documents=request.documents, pieces=policy.learning_pieces(),
         reading=request.reading,
-        watch=(lambda text, ids: gaps.sample(text)) if request.unit == "word" else None)
+        watch=(lambda name, text, ids, ends, ended: gaps.sample(text, ends)) if request.unit == "word" else None)
     if request.min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     spelling = None

@@ -208,12 +208,13 @@ class GapCounter:
         self._counts: dict[tuple[int, int, int], int] = {}
         self._read, self._counted = 0, 0
 
-    def sample(self, text: bytes) -> None:
-        """Count the gaps of a document, or of some parts of it, each from an end of line to an end of line."""
+    def sample(self, text: bytes, ends: Array | None = None) -> None:
+        """Count the gaps of a document, or of several that end at `ends` (D,), or of some parts of it, each from an end
+        of line to an end of line."""
         self._read += len(text)
         room = min(len(text), int(self.first + self.share * max(0, self._read - self.first)) - self._counted)
         if room == len(text):
-            self.add(text)
+            self.add(text, edges=ends)
             self._counted += len(text)
             return
         parts = room // self.part
@@ -222,12 +223,19 @@ class GapCounter:
             first = text.find(b"\n", at, at + self.part) + 1 if at else 0
             last = text.rfind(b"\n", at, at + self.part) + 1
             if last > first and (first or not at):
-                self.add(text[first:last], begins=first == 0, ends=last == len(text))
+                if ends is None:
+                    self.add(text[first:last], begins=first == 0, ends=last == len(text))
+                else:
+                    self.add(text[first:last], edges=ends[slice(*np.searchsorted(ends, [first + 1, last + 1]))] - first)
         self._counted += parts * self.part
 
-    def add(self, text: bytes, begins: bool = True, ends: bool = True) -> None:
-        """Count the gaps of a document, or of a part of one; begins, ends: whether it is its beginning, or its end."""
-        for gaps in Gaps.read(text, np.array([len(text)], np.uintp), self.newline):
+    def add(self, text: bytes, begins: bool = True, ends: bool = True, edges: Array | None = None) -> None:
+        """Count the gaps of a document, or of a part of one; begins, ends: whether it is its beginning, or its end.
+
+        edges (D,): where each of several documents ends; None for one.
+        """
+        edges = np.array([len(text)]) if edges is None else edges
+        for gaps in Gaps.read(text, edges.astype(np.uintp), self.newline):
             kept = np.ones(len(gaps.code), bool)
             if not begins:
                 kept &= gaps.kind // 3 != 0

@@ -1,25 +1,24 @@
 """Documents as one long array of ids."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 
-from fastlm.text.counting import Opened, Tally, fill
+from fastlm.text.counting import Tally
+from fastlm.text.filling import Filler, Opened, Watch, parts_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings
 from fastlm.text.scan import PIECE, IdBuffer
 from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.token_lists import IdLists, named_by_numbers
-from fastlm.text.tokens import RAW_UNITS
 from fastlm.text.vocabulary import Vocabulary
 
 Span = slice  # under this name, since a corpus has a method `slice`
-Watch = Callable[[bytes, np.ndarray], None]
 _EMPTY = "the corpus is empty: there is no token in it"
 
 
@@ -50,30 +49,31 @@ class Corpus:
         text is normalised as the vocabulary is. In words every document ends in an end-of-line token, if the
         vocabulary has one; in lines and paragraphs of other units, in "\\n". The token that ends a document follows, if
         the vocabulary has one.
-        watch: a function that is called with every document, its bytes and its ids, -1 where unknown.
+        watch: a function that is called with what was scanned, see `text.filling`; ids are -1 where unknown.
         Raises what `read_documents` raises, and ValueError for an empty source, and for an unknown token
         where the vocabulary has no `<unk>`.
 
             >>> Corpus.read(["I am"], Vocabulary({25: "I", 7: "am"})).ids
             array([25,  7], dtype=int32)
         """
-        buffer, offsets, size = IdBuffer(), array("q", [0]), 0
         unit, newline = vocabulary.unit, vocabulary.end_of_line
-        options = Reading.of({"normalize": vocabulary.normalize, **reading})
         if (ids_given := cls._given(source := known(source), vocabulary)) is not None:
             return ids_given
-        for name, text, start in fill(source, documents, unit, vocabulary.scan, newline, buffer, options,
-                                      vocabulary.end_of_document):
+        unknown_at = list[np.ndarray]()
+
+        def settle(name: str, text: bytes, ids: np.ndarray, ends: np.ndarray | None, ended: bool) -> None:
             if watch is not None:
-                watch(text, buffer.ids[start:])
-            if vocabulary.unknown is None and unit not in RAW_UNITS:
-                vocabulary.settle(buffer.ids[start:], name, text)
-            offsets.append(buffer.size)
-            size += len(text)
-        ids = buffer.finish()
-        del buffer
-        unknown_at = [vocabulary.settle(part) + start for start, part in _parts(ids)]
-        return cls._of(ids, offsets, unknown_at, size, newline if unit == "word" else None)
+                watch(name, text, ids, ends, ended)
+            missing = vocabulary.settle(ids, name, text)
+            if missing.size:
+                unknown_at.append(missing + filler.buffer.size - len(ids))
+        filler = Filler(unit, documents, vocabulary.scan, newline, vocabulary.end_of_document, settle)
+        options = Reading.of({"normalize": vocabulary.normalize, **reading})
+        for part in parts_of(source, documents, unit, options):
+            filler.add(part)
+        filler.close()
+        return cls._of(filler.buffer.take(), filler.ends, unknown_at, sum(filler.sizes),
+                       newline if unit == "word" else None)
 
     @classmethod
     def build(
@@ -90,22 +90,21 @@ class Corpus:
         """Read a source once and make its vocabulary on the way: (vocabulary, corpus).
 
         The arguments and errors are those of `Vocabulary.build`; the source may be a generator. watch: a function that
-        is called with every document, its bytes and its provisional ids. The corpus's `left_out` tells which tokens the
-        vocabulary lacks. Documents that are ids already, a corpus among them, are named by their numbers.
+        is called with what was scanned, see `text.filling`; ids are provisional. The corpus's `left_out` tells which
+        tokens the vocabulary lacks. Documents that are ids already, a corpus among them, are named by their numbers.
         """
-        tally, buffer, offsets, size = Tally(unit, min_count, max_size, pieces), IdBuffer(), array("q", [0]), 0
-        options = Reading.of(reading)
+        tally, options = Tally(unit, min_count, max_size, pieces), Reading.of(reading)
         if isinstance(source := known(source), Corpus | IdLists):
             return cls._numbered(source, unit, min_count, max_size, options)
-        for _, text, start in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
-            if watch is not None:
-                watch(text, buffer.ids[start:])
-            offsets.append(buffer.size)
-            size += len(text)
-        if not buffer.size:
+        filler = Filler(unit, documents, tally.scan, tally.newline, watch=watch)
+        for read in parts_of(source, documents, unit, options):
+            filler.add(read)
+            if options.extent is not None:
+                options.extent.made(filler.buffer.size)
+        filler.close()
+        ids, offsets, size = filler.buffer.take(), filler.ends, sum(filler.sizes)
+        if not len(ids):
             raise ValueError(_EMPTY)
-        ids = buffer.finish()
-        del buffer
         tally.count(ids)
         ended = int(np.count_nonzero(np.diff(offsets)))
         vocabulary, final = Vocabulary.of_tally(tally, unit, documents, ended, options.form(unit))

@@ -1,54 +1,17 @@
 """One pass over a source: provisional ids and their counts, then the choice of the tokens that are kept."""
 
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from fastlm._core import WordTable
 from fastlm.text.pieces import LearntPieces, PieceSettings, cut_segments, encoder, learn, segment_scanner
-from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
-from fastlm.text.sources.documents import read_documents
-from fastlm.text.sources.reading import Reading, check_choice
+from fastlm.text.scan import PIECE, Scanner, char_scanner, scan_bytes, word_scanner
+from fastlm.text.sources.reading import check_choice
 from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN
 
 _CODE_POINTS = 0x110000
 MOST_LEFT_OUT = 1 << 17   # tokens that are remembered with their counts, so that their spelling can be learnt
-
-
-def fill(
-    source: Any, documents: str, unit: str, scan: Scanner, newline: int | None, buffer: IdBuffer, reading: Reading,
-    end: int | None = None
-) -> Iterator[tuple[str, bytes, int]]:
-    """Scan the documents of a source into the buffer, and yield for each (name, text, where its ids begin).
-
-    source, documents, unit, reading: as `read_documents` takes them; the source may also be what it returned, `Opened`.
-
-    Every document that is not empty ends a line, the last line of the text included: with the id `newline` in
-    words (unless that is None), with the character in other units where documents are lines. The id `end`, where there
-    is one, follows.
-    """
-    opened = source if isinstance(source, Opened) else read_documents(source, documents, unit, reading=reading)
-    for name, text in opened:
-        start = buffer.size
-        unended = not text.endswith(b"\n")
-        scan(text + b"\n" if unended and unit != "word" and documents != "file" else text, buffer)
-        if unended and unit == "word" and newline is not None and text and not buffer.ends_in(newline, start):
-            buffer.append(np.array([newline]))
-        if end is not None and buffer.size > start:
-            buffer.append(np.array([end]))
-        yield name, text, start
-
-
-class Opened:
-    """Documents that are being read already: an iterator of (name, text), as `read_documents` returns it."""
-
-    def __init__(self, documents: Iterator[tuple[str, bytes]]) -> None:
-        self._documents = documents
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        return self._documents
 
 
 class Tally:

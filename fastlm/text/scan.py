@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 PIECE = 1 << 20
+_MANY_IDS = 1 << 22    # from so many on a buffer grows by an eighth and no longer by half
 _IN_CACHE = 1 << 15
 
 Walk = Callable[..., tuple[int, int]]
@@ -12,7 +13,7 @@ Scanner = Callable[[bytes, "IdBuffer"], None]
 
 
 class IdBuffer:
-    """A growing int32 array: 4 bytes an id, and at most 10 while it is copied to a larger one."""
+    """A growing int32 array: 4 bytes an id, 4.5 of many."""
 
     def __init__(self, capacity: int = 1024) -> None:
         self._array = np.empty(capacity, np.int32)
@@ -26,9 +27,9 @@ class IdBuffer:
     def room(self, least: int = 1) -> np.ndarray:
         """Return the free part, at least `least` ids long; the writer adds the number of ids it wrote to `size`."""
         if self.size + least > len(self._array):
-            larger = np.empty(max(self.size + least, self.size + self.size // 2), np.int32)
-            larger[: self.size] = self.ids
-            self._array = larger
+            more = self.size // (2 if self.size < _MANY_IDS else 8)
+            # In place: the system moves the pages of a long array to another address, and copies nothing.
+            self._array.resize(self.size + max(least, more), refcheck=False)
         return self._array[self.size :]
 
     def append(self, ids: np.ndarray) -> None:
@@ -43,6 +44,13 @@ class IdBuffer:
     def finish(self) -> np.ndarray:
         """Return a copy of exactly the ids written."""
         return self.ids.copy()
+
+    def take(self) -> np.ndarray:
+        """Return the ids written, in memory of no more than they take, and forget them."""
+        array, size = self._array, self.size
+        self._array, self.size = np.empty(0, np.int32), 0
+        array.resize(size, refcheck=False)   # in place: a long text has no memory to spare for a copy
+        return array
 
 
 def pieces(text: bytes, size: int = PIECE) -> Iterator[tuple[int, memoryview]]:

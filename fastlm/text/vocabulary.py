@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.counting import Opened, Tally, fill
+from fastlm.text.counting import Tally
+from fastlm.text.filling import Filler, Opened, parts_of
 from fastlm.text.letters import letters_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings, encoder, expand_segments, piece_scanner
@@ -104,14 +105,19 @@ class Vocabulary:
         options = Reading.of(reading)
         if not isinstance(source, Opened) and isinstance(source := recognised(source), IdLists):
             return cls(*named_by_numbers(np.concatenate([as_ids(ids) for ids in source.documents])))
-        tally, buffer, some, ended = Tally(unit, min_count, max_size, pieces), IdBuffer(), False, 0
-        for _, text, _ in fill(source, documents, unit, tally.scan, tally.newline, buffer, options):
-            ended += bool(text)
-            if buffer.size > PIECE:
-                tally.count(buffer.ids)
-                some, buffer.size = True, 0
-        tally.count(buffer.ids)
-        if not some and not buffer.size:
+        tally = Tally(unit, min_count, max_size, pieces)
+        filler, some, ended = Filler(unit, documents, tally.scan, tally.newline), False, 0
+        for part in parts_of(source, documents, unit, options):
+            filler.add(part)
+            if filler.buffer.size > PIECE:
+                tally.count(filler.buffer.ids)
+                ended += sum(map(bool, filler.sizes)) - (filler.open and filler.sizes[-1] > 0)
+                some = True
+                filler.clear()
+        filler.close()
+        tally.count(filler.buffer.ids)
+        ended += sum(map(bool, filler.sizes))
+        if not some and not filler.buffer.size:
             raise ValueError("the corpus is empty: there is no token in it")
         return cls.of_tally(tally, unit, documents, ended, options.form(unit))[0]
 

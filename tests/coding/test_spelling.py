@@ -133,11 +133,9 @@ def test_the_meter_adds_up_documents(together: int, monkeypatch: pytest.MonkeyPa
     texts = ["the cat", "a zebra  sat\n", "", "\n", "on\tthe\r\n mat", "q q q\n"]
     meters = [TextMeter(lm.vocabulary, lm.spelling) for _ in texts]
     for meter, text in zip(meters, texts, strict=True):
-        fastlm.Corpus.read(iter([text, "x"]), lm.vocabulary, watch=meter.add)
-        meter.finish()
+        assert list(read_blocks(iter([text, "x"]), lm.vocabulary, meter=meter))
     together_ = TextMeter(lm.vocabulary, lm.spelling)
-    fastlm.Corpus.read(iter([part for text in texts for part in (text, "x")]), lm.vocabulary, watch=together_.add)
-    together_.finish()
+    assert list(read_blocks(iter([part for text in texts for part in (text, "x")]), lm.vocabulary, meter=together_))
     assert together_.words == sum(meter.words for meter in meters) == 3 + 4 + 0 + 1 + 5 + 4 + 2 * 6
     assert together_.spelling_nats == pytest.approx(sum(meter.spelling_nats for meter in meters))
     assert together_.spacing_nats == pytest.approx(sum(meter.spacing_nats for meter in meters))

@@ -20,7 +20,8 @@ _CAUTION = 0.8        # share of what the time would allow at the speed so far, 
 class Extent:
     """How much of a source is read, for its readers to ask, and how much was.
 
-    left: returns the seconds that are left for reading, infinite for no limit. most: bytes at most. ``read``: the bytes
+    left: returns the seconds that are left for reading, infinite for no limit. most: bytes at most; most_tokens: tokens
+    at most, about, where the reader tells how many there are. ``read``: the bytes
     read so far; ``total``: those of the source, None where that is not known; ``whole``: whether nothing was left out.
 
     >>> extent = Extent(most=10)
@@ -28,8 +29,9 @@ class Extent:
     (True, True, False, 16, False)
     """
 
-    def __init__(self, left: Callable[[], float] = lambda: float("inf"), most: float = float("inf")) -> None:
-        self._left, self.most = left, most
+    def __init__(self, left: Callable[[], float] = lambda: float("inf"), most: float = float("inf"),
+                 most_tokens: float = float("inf")) -> None:
+        self._left, self.most, self.most_tokens = left, most, most_tokens
         self._begun: float | None = None
         self._some = False                      # whether a part has been taken
         self.read, self.whole = 0, True
@@ -53,6 +55,11 @@ class Extent:
         if self.total is None:
             self.read += size
         return True
+
+    def made(self, tokens: int) -> None:
+        """Note that what was read so far has made so many tokens, so that there are no more than `most_tokens`."""
+        if tokens:
+            self.most = self.most_tokens * self.read / tokens
 
     def count(self, size: int) -> None:
         """Count so many bytes of a file that are read."""
