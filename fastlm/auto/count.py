@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from fastlm.auto.extents import tokens_to_count
 from fastlm.auto.longer import better, longer_ngrams
 from fastlm.auto.request import Request, Text
 from fastlm.auto.timetable import Timetable
@@ -23,7 +24,9 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     """
     begun, policy = timetable.now(), request.policy
     counts = list(candidates[:1])
-    counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes)
+    most = tokens_to_count(counts[0], text, request, timetable)
+    in_time = {"most_tokens": most} if most < len(text.train.ids) else {}
+    counts[0].fit(text.train, request.threads, budget_bytes=policy.counting_bytes, **in_time)
     if not recorded:
         request.interrupt.keep()   # from here on there is a model; a continued run has a better one in its checkpoint
     plain, slower = timetable.now() - begun, 1.0

@@ -92,6 +92,23 @@ class Policy:
     spacing_share: float = tuned(
         1 / 32, "share of the rest of the text", "files that come later may be spaced otherwise", "assumption")
 
+    reading_share: float = tuned(
+        0.25, "share of the budget", "reading more of a large text leaves less time to learn from it", "assumption")
+    most_tokens: float = tuned(
+        1.5e8, "tokens of the text", "of 4 bytes each, twice while some are held out, and again while they are counted",
+        "assumption")
+    counting_sample: int = tuned(
+        500_000, "tokens", "are counted to know how long the text will take; the first of fewer take longer",
+        "assumption")
+    counting_large: int = tuned(
+        8, "samples", "a text of so many is counted in a time that is known; a shorter one is counted at once",
+        "assumption")
+    counting_share: float = tuned(
+        0.4, "share of the time left", "n-grams that count more leave less time to networks", "assumption")
+    counting_margin: float = tuned(
+        1.6, "seconds for each second expected", "each of many tokens takes longer than each of a sample: longer sorts "
+        "and more cache misses", "assumption")
+
     # What is held out of the text.
     least_tokens_to_hold_out: int = tuned(
         2000, "tokens", "a twentieth of a shorter text would tell nothing, so that all of it is trained on",

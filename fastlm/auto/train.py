@@ -11,6 +11,7 @@ from fastlm._version import __version__
 from fastlm.auto import build as builders
 from fastlm.auto.blend import blend, fit_network
 from fastlm.auto.evaluate import evaluate_counts
+from fastlm.auto.extents import extent_of, said
 from fastlm.auto.held_out import hold_out
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Notes, Recorded, Request, Text, progress_function
@@ -71,7 +72,9 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
         model. "auto" is n-grams and LSTMs, or n-grams alone where the time or the text is too short for a network;
         "mixture" trains an LSTM in any case; "kneser-ney" is n-grams alone, which are counted and need no budget.
     budget : seconds, or "90s", "10m", "1h", default "60s"
-        Wall-clock time for everything, reading included. `epochs` or `plan` replace it; "kneser-ney" needs none.
+        Wall-clock time for everything, reading included. Of a text that is too large for it a part is read, from all
+        over it where its size is known, and ``card["read"]`` says how much. `epochs` or `plan` replace it; "kneser-ney"
+        needs none.
     seed : int, default 0
         Decides the initial weights and everything else that is random.
     threads : int, default None
@@ -154,10 +157,16 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     source = source if isinstance(source, Corpus) else recognised(source)
     check(request, source)
     timetable = Timetable(seconds, clock, request.policy.usable_share)
-    vocabulary, corpus, given, spelling = read(source, request)
+    source, extent = extent_of(source, request, timetable)
+    vocabulary, corpus, given, spelling = read(source, replace(request, reading=request.reading.but(extent=extent)))
+    if read_in_part := said(extent):
+        request.say(read_in_part)
     text = split(corpus, vocabulary, given, request, timetable)
     del corpus   # a large text has no memory to spare for it
     lm = run(decide(text, vocabulary, given, request, timetable), text, vocabulary, request, timetable)
+    if read_in_part:
+        lm.card["read"] = read_in_part.removeprefix("read ")
+        lm.history.ended += f"; {read_in_part}"
     lm.learnt_spelling = spelling
     return lm
 

@@ -17,6 +17,7 @@ from fastlm.auto.policy import Policy
 from fastlm.auto.request import Request, Text
 from fastlm.auto.timetable import Timetable
 from fastlm.models import KneserNey, Mixture
+from fastlm.text.sources.reading import Reading
 from fastlm.training import Plan
 from fastlm.training.budget import Clock
 from fastlm.training.interrupt import Interrupt
@@ -54,7 +55,7 @@ def asked(policy: Policy | None = None, **changes) -> Request:
              "plan": None, "documents": "file", "min_count": None, "max_size": None, "order": None, "softmax": "auto",
              "precision": 32,
              "optimizer": None, "progress": None, "checkpoint": None, "checkpoint_every": 60.0,
-             "interrupt": Interrupt()}
+             "interrupt": Interrupt(), "reading": Reading()}
     return Request(**usual | changes, policy=policy or Policy())
 
 

@@ -72,13 +72,15 @@ class KneserNey(PrefixModel):
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
-            budget_bytes: float = BUDGET_BYTES, keep_counts: bool = False) -> KneserNey:
+            budget_bytes: float = BUDGET_BYTES, keep_counts: bool = False,
+            most_tokens: int | None = None) -> KneserNey:
         """Count a text, a Corpus or id sequences, one for each document; return the model itself.
 
         budget_bytes: about how much memory counting may take beside the text. Of a text too long for it evenly spaced
         pieces are counted, and then `order` is lowered as far as it must be: ``counted_whole`` is false in that case,
         and ``note`` describes it in words.
-        keep_counts: whether the counts stay in memory, for `leave_one_out`.
+        keep_counts: whether the counts stay in memory, for `leave_one_out`. most_tokens: how many tokens to count at
+        most, because there is no time for more; None for no limit.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Every text can be counted. Any number of threads gives the same bytes. Raises IndexError for
@@ -87,7 +89,9 @@ class KneserNey(PrefixModel):
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_ids(corpus)
         tokens_given, order_given = len(corpus.ids), self.order
-        corpus = at_most(corpus, int(budget_bytes / _BYTES_PER_TOKEN))
+        in_memory = int(budget_bytes / _BYTES_PER_TOKEN)
+        hurried = most_tokens is not None and most_tokens < min(in_memory, tokens_given)
+        corpus = at_most(corpus, in_memory if most_tokens is None else min(in_memory, most_tokens))
         tokens_counted = len(corpus.ids)
         ids, starts = stream(corpus)
         del corpus
@@ -119,7 +123,7 @@ class KneserNey(PrefixModel):
         self.counted_whole = (tokens_counted, self.order) == (tokens_given, order_given)
         self.note = "" if self.counted_whole else (
             f"; {tokens_counted:,} of {tokens_given:,} tokens and order {self.order} of {order_given}, to stay within "
-            f"{budget_bytes / 1e9:g} GB")
+            + ("the time" if hurried else f"{budget_bytes / 1e9:g} GB"))
         return self
 
     def leave_one_out(self, rows: Any, targets: Array, logits: bool = False) -> tuple[Array, Array | None]:
