@@ -11,6 +11,13 @@ _IN_MEMORY = 1 << 24     # bytes of a stream that are copied to memory; more go 
 _OFFICE = ("[Content_Types].xml", "META-INF/manifest.xml", "META-INF/container.xml")
 
 
+class _Copy(tempfile.SpooledTemporaryFile[bytes]):
+    """A copy of a stream, which is closed when it is collected."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def members(file: Any, name: str) -> Iterator[tuple[str, BinaryIO]]:
     """Yield (name, stream) of the members of a zip archive in the order of their names, without hidden ones, as in a
     folder.
@@ -41,7 +48,7 @@ def seekable(file: Any) -> Any:
     """Return a stream that can seek: the file itself, or a copy of what is left of it, in memory where it is small."""
     if file.seekable():
         return file
-    copy = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115, closed when it is collected
+    copy = _Copy(_IN_MEMORY)
     while piece := file.read(1 << 20):
         copy.write(piece)
     copy.seek(0)

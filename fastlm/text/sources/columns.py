@@ -81,7 +81,7 @@ def from_rows(name: str, rows: Iterator[Mapping[str, Any]], row: Callable[[int],
               kind: type[Exception] = ValueError) -> Table:
     """Return a table of rows that are mappings of columns to values, read once."""
     head = list(islice(rows, SAMPLE))
-    columns = dict.fromkeys(key for one in head for key in one if isinstance(key, str))
+    columns = dict.fromkeys(key for one in head for key in one if isinstance(key, str)) or {"": None}
     sample = {key: [one[key] for one in head if key in one] for key in columns}
 
     def values(key: str) -> Iterator[Any]:
@@ -97,6 +97,8 @@ def text_column(table: Table, reading: Reading) -> str:
     such column, or more than one.
     """
     names = _named(table.sample)
+    if not table.sample.keys() - {""}:   # rows that are strings, or no rows with columns
+        return ""
     if reading.text_key is not None:
         if reading.text_key not in table.sample:
             raise table.kind(f"{table.name} has no column {shown(reading.text_key)}; it has {names}")
@@ -158,6 +160,8 @@ def repaired(text: str, reading: Reading) -> str:
 def _are_strings(values: Sequence[Any]) -> bool:
     """Return whether the values that are there are strings, and some is more than a number or a date."""
     found = [value for value in values if not is_missing(value)]
+    if not values:
+        return True
     return all(isinstance(value, str) for value in found) and not all(map(_NUMBER_OR_DATE.fullmatch, found))
 
 

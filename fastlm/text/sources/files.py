@@ -84,7 +84,7 @@ def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading
     return Content(name, text, packed)
 
 
-def _json(name: str, text: BinaryIO, kind: str, packed: bool, reading: Reading) -> Table | BinaryIO:
+def _json(name: str, text: Any, kind: str, packed: bool, reading: Reading) -> Table | BinaryIO:
     """Return the table of JSON; text that only begins like JSON is returned as a stream of text, and JSON that is no
     table, too, where neither its name nor `format` calls it JSON."""
     from fastlm.text.sources import json_lines
@@ -92,7 +92,10 @@ def _json(name: str, text: BinaryIO, kind: str, packed: bool, reading: Reading) 
     if kind == "jsonl":
         return json_lines.json_lines(name, enumerate(lines_of(text, name), 1))
     first = text.readline()
-    if json_lines.begins_with_object(first):
+    is_row = json_lines.begins_with_object(first)
+    if is_row and kind == "json" and json_lines.is_columns(json_lines.parsed(first, name)) and not text.peek(1):
+        return json_lines.json_file(name, first)
+    if is_row:
         lines = lines_of(followed_by(first, text), name)
         if kind == "like-json":
             reading.note(f'{name} is read as JSON lines, as it begins; format="text" (--format text) reads it as it '

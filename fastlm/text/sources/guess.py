@@ -10,6 +10,7 @@ _BOMS = (
     ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
 )
 _NUL_SHARE = 0.2          # NULs among the even, or the odd, bytes of UTF-16; one space or newline in five characters
+_OTHER_NULS = 0.1         # NULs at the other places, of letters outside Latin 1 such as U+0100, beside those
 _ENOUGH = 0.9             # share of the bytes above 127 that have to be as an encoding has them
 _KANA = 0.15              # share of kana among Japanese characters, which other languages do not have
 _HANGUL = 0.97            # share of Korean pairs whose first byte is of the table of syllables
@@ -53,8 +54,9 @@ def _utf16(sample: bytes) -> str | None:
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = len(sample) // 2
     name = "utf-16-le" if odd > even else "utf-16-be"
-    most = max(even, odd)
-    return name if most > 1 and most >= _NUL_SHARE * half and _decodes(sample, name) else None
+    most, other = max(even, odd), min(even, odd)
+    told = most > 1 and most >= _NUL_SHARE * half and other <= _OTHER_NULS * most
+    return name if told and _decodes(sample, name) else None
 
 
 def _decodes(sample: bytes, name: str) -> bool:
@@ -89,6 +91,7 @@ def _share(sample: bytes, lead: range, trail: range, of: tuple[range, range]) ->
     return sum(1 for first, second in inside if first in lead and second in trail) / len(inside)
 
 
+_NOT_CP1252 = b"\x81\x8d\x8f\x90\x9d\xff"   # that stand for nothing, or for a letter that hardly any word has
 _EUC = (range(0xA1, 0xFF), range(0xA1, 0xFF))
 _BIG5 = (range(0xA1, 0xFA), range(0x40, 0xFF))
 
@@ -132,11 +135,10 @@ def _cyrillic(sample: bytes, small: range) -> bool:
 
 
 def _is_cp1252(sample: bytes) -> bool:
-    """Look for letters and typographic marks with ASCII on at least one side; a run of other bytes is no text."""
+    """Count letters and typographic marks with ASCII on at least one side; a run of other bytes is no text."""
     padded = b" " + sample + b" "
     high = [n for n in range(1, len(padded) - 1) if padded[n] >= 0x80]
-    fit = sum(1 for n in high if (padded[n] >= 0xA0 or 0x82 <= padded[n] <= 0x9C)
-              and (padded[n - 1] < 0x80 or padded[n + 1] < 0x80))
+    fit = sum(1 for n in high if padded[n] not in _NOT_CP1252 and (padded[n - 1] < 0x80 or padded[n + 1] < 0x80))
     controls = sum(1 for byte in sample if byte < 0x20 and byte not in b"\t\n\v\f\r\x1b")
     return bool(high) and not controls and fit >= _ENOUGH * len(high)
 

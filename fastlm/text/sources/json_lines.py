@@ -46,12 +46,17 @@ def json_file(name: str, text: bytes) -> Table:
     Raises ValueError for JSON that is no table.
     """
     value = parsed(text, name)
-    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
+    if is_columns(value):
         return Table(name, value, lambda key: iter(value[key]))
     if isinstance(value, list):
         return from_rows(name, (_row(item, f"{name}, item {n}") for n, item in enumerate(value)), "item {}".format)
     raise ValueError(f"{name} is JSON, but neither lines of objects, nor a list of them, nor an object of columns; "
                      f"{_AS_IT_STANDS}")
+
+
+def is_columns(value: object) -> bool:
+    """Return whether a value is an object of lists."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(column, list) for column in value.values())
 
 
 def begins_with_object(line: bytes) -> bool:
