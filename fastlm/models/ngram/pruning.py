@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from fastlm import _core
-from fastlm.models.ngram.packed import BITS, BITS_OF_FEW, QUANTISED_FROM, SMALL, Tables, pack_factored, pack_trie, trie_ends
+from fastlm.models.ngram.packed import (
+    BITS,
+    BITS_OF_FEW,
+    QUANTISED_FROM,
+    SMALL,
+    Tables,
+    pack_factored,
+    pack_trie,
+    trie_ends,
+)
 from fastlm.workers import Workers
 
 Array = np.ndarray
