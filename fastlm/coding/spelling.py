@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -102,6 +101,8 @@ class Spelling:
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of everything that decides the figures, in hexadecimal digits."""
+        import hashlib  # here, since it costs `import fastlm` 3 ms
+
         found = hashlib.sha256(repr((self.model.order, sorted(self.tensors()))).encode())
         for _, array in sorted(self.tensors().items()):
             found.update(array.tobytes())
