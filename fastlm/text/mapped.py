@@ -70,6 +70,10 @@ class MappedVocabulary(Vocabulary):
         return text.decode("utf-8", "surrogateescape" if self.unit in RAW_UNITS else "strict") or None
 
     @cached_property
+    def tabs_inside(self) -> bool:
+        return self.unit == "word" and any((self._blob == ord(tab)).any() for tab in "\v\f")
+
+    @cached_property
     def scan(self) -> Scanner:
         if self.unit != "word" or self.end_of_document is not None:
             return super().scan

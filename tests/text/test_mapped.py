@@ -10,11 +10,12 @@ import pytest
 from fastlm.text.mapped import MappedVocabulary
 from fastlm.text.vocabulary import Vocabulary
 
-TEXT = "the cat sat\non the mät, the cät 7\n"
+TEXT = "the cat sat\non the mät, the cät 7\nthe\vcat a\fb"
 VOCABULARIES = {
     "words": lambda: Vocabulary.build([TEXT]),
     "words without <unk>": lambda: Vocabulary(["the", "cat", "\n"], counts=[3, 1, 2]),
     "words without lines": lambda: Vocabulary(["<unk>", "the", "cat"]),
+    "tabs in words": lambda: Vocabulary(["the\vcat", "cat", "<unk>", "a\fb"]),
     "gaps": lambda: Vocabulary({25: "I", 7: "am", 3: "<unk>"}),
     "characters": lambda: Vocabulary.build([TEXT], "char", normalize="NFC"),
     "documents of characters": lambda: Vocabulary.build([TEXT, "more"], "char"),
@@ -43,6 +44,7 @@ def test_everything_is_the_same(whole):
     text = readable(whole)
     for ask in (len, lambda v: v.unit, lambda v: v.normalize, lambda v: v.unknown, lambda v: v.end_of_line,
                 lambda v: v.end_of_document, lambda v: v.boundary, lambda v: v.encode(text).tolist(),
+                lambda v: v.tabs_inside,
                 lambda v: v.decode(v.encode(text)), lambda v: v.letters(), lambda v: v.tokens, repr,
                 lambda v: [v.name(id) for id in range(len(v))], lambda v: ["cat" in v, "t" in v, "zebra" in v],
                 lambda v: v.counts.tolist(), lambda v: None if v.merges is None else v.merges.tolist(),
@@ -60,6 +62,7 @@ def test_strings_are_made_when_they_are_asked_for(whole):
     assert [small.name(id) for id in range(len(whole))] == whole.tokens
     if whole.unit == "word":
         small.encode(readable(whole))
+    assert small.tabs_inside == whole.tabs_inside
     assert vars(small).keys().isdisjoint({"tokens", "_ids"})
     assert small.tokens is small.tokens and small.name(0) is small.tokens[0]
 
