@@ -29,6 +29,7 @@ SUBJECTS = {
     "ngrams": {
         "ngram": "the n-gram model: time to build, to score; perplexity, memory, disk",
         "large": "100 MB of generated text counted: time, memory, and what had to be left out",
+        "arpa": "an ARPA file of millions of n-grams loaded and saved: processor time, memory, beside KenLM",
     },
     "quality": {
         "quality": "nats and perplexity of an LSTM after a time budget, by the command line",

@@ -13,6 +13,8 @@ from fastlm import _core
 from fastlm.arpa.names import BEGIN, END, options_of, tokens_of
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey
+from fastlm.models.initial import in_file
+from fastlm.models.ngram.packed import pack_trie
 from fastlm.models.ngram.trie import RepeatedNGram, TrieBuilder
 from fastlm.text.tokens import END as DOCUMENT_END
 from fastlm.text.tokens import UNKNOWN
@@ -304,17 +306,23 @@ class Reader:
             self._text.take_line()
 
     def _model(self, vocabulary: Vocabulary) -> KneserNey:
-        tables = self._builder.tables()
+        plain, ends = self._builder.tables(), self._builder.ends
         self._notes.added = self._builder.added
+        del self._builder                     # so that packing can drop each table that it has used up
         size, order = len(vocabulary), len(self._counts)
-        boundary = None if self._ends == "run on" else vocabulary.end_of_line
         try:
-            model = KneserNey(size, order, boundary)
-            model.restore(tables)
+            self._check(plain, size)
         except ValueError as error:
             if "sum to one" not in str(error):
                 raise
             self._notes.off = True
-            model = KneserNey(size, order, boundary, normalized=False)
-            model.restore(tables)
+            self._check(plain, size)
+        boundary = None if self._ends == "run on" else vocabulary.end_of_line
+        model = KneserNey(size, order, boundary, normalized=not self._notes.off)
+        with in_file(True):
+            model.restore(pack_trie(plain, size, ends, exact=True))
         return model
+
+    def _check(self, plain: dict[str, Array], size: int) -> None:
+        _core.check_trie(plain["word"], plain["link"], plain["child"], plain["logp"], plain["backoff"], size,
+                         len(self._counts), not self._notes.off)
