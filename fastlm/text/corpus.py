@@ -173,7 +173,7 @@ class Corpus:
             end = int(corpus.ids.max()) + 1
             corpus = replace(corpus.ended(end), boundary=end)
         vocabulary = Vocabulary(*named_by_numbers(corpus.ids, corpus.boundary))
-        reading.note(f"the documents are ids, which are named by their numbers: {len(vocabulary):,} tokens")
+        reading.note("", f"the documents are ids, which are named by their numbers: {len(vocabulary):,} tokens")
         return vocabulary, corpus
 
     @classmethod

@@ -164,9 +164,11 @@ def test_many_lines_are_scored_in_groups(
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
 def test_encodings(encoding: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, model = folder / f"t.{encoding}", tmp_path / "m"
-    _, err = run(capsys, "train", path, "-o", model, "--model", "kneser-ney", "--quiet", code=2)
+    _, err = run(capsys, "train", path, "-o", model, "--unit", "word", "--model", "kneser-ney", "--quiet", code=2)
     assert f'it looks like {encoding}, which encoding="{encoding}" (--encoding {encoding}) reads' in err
-    run(capsys, "train", path, "-o", model, "--model", "kneser-ney", "--quiet", "--encoding", encoding)
+    run(
+        capsys, "train", path, "-o", model, "--unit", "word", "--model", "kneser-ney", "--quiet", "--encoding", encoding
+    )
     assert "Käse" in fastlm.load(model).vocabulary
     out, _ = run(capsys, "score", model, path, "--encoding", encoding)
     assert "nan" not in out and out.count("\n") == len(LINES)
@@ -178,7 +180,9 @@ def test_encodings(encoding: str, folder: Path, tmp_path: Path, capsys: pytest.C
 
 def test_patterns_tables_and_notes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "m"
-    _, err = run(capsys, "train", folder / "t.jsonl", folder / "t.cs[v]", "-o", model, "--model", "kneser-ney")
+    _, err = run(
+        capsys, "train", folder / "t.jsonl", folder / "t.cs[v]", "-o", model, "--unit", "word", "--model", "kneser-ney"
+    )
     assert f"{folder}/t.jsonl: the column 'text' of 'id', 'text' is read; text_key= (--text-key) names another\n" in err
     assert "the column 'text' of 'id', 'text' is read" in run(capsys, "info", model)[0]
     assert run(capsys, "eval", model, folder / "t.[jc]s*", "--text-key", "text")[1] == ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+from fastlm.text.sources.paths import is_name
 from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.strings import a_kind, is_missing, shown, text_bytes
 
@@ -97,7 +98,7 @@ def text_column(table: Table, reading: Reading) -> str:
     such column, or more than one.
     """
     names = _named(table.sample)
-    if not table.sample.keys() - {""}:   # rows that are strings, or no rows with columns
+    if table.sample.keys() == {""}:   # rows that are strings, or no rows with columns
         return ""
     if reading.text_key is not None:
         if reading.text_key not in table.sample:
@@ -111,7 +112,7 @@ def text_column(table: Table, reading: Reading) -> str:
         raise table.kind(f"{table.name} has the columns {names}; {found}, so text_key= (--text-key) was expected to "
                          "name one")
     if len(table.sample) > 1:
-        reading.note(f"{table.name}: the column {shown(texts[0])} of {names} is read; text_key= (--text-key) names "
+        reading.note(table.name, f": the column {shown(texts[0])} of {names} is read; text_key= (--text-key) names "
                      "another")
     return texts[0]
 
@@ -119,6 +120,10 @@ def text_column(table: Table, reading: Reading) -> str:
 def rows_of(table: Table, reading: Reading, unit: str) -> Iterator[Row]:
     """Yield the rows of a table's text column, in their order."""
     key = text_column(table, reading)
+    given = [value for value in table.sample[key] if isinstance(value, str)]
+    if given and all(map(is_name, given)):
+        raise table.kind(f"{table.name}: the column {shown(key)} holds names of files, {shown(given[0])} first; texts "
+                         "were expected, or a list of the names")
     for n, value in enumerate(table.values(key)):
         name = f"{table.name}, {table.row(n)}"
         if isinstance(value, str):
@@ -147,7 +152,7 @@ def texts_of(table: Table, reading: Reading, unit: str) -> Iterator[tuple[str, b
         else:
             raise table.kind(f'{row.fault}; errors="ignore" (--errors ignore) leaves such rows out')
     if left_out:
-        reading.note(f"{table.name}: {left_out:,} of {count:,} rows have no text and are left out")
+        reading.note("", f"{table.name}: {left_out:,} of {count:,} rows have no text and are left out")
 
 
 def repaired(text: str, reading: Reading) -> str:

@@ -56,7 +56,7 @@ def recognised(source: Any) -> Source:
     table = table_of(source)
     if table is not None:
         return table
-    if getattr(source, "ndim", 0) and hasattr(source, "__array__"):
+    if getattr(source, "ndim", 0) and hasattr(source, "__array__") and not hasattr(source, "to_numpy"):
         source = np.asarray(source)
         if source.dtype.kind in "UO":
             source = source.tolist()

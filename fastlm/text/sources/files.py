@@ -67,6 +67,8 @@ def within(extent: Extent, name: str, file: Any, reading: Reading, unit: str) ->
 
 
 def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading, unit: str) -> Content:
+    if not head:   # an empty file holds nothing, whatever its name is
+        return Content(name, stream, packed)
     kind = format_of(name, head, reading, unit)
     if kind in ("parquet", "arrow"):
         from fastlm.text.sources import arrow_files
@@ -80,7 +82,7 @@ def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading
     if kind in ("jsonl", "json", "like-json"):
         return Content(name, _json(name, text, kind, packed, reading), packed)
     if reading.text_key is not None:
-        reading.note(f"{name} is read as plain text, which has no columns")
+        reading.note(name, " is read as plain text, which has no columns")
     return Content(name, text, packed)
 
 
@@ -98,7 +100,7 @@ def _json(name: str, text: Any, kind: str, packed: bool, reading: Reading) -> Ta
     if is_row:
         lines = lines_of(followed_by(first, text), name)
         if kind == "like-json":
-            reading.note(f'{name} is read as JSON lines, as it begins; format="text" (--format text) reads it as it '
+            reading.note(name, ' is read as JSON lines, as it begins; format="text" (--format text) reads it as it '
                          "stands")
         return json_lines.json_lines(name, enumerate(lines, 1))
     if kind == "like-json" and first.lstrip()[:1] != b"[":

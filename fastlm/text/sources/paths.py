@@ -10,14 +10,16 @@ from fastlm.text.sources.strings import shown
 
 _ENDINGS = (".txt", ".gz", ".bz2", ".xz", ".zst", ".zip", ".md", ".jsonl", ".ndjson", ".json", ".csv", ".tsv",
             ".parquet", ".arrow", ".feather")
+_PATTERN = re.compile(r"[*?\]][^/]*\.\w+$|[*?\]].*/[^/*?\[]+\.\w+$")
 _LONGEST_NAME = 4096  # characters; PATH_MAX of Linux, and more than other systems allow
 
 
 def is_name(text: str) -> bool:
-    """Return whether a string names a file or folder that exists, or is a pattern of such names."""
+    """Return whether a string names a file or folder that exists, or is a pattern of such names with an ending, such as
+    "a/*.txt": the beginning of a comment, "/**", would match every file there is."""
     if len(text) > _LONGEST_NAME or "\n" in text or "\0" in text:
         return False
-    return os.path.exists(text) or bool(_like_a_file_name(text) and expanded(text))
+    return os.path.exists(text) or bool(_PATTERN.search(text) and _like_a_file_name(text) and expanded(text))
 
 
 def are_names(items: Sequence[Any]) -> bool:

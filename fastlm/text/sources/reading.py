@@ -97,11 +97,11 @@ class Reading:
         return self.errors == "strict" and (self.encoding is None
                                             or codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig"))
 
-    def note(self, sentence: str) -> None:
-        """Say a sentence, once in the life of this reading."""
+    def note(self, name: str, sentence: str) -> None:
+        """Say a sentence about a source of a name; once, however many files of a folder it is true of."""
         if sentence not in self._said:
             self._said.add(sentence)
-            self.say(sentence)
+            self.say(f"{name}{sentence}")
 
 
 def check_encoding(name: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlm.text.sources.paths import is_name
 from fastlm.text.sources.strings import a_kind, shown, text_bytes
 from fastlm.text.tokens import NEWLINE
 
@@ -35,10 +36,14 @@ def of_lists(head: Sequence[Any], documents: Iterator[Any]) -> IdLists | TokenLi
     """Return what documents that are lists hold, told by the first token of the first of them that has any.
 
     head: the first documents, which `documents` begins with. Raises TypeError for a token that is neither a word nor an
-    integer.
+    integer, and ValueError where all words name files.
     """
     first = next((document[0] for document in head if len(document)), "")
     if isinstance(first, str):
+        words = [word for document in head for word in document]
+        if words and all(isinstance(word, str) and is_name(word) for word in words):
+            raise ValueError(f"documents[0] is a list of names of files, {shown(first)} first; one list of them was "
+                             "expected, or words")
         return TokenLists(documents)
     if isinstance(first, int | np.integer) and not isinstance(first, bool):
         return IdLists(documents)

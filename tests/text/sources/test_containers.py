@@ -81,8 +81,10 @@ def test_patterns_are_expanded(pattern: str, found: str, folder: Path, monkeypat
     expected = [{"a": "the cat", "b": "the dog", "c": "the end"}[name] for name in found]
     for source in (pattern, Path(pattern), [Path(pattern)], str(folder / pattern)):
         assert texts(source) == expected, source
-    if "/" in pattern or pattern.endswith(".txt"):
+    if pattern.endswith(".txt"):
         assert texts([pattern]) == expected and texts(iter([pattern])) == expected
+    refused(FileNotFoundError, "'/**' does not exist, and looks like the name of a file", ["/**"])
+    assert texts(["/**", "* a comment"]) == ["/**", "* a comment"]
     assert texts(["a.txt", "sub/*.txt"]) == ["the cat", "the end"]
 
 
@@ -96,8 +98,23 @@ def test_files_whose_names_look_like_patterns(tmp_path: Path, monkeypatch: pytes
     assert texts(["a * b", "[1]", "why? 1/2"]) == ["a * b", "[1]", "why? 1/2"]
 
 
+def test_names_of_files_are_never_learnt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "paths.csv").write_text("n,path\n1,a.txt\n2,b.txt\n")
+    rest = "holds names of files, 'a.txt' first; texts were expected, or a list of the names"
+    refused(TypeError, f"the dict: the column 'train' {rest}", {"train": ["a.txt", "b.txt"]})
+    refused(TypeError, f"the rows: the column 'path' {rest}", [{"path": "a.txt"}, {"path": "b.txt"}])
+    refused(ValueError, f"paths.csv: the column 'path' {rest}", "paths.csv")
+    message = "documents[0] is a list of names of files, 'a.txt' first; one list of them was expected, or words"
+    refused(ValueError, message, [["a.txt", "b.txt"], ["sub/c.txt"]])
+    refused(ValueError, message, iter([("a.txt",)]))
+    assert texts([["a.txt", "is"], ["here"]]) == ["a.txt is", "here"]
+
+
 def test_texts_in_any_container_are_texts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    pandas = pytest.importorskip("pandas")
+    refused(TypeError, 'documents[0] is a int; expected str for unit="word"', pandas.Series([1, 2]))
     for container in CONTAINERS.values():
         assert sorted(texts(container(["the cat", "sat"]))) == ["sat", "the cat"]
     assert texts(documents(["a.txt", "sub"])) == ["a.txt", "sub"]

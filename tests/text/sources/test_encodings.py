@@ -102,7 +102,7 @@ def test_every_path_takes_an_encoding(encoding: str, tmp_path: Path) -> None:
     assert "café," in vocabulary and corpus.bytes == len(TEXT.encode())
     assert fastlm.Vocabulary.build(path, encoding=encoding) == vocabulary
     assert fastlm.Corpus.read(path, vocabulary, encoding=encoding).ids.tolist() == corpus.ids.tolist()
-    lm = fastlm.train(path, model="kneser-ney", encoding=encoding, valid=path, min_count=1)
+    lm = fastlm.train(path, "word", model="kneser-ney", encoding=encoding, valid=path, min_count=1)
     assert lm.perplexity(path, encoding=encoding) == lm.perplexity([TEXT])
     assert lm.fit_adapt(path, encoding=encoding) is lm
     (tmp_path / "t.csv").write_bytes('n,text\n1,"the café"\n'.encode(encoding))

@@ -91,6 +91,11 @@ def test_what_was_guessed_is_said(tmp_path: Path) -> None:
         f"{path}: the column 'text' of 'id', 'text' is read; text_key= (--text-key) names another",
     ]
     assert notes(path, text_key="text", format="jsonl") == []
+    (tmp_path / "d").mkdir()
+    for name in "xyz":
+        write(tmp_path / "d" / f"{name}.jsonl", '{"id": "x1", "text": "the cat"}\n')
+        write(tmp_path / "d" / f"{name}.csv", "")
+    assert [note.partition(":")[0] for note in notes(tmp_path / "d")] == [f"{tmp_path}/d/x.jsonl"]
     rows = write(tmp_path / "b.jsonl", '{"text": "a b"}\n{"text": null}\n' * 2)
     assert notes(rows, errors="ignore") == [f"{rows}: 2 of 4 rows have no text and are left out"]
     assert notes(write(tmp_path / "c.txt", "the cat"), text_key="text") == [
