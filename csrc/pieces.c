@@ -1,13 +1,9 @@
 /* pieces.c: learns pieces of words and cuts segments of text into them. Declared in pieces.h. */
-#include "pieces.h"
+#include "merge_rank.h"
 
 #include <string.h>
 
-#include "word_hash.h"
-
 /* Learning --------------------------------------------------------------------------------------------------------- */
-
-static inline uint64_t key_of(int32_t left, int32_t right) { return (uint64_t)left << 32 | (uint32_t)right; }
 
 /* The slot that holds the pair of a key, or the free one where it belongs. */
 static inline size_t slot_of(const flm_pair_counts *p, uint64_t key)
@@ -198,16 +194,6 @@ void flm_pieces_index(uint32_t *slot, const flm_pieces *p)
     }
 }
 
-/* The number of the merge of two pieces, `merges` where there is none. */
-static inline uint32_t rank_of(const flm_pieces *p, int32_t left, int32_t right)
-{
-    for (size_t s = (size_t)hash_step(key_of(left, right)) & (p->slots - 1); p->slot[s]; s = (s + 1) & (p->slots - 1)) {
-        const int32_t *merge = p->merge + 3 * (p->slot[s] - 1);
-        if (merge[0] == left && merge[1] == right) return p->slot[s] - 1;
-    }
-    return (uint32_t)p->merges;
-}
-
 /* The pieces of a segment of n <= FLM_SEGMENT bytes; returns their number. */
 static size_t cut(int32_t *piece, const flm_pieces *p, const uint8_t *segment, size_t n)
 {
@@ -228,16 +214,23 @@ static size_t cut(int32_t *piece, const flm_pieces *p, const uint8_t *segment, s
     }
 }
 
-int flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
-                      const flm_pieces *p, const uint8_t *text, size_t *position, size_t n)
+size_t flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
+                         flm_long_segment *scratch, const flm_pieces *p, const uint8_t *text, size_t *position,
+                         size_t n)
 {
-    size_t out = *written, at = *position;
+    size_t out = *written, at = *position, wanted = 0;
     while (at < n && N - out >= FLM_SEGMENT) {
-        const size_t end = flm_segment_end(text, at, n), bytes = end - at;
+        const size_t end = p->gpt2 ? flm_gpt2_segment_end(text, at, n) : flm_segment_end(text, at, n), bytes = end - at;
         flm_segment_cached *const c = cache + ((size_t)hash_word(text + at, bytes) & (cached - 1));
         if (c->bytes == bytes && memcmp(c->segment, text + at, bytes) == 0) {
             memcpy(id + out, c->piece, (size_t)c->pieces * sizeof *id);
             out += (size_t)c->pieces;
+        } else if (bytes > FLM_SEGMENT) {
+            if (N - out < bytes || scratch->room < bytes) {
+                wanted = bytes;
+                break;
+            }
+            out += flm_pieces_cut_long(id + out, scratch, p, text + at, bytes);
         } else {
             const size_t pieces = cut(id + out, p, text + at, bytes);
             if (bytes <= sizeof c->segment && pieces <= sizeof c->piece / sizeof *c->piece) {
@@ -252,7 +245,7 @@ int flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached
     }
     *written = out;
     *position = at;
-    return at == n;
+    return at == n ? 0 : wanted ? wanted : FLM_SEGMENT;
 }
 
 void flm_pieces_encode_segments(int32_t *id, int64_t *begin, const flm_pieces *p, const uint8_t *text,

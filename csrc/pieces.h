@@ -15,6 +15,11 @@
 enum { FLM_SEGMENT = 64 };
 size_t flm_segment_end(const uint8_t *text, size_t at, size_t n);
 
+/* The same by the regular expression of GPT-2 (Radford et al. 2019), for segments of any length:
+ *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+ * with the letters and numbers of the table in unicode.inc. Bytes that are not UTF-8 are of none of these kinds. */
+size_t flm_gpt2_segment_end(const uint8_t *text, size_t at, size_t n);
+
 /* What learning works on: S bytes of different segments, and no more pairs than bytes at any time. Occurrences of a pair
  * are a list over their first places; the pairs are in a heap, the most frequent at the top, ties to the lower key. */
 typedef struct flm_pair_counts {
@@ -49,6 +54,7 @@ typedef struct flm_pieces {
     const int32_t *byte;  /* (256) */
     const uint32_t *slot; /* (slots) of flm_pieces_index */
     size_t merges, slots; /* slots: a power of two, at least 2 * merges, at least 2 */
+    int gpt2;             /* whether segments are those of flm_gpt2_segment_end */
 } flm_pieces;
 
 /* What segments were cut into before; all zero at first. A cache is used by one thread at a time. */
@@ -59,11 +65,22 @@ typedef struct flm_segment_cached {
 
 /* slot (slots): the hash table of the merges; of equal pairs the first counts. */
 void flm_pieces_index(uint32_t *slot, const flm_pieces *p);
+/* What cutting a segment of more than FLM_SEGMENT bytes works on: a queue of pairs, by merge and place. */
+typedef struct flm_long_segment {
+    int32_t *piece, *next,
+        *previous;  /* (room) the piece that begins at a byte, -1 within one; its neighbours' places */
+    uint64_t *heap; /* (3 room) merge * 2^32 + place */
+    size_t room, queued;
+} flm_long_segment;
+
+/* id = the pieces of a segment of n <= s->room bytes; returns their number. Cost: n log n. */
+size_t flm_pieces_cut_long(int32_t *id, flm_long_segment *s, const flm_pieces *p, const uint8_t *segment, size_t n);
 /* id[*written...] = the pieces of text[*position : n]: in every segment the earliest merge is done first, at its first
- * place. Returns whether the whole text was read; if not, id (N) has no room for FLM_SEGMENT more. cache (cached): a power
- * of two. */
-int flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
-                      const flm_pieces *p, const uint8_t *text, size_t *position, size_t n);
+ * place. Returns 0 where the whole text was read, else how much room id (N) from *written on and the scratch must have:
+ * FLM_SEGMENT, or the bytes of a longer segment. cache (cached): a power of two. */
+size_t flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
+                         flm_long_segment *scratch, const flm_pieces *p, const uint8_t *text, size_t *position,
+                         size_t n);
 /* id = the pieces of the segments of text one after another, segment s being offset[s] .. offset[s+1] and its pieces
  * begin[s] .. begin[s+1] (segments+1): at most one for each byte. Each has at most FLM_SEGMENT bytes. */
 void flm_pieces_encode_segments(int32_t *id, int64_t *begin, const flm_pieces *p, const uint8_t *text,

@@ -203,11 +203,20 @@ cdef extern from "pieces.h" nogil:
         const uint32_t *slot
         size_t merges
         size_t slots
+        int gpt2
     ctypedef struct flm_segment_cached:
         pass
+    ctypedef struct flm_long_segment:
+        int32_t *piece
+        int32_t *next
+        int32_t *previous
+        uint64_t *heap
+        size_t room
+        size_t queued
     void flm_pieces_index(uint32_t *slot, const flm_pieces *p)
-    int flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
-                          const flm_pieces *p, const uint8_t *text, size_t *position, size_t n)
+    size_t flm_pieces_encode(int32_t *id, size_t *written, size_t N, flm_segment_cached *cache, size_t cached,
+                             flm_long_segment *scratch, const flm_pieces *p, const uint8_t *text, size_t *position,
+                             size_t n)
     void flm_pieces_encode_segments(int32_t *id, int64_t *begin, const flm_pieces *p, const uint8_t *text,
                                     const int64_t *offset, size_t segments)
     int flm_words_add(flm_words *w, int32_t *id, const uint8_t *word, size_t length)

@@ -10,10 +10,12 @@ import numpy as np
 from fastlm import _core
 from fastlm.batch import State
 from fastlm.models.base import PrefixModel
-from fastlm.text.tokens import RAW_UNITS
+from fastlm.text.tokens import RAW_UNITS, TOKENIZER
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
+_CONTEXT = 4     # tokens before a new one by which a tokenizer tells how that is written, a blank before it for example
+_CHARACTER = 8   # tokens that a character may take at most; after more, what is no character is written as U+FFFD
 
 
 def sample_ids(model: PrefixModel, state: State, logits: Array, temperature: float = 1.0, top_k: int = 0,
@@ -51,11 +53,15 @@ def _draw(model: PrefixModel, state: State, logits: Array, temperature: float, t
         allowed = stepper.step(drawn if drawn != end or boundary is None else boundary)[0]
 
 
-def texts_of(vocabulary: Vocabulary, ids: Iterator[int], count: int, apart: bool) -> Iterator[str]:
+def texts_of(vocabulary: Vocabulary, ids: Iterator[int], count: int, prompt: str) -> Iterator[str]:
     """Yield the text of the first `count` ids, whole characters at a time; where a document ends a line ends too.
 
-    apart: whether a space stands before a first word.
+    prompt: the text before, after which a space stands before a first word.
     """
+    if vocabulary.unit == TOKENIZER:
+        yield from _decoded(vocabulary, ids, count, prompt)
+        return
+    apart = bool(prompt) and not prompt[-1].isspace()
     line_ended = False
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for _, i in zip(range(count), ids, strict=False):
@@ -72,3 +78,21 @@ def texts_of(vocabulary: Vocabulary, ids: Iterator[int], count: int, apart: bool
         if piece:
             line_ended = piece.endswith("\n")
             yield piece
+
+
+def _decoded(vocabulary: Vocabulary, ids: Iterator[int], count: int, prompt: str) -> Iterator[str]:
+    """Yield the text of ids as the user's tokenizer decodes them, each after the few before it."""
+    known = vocabulary.read(prompt).tolist()[-_CONTEXT:] if prompt else []
+    new: list[int] = []
+    for _, i in zip(range(count), ids, strict=False):
+        if i == vocabulary.end_of_document:
+            yield "\n"
+            known, new = [], []
+            continue
+        new.append(i)
+        before, text = vocabulary.decode(known), vocabulary.decode(known + new)
+        if text.endswith("\ufffd") and len(new) < _CHARACTER:
+            continue
+        known, new = (known + new)[-_CONTEXT:], []
+        if text[len(before):]:
+            yield text[len(before):]

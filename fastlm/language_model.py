@@ -464,7 +464,7 @@ class LanguageModel:
         banned = np.array([*missing, *([] if self.vocabulary.unknown is None else [self.vocabulary.unknown])], np.int64)
         ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned, self._end(),
                          self.boundary)
-        return texts_of(self.vocabulary, ids, max_tokens, bool(prompt) and not prompt[-1].isspace())
+        return texts_of(self.vocabulary, ids, max_tokens, prompt)
 
     def _end(self) -> int | None:
         """Return the id that ends a document, None where none does."""

@@ -14,13 +14,14 @@ from fastlm.models.cache import CacheModel
 from fastlm.models.initial import are_checked, in_file, limited
 from fastlm.models.rebuild import DAMAGE, dictionary, rebuild, shortened
 from fastlm.text.mapped import MappedVocabulary
+from fastlm.text.tokenizers.exchange import with_tokenizer
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.history import History, Plan
 
 Array = np.ndarray
 
 
-def load(source: Any, verify: bool | None = None) -> LanguageModel:
+def load(source: Any, verify: bool | None = None, tokenizer: Any = None) -> LanguageModel:
     """Return the language model in a file that `LanguageModel.save` wrote, or in ARPA text, as `arpa.load` does.
 
     The file is data: nothing in it is run. A model of your own class can be loaded after the class is imported. A file
@@ -35,6 +36,9 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
         0.2 seconds for 100 MB of weights and 3 seconds for 100 MB of n-grams. None: unless this user has verified the
         file before and it is unchanged. True: in any case. False: not at all; a file that is damaged or hostile may
         then give wrong figures or end the process.
+    tokenizer : tokenizer, default None
+        That of the training, for a model whose file could not keep it because it is code of your own; without it such
+        a model reads and predicts ids.
 
     Returns
     -------
@@ -46,8 +50,8 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
         Where the file cannot be read.
     ModelFileError
         A ValueError, in one sentence, where the file is damaged, of another program, or of a newer version.
-    TypeError
-        For another kind of source.
+    TypeError, ValueError
+        For another kind of source, and for a tokenizer that is none, or is not that of the model.
 
     Example
     -------
@@ -69,6 +73,8 @@ def load(source: Any, verify: bool | None = None) -> LanguageModel:
         raise modelfile.ModelFileError(f"{file.name} is damaged: {shortened(error)}") from error
     if not checked:
         file.remember()
+    if tokenizer is not None:
+        lm.vocabulary = with_tokenizer(lm.vocabulary, tokenizer)
     return lm
 
 

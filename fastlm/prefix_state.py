@@ -55,7 +55,7 @@ class PrefixState:
 
     def _id(self, token: str) -> int:
         vocabulary = self._vocabulary
-        if token in vocabulary and (vocabulary.unit in ("word", "piece") or len(token) == 1):
+        if token in vocabulary and (vocabulary.unit not in ("char", "byte") or len(token) == 1):
             return vocabulary.id(token)
         ids = vocabulary.read(token)
         if len(ids) != 1:

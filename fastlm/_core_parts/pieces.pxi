@@ -40,13 +40,14 @@ def learn_pieces(const uint8_t[::1] text not None, const int64_t[::1] offset not
 
 cdef class Pieces:
     """Pieces of words by which text is cut: merges (M,3) int32, the first one first, each (left, right, result); byte
-    (256,) int32: the piece of every byte; size: the number of pieces. Raises IndexError for pieces outside it.
+    (256,) int32: the piece of every byte; size: the number of pieces; gpt2: whether text is cut into segments as GPT-2
+    does, which may be of any length. Raises IndexError for pieces outside the size.
     """
 
     cdef flm_pieces pieces
     cdef object _merge, _byte, _slot
 
-    def __cinit__(self, merge, byte, size_t size):
+    def __cinit__(self, merge, byte, size_t size, bint gpt2=False):
         cdef int32_t[:, ::1] merge_view
         cdef int32_t[::1] byte_view
         cdef uint32_t[::1] slot_view
@@ -55,7 +56,7 @@ cdef class Pieces:
         for name, ids in (("merge", merge), ("byte", byte)):
             if ids.size and not (0 <= ids.min() and ids.max() < <int64_t> size):
                 raise IndexError(f"{name} has pieces from {ids.min()} to {ids.max()}; 0 to {size - 1} were expected")
-        self.pieces.merges = len(merge)
+        self.pieces.merges, self.pieces.gpt2 = len(merge), gpt2
         self.pieces.slots = power_of_two(2 * len(merge) + 2)
         merge = merge if len(merge) else numpy.zeros((1, 3), numpy.int32)
         self._merge, self._byte, self._slot = merge, byte, numpy.empty(self.pieces.slots, numpy.uint32)
@@ -70,19 +71,31 @@ cdef class Pieces:
 
     def encode(self, const uint8_t[::1] text not None, size_t position, int32_t[::1] ids not None,
                uint64_t[::1] cache not None):
-        """Write the pieces of text[position:] and return (position, written): position is len(text) unless ids has room
-        for fewer than SEGMENT_BYTES more."""
-        cdef size_t written = 0, n = <size_t> text.shape[0], room = <size_t> ids.shape[0]
+        """Write the pieces of text[position:] and return (position, written, wanted): position is len(text), wanted 0,
+        unless ids has no room for SEGMENT_BYTES more or for a longer segment; then wanted is how much room it needs."""
+        cdef size_t written = 0, n = <size_t> text.shape[0], room = <size_t> ids.shape[0], wanted
         cdef const uint8_t *first = &text[0] if n else NULL
+        cdef flm_long_segment scratch
+        cdef int32_t[:, ::1] places
+        cdef uint64_t[::1] heap
         if position > n:
             raise ValueError(f"position = {position} is past the {n} bytes of the text")
         extent("cache", cache.shape[0], CACHED_SEGMENTS * sizeof(flm_segment_cached) // 8)
         if room < SEGMENT_BYTES:
-            return position, 0
-        with nogil:
-            flm_pieces_encode(&ids[0], &written, room, <flm_segment_cached *> &cache[0], CACHED_SEGMENTS, &self.pieces,
-                              first, &position, n)
-        return position, written
+            return position, 0, SEGMENT_BYTES
+        scratch.room = 0
+        while True:
+            with nogil:
+                wanted = flm_pieces_encode(&ids[0], &written, room, <flm_segment_cached *> &cache[0], CACHED_SEGMENTS,
+                                           &scratch, &self.pieces, first, &position, n)
+            if not wanted or room - written < wanted or scratch.room >= wanted:
+                return position, written, wanted
+            if wanted >= 2**31:
+                raise ValueError(f"a segment of the text has {wanted} bytes; fewer than {2**31} were expected")
+            places = numpy.empty((3, wanted), numpy.int32)
+            heap = numpy.empty(3 * wanted, numpy.uint64)
+            scratch.room, scratch.heap = wanted, &heap[0]
+            scratch.piece, scratch.next, scratch.previous = &places[0, 0], &places[1, 0], &places[2, 0]
 
     def encode_segments(self, const uint8_t[::1] text not None, const int64_t[::1] offset not None,
                         int32_t[::1] ids not None, int64_t[::1] begin not None):

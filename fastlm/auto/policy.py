@@ -298,8 +298,8 @@ class Policy:
         "weights", "assumption")
 
     def of(self, unit: str) -> UnitPolicy:
-        """Return the numbers of a unit of text: "word", "char", "byte" or "piece"."""
-        return {"word": self.words, "piece": self.pieces}.get(unit, self.characters)
+        """Return the numbers of a unit of text: "word", "char", "byte" or "piece"; "tokenizer" is treated as pieces."""
+        return {"word": self.words, "piece": self.pieces, "tokenizer": self.pieces}.get(unit, self.characters)
 
     def learning_pieces(self) -> PieceSettings:
         """Return the numbers by which pieces of words are learnt."""

@@ -11,6 +11,7 @@ from fastlm.auto.policy import Policy
 from fastlm.models import Mixture
 from fastlm.text.corpus import Corpus
 from fastlm.text.sources.reading import Reading, log
+from fastlm.text.tokenizers.given import Given
 from fastlm.training import Plan
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.optim import Optimizer
@@ -34,10 +35,12 @@ class Notes:
 class Request:
     """The arguments of `fastlm.train`, whose docstring says what each means.
 
-    ``budget``: in seconds, None where something else says how long to train; ``progress``: a function, or None.
+    ``unit``: its name; ``tokenizer``: what stood in its place, None for none; ``budget``: in seconds, None where
+    something else says how long to train; ``progress``: a function, or None.
     """
 
     unit: str
+    tokenizer: Given | None
     valid: Any
     model: Any
     budget: float | None

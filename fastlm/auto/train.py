@@ -27,6 +27,7 @@ from fastlm.text.corpus import Corpus
 from fastlm.text.folding import fold_singletons
 from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.reading import Reading
+from fastlm.text.tokenizers.given import given_unit
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
@@ -36,7 +37,7 @@ from fastlm.training.optim import Optimizer
 
 
 @interruptible
-def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto",
+def train(source: Any, unit: Any = "word", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, order: int | None = None, softmax: str = "auto", precision: int | None = None,
@@ -58,10 +59,11 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     ----------
     source : path, folder, pattern, open file, table, Corpus, or iterable of paths, texts, rows, token lists or id lists
         The text to train on; `fastlm.text.read_documents` says what is read.
-    unit : "word", "char", "byte" or "piece", default "word"
+    unit : "word", "char", "byte", "piece", a tokenizer or its file, default "word"
         What a token is: what stands between ASCII whitespace, a Unicode code point, a byte, or a piece of a word, which
         is learnt from the text: frequent words are one piece and others are made of several, so that no word is
-        unknown.
+        unknown. Or what a tokenizer of `tokenizers`, `transformers`, `sentencepiece` or `tiktoken` makes of the text,
+        or any object with `encode` and `decode`.
     valid : as `source`, default None
         Held-out text: by it the best weights are kept and the parts of a mixture weighed. None: it is taken from the
         source, from many places, where that has 2,000 tokens or more: a twentieth of the tokens, but no more than
@@ -150,9 +152,10 @@ def train(source: Any, unit: str = "word", valid: Any = None, model: Any = "auto
     seconds = None if epochs is not None or plan is not None or budget is None else parse_budget(budget)
     shown = progress_function(progress)
     notes = Notes(shown)
-    request = Request(unit, valid, model, seconds, seed, threads, epochs, plan, documents, min_count, max_size, order,
-                      softmax, precision_of(precision, plan), optimizer, shown, checkpoint, checkpoint_every,
-                      policy or Policy(), interrupt or Interrupt(),
+    tokenizer = given_unit(unit, notes)
+    request = Request(tokenizer.unit if tokenizer else unit, tokenizer, valid, model, seconds, seed, threads, epochs,
+                      plan, documents, min_count, max_size, order, softmax, precision_of(precision, plan), optimizer,
+                      shown, checkpoint, checkpoint_every, policy or Policy(), interrupt or Interrupt(),
                       Reading(text_key, format, encoding, errors, normalize, notes))
     source = source if isinstance(source, Corpus) else recognised(source)
     check(request, source)
@@ -204,7 +207,7 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
     policy = request.policy
     gaps = GapCounter(True, policy.spacing_bytes, policy.spacing_share)
     vocabulary, corpus = Corpus.build(
-        source, request.unit, min_count=1 if request.min_count is None else request.min_count,
+        source, request.tokenizer or request.unit, min_count=1 if request.min_count is None else request.min_count,
         max_size=request.max_size, documents=request.documents, pieces=policy.learning_pieces(),
         reading=request.reading,
         watch=(lambda name, text, ids, ends, ended: gaps.sample(text, ends)) if request.unit == "word" else None)

@@ -8,7 +8,6 @@ from typing import Any
 import fastlm
 from fastlm.auto.build import MODELS, SOFTMAXES
 from fastlm.text.sources.reading import FORMATS, FORMS
-from fastlm.text.tokens import UNITS
 
 _EXIT_CODES = ("0: success. 2: the input cannot be used, or the model could not be saved under its name; one sentence "
                "on standard error says why. 130: Ctrl-C.")
@@ -72,8 +71,9 @@ def _add_train(verbs: Any) -> None:
                        "or an older model, which is replaced")
     train.add_argument("--valid", metavar="FILE", help="held-out text, by which the best weights are chosen (default: "
                        "a twentieth of the text or less, from several places; none for kneser-ney)")
-    train.add_argument("--unit", choices=UNITS, default="word", help="what a token is: a word between whitespace, a "
-                       "character, a byte, or a piece of a word, learnt from the text (default: word)")
+    train.add_argument("--unit", default="word", metavar="UNIT", help="what a token is: word, between whitespace; "
+                       "char, a character; byte; piece, of a word, learnt from the text; or the path of a "
+                       "tokenizer.json (default: word)")
     train.add_argument("--model", choices=MODELS, default="auto", help="what is trained; auto is n-grams and LSTMs as "
                        "large as the time allows, mixed (default: auto)")
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts words; auto is "

@@ -15,6 +15,7 @@ from fastlm.coding.spacing import SPACES
 from fastlm.coding.text_coder import TO_LINE, TO_WORD, TextCoder
 from fastlm.language_model import LanguageModel
 from fastlm.text.scan import PIECE, IdBuffer
+from fastlm.text.tokens import TOKENIZER
 
 _MAGIC = b"fastlmz1"
 # magic, digest of the model, instruction set, flags, bytes of the text, those after the last token, CRC-32 of the text,
@@ -60,6 +61,9 @@ def compress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, documents
     """
     if documents not in (None, "file", "line"):
         raise ValueError(f"documents = {documents!r}; 'file' or 'line' was expected, or None")
+    if lm.vocabulary.unit == TOKENIZER:
+        raise ValueError("the model reads texts by a tokenizer that may change them; one of words, characters, bytes "
+                         "or pieces was expected")
     lines = (lm.documents if documents is None else documents) == "line"
     lm = lm.adapting() if adapt else lm
     encoder, begin = _core.RangeEncoder(), output.tell()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import numpy as np
 
 from fastlm import _core
 from fastlm.coding.spacing import SPACES, Gaps
 from fastlm.coding.spelling import END, Spelling, symbols_of
-from fastlm.text.tokens import NEWLINE
+from fastlm.text.tokens import NEWLINE, TOKENIZER
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
@@ -22,6 +24,8 @@ class TextMeter:
 
     ``spelling_nats``: -log p of the spellings of all unknown tokens; ``spacing_nats``: of all white space between
     words; ``words``: how many blank-separated words and ends of lines there are, the last one counted where it lacks.
+    Where a user's tokenizer does not turn the ids of a text into exactly this text again, the spelling is nan: nothing
+    says how likely what is lost is.
     They are complete after `finish`. `take` gives them for each document.
 
     >>> meter = TextMeter(Vocabulary(["a", "<unk>", "\\n"]), Spelling.learn({"b": 9}))
@@ -60,6 +64,8 @@ class TextMeter:
         if self._open and self._ends:
             self._ends[-1] = self._ends[-1][:-1]   # there the document has not ended
         self._open = not ended
+        if self.vocabulary.unit == TOKENIZER and not self._gives_back(text, ids):
+            self.spelling_nats = self._figures[0, first] = nan
         if self.spelling is None or self.vocabulary.unit not in ("word", "char"):
             return
         missing = ids < 0
@@ -77,6 +83,11 @@ class TextMeter:
         self._bytes += len(text)
         if self._bytes >= _TOGETHER:
             self._read()
+
+    def _gives_back(self, text: bytes, ids: Array) -> bool:
+        """Return whether the tokenizer turns the ids of a document, or a part of it, into exactly its text again, but
+        for the end of a line, with which every document that is a line is read."""
+        return bool((ids >= 0).all()) and self.vocabulary.decode(ids) in (text.decode(), text.decode() + NEWLINE)
 
     def finish(self) -> TextMeter:
         """Count what was added last; return the meter itself."""

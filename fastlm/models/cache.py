@@ -31,7 +31,8 @@ _LEAST_TOTAL = 1e-300       # a divisor of counts that are zero, so that 0 / 0 i
 # `lowest` to `highest` tokens. Chosen on the validation texts of the benchmarks: docs/tried.md, "Adapting".
 WORD_CACHE: dict[str, Any] = {"window": 1024, "decay": 150.0, "lowest": 0, "highest": 2}
 CHARACTER_CACHE: dict[str, Any] = {"window": 8192, "decay": 2000.0, "lowest": 1, "highest": 8}
-CACHES = {"word": WORD_CACHE, "piece": WORD_CACHE, "char": CHARACTER_CACHE, "byte": CHARACTER_CACHE}
+CACHES = {"word": WORD_CACHE, "piece": WORD_CACHE, "tokenizer": WORD_CACHE,
+          "char": CHARACTER_CACHE, "byte": CHARACTER_CACHE}
 
 
 class CacheModel(PrefixModel):

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastlm.text.counting import Tally
+from fastlm.text.counting import tally_of
 from fastlm.text.filling import Filler, Opened, Watch, parts_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings
@@ -79,7 +79,7 @@ class Corpus:
     def build(
         cls,
         source: Any,
-        unit: str = "word",
+        unit: Any = "word",
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
@@ -93,11 +93,11 @@ class Corpus:
         is called with what was scanned, see `text.filling`; ids are provisional. The corpus's `left_out` tells which
         tokens the vocabulary lacks. Documents that are ids already, a corpus among them, are named by their numbers.
         """
-        tally, options = Tally(unit, min_count, max_size, pieces), Reading.of(reading)
+        tally, options = tally_of(unit, min_count, max_size, pieces, reading)
         if isinstance(source := known(source), Corpus | IdLists):
-            return cls._numbered(source, unit, min_count, max_size, options)
-        filler = Filler(unit, documents, tally.scan, tally.newline, watch=watch)
-        for read in parts_of(source, documents, unit, options):
+            return cls._numbered(source, tally.unit, min_count, max_size, options)
+        filler = Filler(tally.unit, documents, tally.scan, tally.newline, watch=watch)
+        for read in parts_of(source, documents, tally.unit, options):
             filler.add(read)
             if options.extent is not None:
                 options.extent.made(filler.buffer.size)
@@ -107,18 +107,18 @@ class Corpus:
             raise ValueError(_EMPTY)
         tally.count(ids)
         ended = int(np.count_nonzero(np.diff(offsets)))
-        vocabulary, final = Vocabulary.of_tally(tally, unit, documents, ended, options.form(unit))
-        if unit == "piece":
+        vocabulary, final = Vocabulary.of_tally(tally, documents, ended, options.form(tally.unit))
+        if callable(final):
             ids, starts = final(ids, np.array(offsets))
             return vocabulary, cls._of(ids, starts, [], size, None).ended(vocabulary.end_of_document)
         folded = final == (-1 if vocabulary.unknown is None else vocabulary.unknown)
-        if vocabulary.unknown is not None:
+        if vocabulary.unknown is not None and tally.unknown is not None:
             folded[tally.unknown] = False
         unknown_at = []
         for start, part in _parts(ids):
             unknown_at.append(np.flatnonzero(folded[part]) + start)
             part[:] = final[part]
-        boundary = vocabulary.end_of_line if unit == "word" else None
+        boundary = vocabulary.end_of_line if tally.unit == "word" else None
         corpus = replace(cls._of(ids, offsets, unknown_at, size, boundary), left_out=tally.left_out())
         return vocabulary, corpus.ended(vocabulary.end_of_document)
 

@@ -1,17 +1,42 @@
 """One pass over a source: provisional ids and their counts, then the choice of the tokens that are kept."""
 
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.pieces import LearntPieces, PieceSettings, cut_segments, encoder, learn, segment_scanner
+from fastlm.text.pieces import (
+    LearntPieces,
+    PieceSettings,
+    cut_segments,
+    encoder,
+    expand_segments,
+    learn,
+    segment_scanner,
+)
 from fastlm.text.scan import PIECE, Scanner, char_scanner, scan_bytes, word_scanner
-from fastlm.text.sources.reading import check_choice
-from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN
+from fastlm.text.sources.reading import Reading, check_choice
+from fastlm.text.tokenizers.given import GivenTally, given_unit
+from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN, insert_end
 
 _CODE_POINTS = 0x110000
 MOST_LEFT_OUT = 1 << 17   # tokens that are remembered with their counts, so that their spelling can be learnt
+
+
+def tally_of(unit: Any, min_count: int, max_size: int | None, pieces: PieceSettings | None,
+             reading: dict[str, Any]) -> tuple["Tally | GivenTally", Reading]:
+    """Return the tally of a unit or of a tokenizer that stands in its place, and how texts are read for it.
+
+    Raises TypeError or ValueError for what is neither, for limits that do not fit it, and for options of reading.
+    """
+    options, given = Reading.of(reading), given_unit(unit)
+    if given is None:
+        return Tally(unit, min_count, max_size, pieces), options
+    if options.normalize == "auto":
+        options = options.but(normalize=given.normalize or "none")
+    return GivenTally(given, min_count, max_size), options
 
 
 class Tally:
@@ -30,7 +55,7 @@ class Tally:
         if unit == "piece" and (min_count != 1 or (max_size is not None and max_size < 256)):
             raise ValueError(f"min_count = {min_count}, max_size = {max_size}; of pieces none is left out, and there "
                              "are at least 256")
-        self._unit, self._min_count, self._max_size = unit, min_count, max_size
+        self.unit, self._min_count, self._max_size = unit, min_count, max_size
         self._settings = pieces or PieceSettings()
         known = b"" if unit == "piece" else b"<unk>\n"
         self._table = WordTable(np.frombuffer(known, np.uint8), np.array([0, 5, 6] if known else [0]))
@@ -64,13 +89,25 @@ class Tally:
         learnt = learn(blob, offsets, times, size, self._settings)
         return learnt, cut_segments(encoder(learnt.names, learnt.merges), blob, offsets)
 
+    def arguments(self, ended: int) -> tuple[dict[str, Any], Any]:
+        """Return the arguments of the `Vocabulary` of learnt pieces, and a function of (segments, offsets) that returns
+        their ids and offsets. ended: how many documents a token of their own ends, 0 for none."""
+        learnt, cut = self.learn()
+        names = [name.decode("utf-8", "surrogateescape") for name in learnt.names]
+        counts, merges, end = learnt.counts, learnt.merges, None
+        if ended:
+            names, counts, end = insert_end(names, counts, ended)
+            merges, cut = merges + (merges >= end), (cut[0] + (cut[0] >= end), cut[1])
+        return {"tokens_by_id": names, "unit": "piece", "counts": counts, "merges": merges.astype(np.int32),
+                "end_of_document": end}, partial(expand_segments, cut[0].astype(np.int32), cut[1])
+
     def choose(self) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Return (tokens, counts int64 (V,), the id of every provisional id, int32).
 
         The most frequent token comes first, ties in the order of their bytes. Tokens that are left out are counted
         and mapped as the unknown token.
         """
-        if self._unit == "byte":
+        if self.unit == "byte":
             counts = np.zeros(256, np.int64)
             counts[: len(self._counts)] = self._counts
             return list(BYTES), counts, np.arange(256, dtype=np.int32)
@@ -115,7 +152,7 @@ class Tally:
 
     def _names(self) -> tuple[np.ndarray, list[bytes]]:
         """Return the provisional ids in use, ascending, and the UTF-8 of their tokens."""
-        if self._unit == "word":
+        if self.unit == "word":
             blob, offsets = self._table.arrays()
             text, ends = blob.tobytes(), offsets.tolist()
             return np.arange(len(ends) - 1), [text[a:b] for a, b in pairwise(ends)]

@@ -12,6 +12,7 @@ import numpy as np
 from fastlm.text.scan import IdBuffer, Scanner
 from fastlm.text.sources.documents import Part, read_parts
 from fastlm.text.sources.reading import Reading
+from fastlm.text.tokens import TOKENIZER
 
 Array = np.ndarray
 # Is called with what was scanned: its name and text, the ids (n,) as they were scanned, where documents end in the text
@@ -60,7 +61,7 @@ class Filler:
         """Scan one part."""
         if not part.lines:
             self._add_document(part.name, part.text, part.ends)
-        elif self._newline is None or self._unit == "piece" or self._end is not None:
+        elif self._newline is None or self._unit in ("piece", TOKENIZER) or self._end is not None:
             for line in io.BytesIO(part.text):
                 self._add_document(part.name, line, True)
         elif part.text:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from fastlm.text.tokens import TOKENIZER
+
 # Blocks of Unicode whose scripts have no spaces between words, each as its first and last code point.
 UNSPACED = (
     (0x0E00, 0x0EFF),     # Thai, Lao
@@ -20,7 +22,7 @@ def letters_of(tokens: Sequence[str | None], unit: str, end: int | None = None) 
     """Return the letters of tokens of a unit, as `Vocabulary.letters` says; end: the id that ends a document."""
     if unit == "word":
         return None
-    if unit == "piece":
+    if unit in ("piece", TOKENIZER):
         return piece_letters(tokens, end)
     number: dict[str, int] = {}
     part = [token is not None and len(token) == 1

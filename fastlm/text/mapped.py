@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlm._core import WordTable
 from fastlm.text.scan import Scanner, word_scanner
+from fastlm.text.tokenizers.origin import Origin
 from fastlm.text.tokens import NEWLINE, RAW_UNITS, UNKNOWN
 from fastlm.text.vocabulary import Vocabulary
 
@@ -30,7 +31,8 @@ class MappedVocabulary(Vocabulary):
         self.unit, self.normalize = unit, normalize
         self._blob, self._offsets, self.counts = tensors["tokens"], tensors["offsets"], tensors["counts"].view()
         self.counts.setflags(write=False)
-        self.merges = tensors.get("merges")
+        self.merges, self.origin = tensors.get("merges"), Origin.restore(tensors)
+        self.tokenizer_ids = None if self.origin is None else self.origin.own_ids
         end = tensors.get("end_of_document")
         self.end_of_document = None if end is None else int(end[0])
 
@@ -44,7 +46,8 @@ class MappedVocabulary(Vocabulary):
             for made in _MADE_TOGETHER:
                 vars(self).setdefault(made, vars(whole)[made])
         elif name == "unknown":
-            self.unknown = None if self.unit in RAW_UNITS else self._find(UNKNOWN)
+            named = None if self.unit in RAW_UNITS else self._find(UNKNOWN)
+            self.unknown = named if self.origin is None else self.origin.unknown
         elif name == "end_of_line":
             self.end_of_line = self._find(NEWLINE)
         else:
@@ -67,7 +70,7 @@ class MappedVocabulary(Vocabulary):
         if "tokens" in vars(self):
             return self.tokens[id]
         text = self._blob[self._offsets[id]: self._offsets[id + 1]].tobytes()
-        return text.decode("utf-8", "surrogateescape" if self.unit in RAW_UNITS else "strict") or None
+        return text.decode("utf-8", "strict" if self.unit in ("word", "char") else "surrogateescape") or None
 
     @cached_property
     def tabs_inside(self) -> bool:

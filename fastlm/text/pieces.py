@@ -9,8 +9,10 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.text.scan import IdBuffer, Scanner
+from fastlm.text.sources.reading import check_choice
 
 Array = np.ndarray
+CUTTINGS = ("fastlm", "gpt2")   # rules by which text is cut into segments: see csrc/pieces.h
 _ROOM = 1 << 16   # ids that a scanner asks for at a time, many times the longest segment
 
 
@@ -81,8 +83,9 @@ def learn(blob: Array, offsets: Array, times: Array, size: int, settings: PieceS
     return LearntPieces([names[n] for n in order], new[merges], counts[order])
 
 
-def encoder(names: list[bytes], merges: Array) -> _core.Pieces:
-    """Return the kernel that cuts text into pieces, by the bytes of every piece and the merges.
+def encoder(names: list[bytes], merges: Array, cutting: str = "fastlm") -> _core.Pieces:
+    """Return the kernel that cuts text into pieces, by the bytes of every piece and the merges; cutting: into which
+    segments before that, one of `CUTTINGS`.
 
     Raises ValueError where a byte has no piece, or a merge does not join the bytes of its two pieces.
     """
@@ -90,7 +93,8 @@ def encoder(names: list[bytes], merges: Array) -> _core.Pieces:
     missing = [value for value in range(256) if bytes([value]) not in ids]
     if missing:
         raise ValueError(f"the byte 0x{missing[0]:02X} is no piece; every byte was expected to be one")
-    out = _core.Pieces(merges, np.array([ids[bytes([value])] for value in range(256)]), len(names))
+    check_choice("cutting", cutting, CUTTINGS)
+    out = _core.Pieces(merges, np.array([ids[bytes([value])] for value in range(256)]), len(names), cutting == "gpt2")
     for row, (left, right, result) in enumerate(merges.tolist()):
         if names[left] + names[right] != names[result]:
             raise ValueError(f"merges[{row}] makes {names[result]!r} of {names[left]!r} and {names[right]!r}; their "
@@ -137,9 +141,9 @@ def piece_scanner(pieces: _core.Pieces) -> Scanner:
     def scan(text: bytes, buffer: IdBuffer) -> None:
         if not hasattr(local, "cache"):
             local.cache = pieces.cache()
-        position = 0
+        position, wanted = 0, _core.SEGMENT_BYTES
         while position < len(text):
-            position, written = pieces.encode(text, position, buffer.room(_core.SEGMENT_BYTES), local.cache)
+            position, written, wanted = pieces.encode(text, position, buffer.room(wanted), local.cache)
             buffer.size += written
 
     return scan

@@ -1,6 +1,6 @@
 """Text to ids at full speed: a growing array of ids, and one scanner for each unit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -80,6 +80,13 @@ def word_scanner(walk: Walk, newline: int) -> Scanner:
                 return
 
     return scan
+
+
+def char_lookup(ids: Mapping[int, int]) -> np.ndarray:
+    """Return the lookup that `char_scanner` takes of the ids of code points: -1 for others, and as its last entry."""
+    lookup = np.full(max(ids, default=-1) + 2, -1, np.int32)
+    lookup[list(ids)] = list(ids.values())
+    return lookup
 
 
 def char_scanner(lookup: np.ndarray | None = None) -> Scanner:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 UNITS = ("word", "char", "byte", "piece")
+TOKENIZER = "tokenizer"   # the unit of a vocabulary whose tokenizer the user brought
 RAW_UNITS = ("byte", "piece")   # those that can write any bytes; the others only UTF-8 without NUL
 UNKNOWN = "<unk>"
 NEWLINE = "\n"
@@ -19,12 +20,14 @@ _TOKEN = {
     "char": r"[^\0\ud800-\udfff]|<unk>",
     "byte": r"[\0-\x7f\udc80-\udcff]",
     "piece": r"(?s:[^\ud800-\udc7f\udd00-\udfff]+)",
+    TOKENIZER: r"(?s:[^\ud800-\udc7f\udd00-\udfff]+)",
 }
 _EXPECTED = {
     "word": "no word: it is empty, or has whitespace, a NUL or half a surrogate pair in it",
     "char": f"no character: one code point, not NUL, not half a surrogate pair; or {UNKNOWN}",
     "byte": "no byte",
     "piece": "no piece: it is empty, or has half a surrogate pair in it that stands for no byte",
+    TOKENIZER: "no token: it is empty, or has half a surrogate pair in it that stands for no byte",
 }
 
 
@@ -71,7 +74,7 @@ def ids_of(tokens: list[str | None], unit: str, end: int | None = None) -> dict[
             raise TypeError(f"the token of id {id} is a {type(token).__name__}; expected a str")
         if not fits(token):
             raise ValueError(f"the token {token!r} of id {id} is {_EXPECTED[unit]}")
-        if ids.setdefault(token, id) != id:
+        if ids.setdefault(token, id) != id and unit != TOKENIZER:
             raise ValueError(f"the token {token!r} has two ids, {ids[token]} and {id}")
     if unit == "byte" and tuple(ids) != BYTES:
         raise ValueError(f"a byte vocabulary has the 256 bytes in order as its tokens, not these {len(ids)}")

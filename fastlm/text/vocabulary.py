@@ -1,26 +1,29 @@
 """Tokens and their ids."""
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
-from itertools import pairwise
+from functools import cached_property
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.counting import Tally
+from fastlm.text.counting import Tally, tally_of
 from fastlm.text.filling import Filler, Opened, parts_of
 from fastlm.text.letters import letters_of
 from fastlm.text.pairs import Ids, as_ids
-from fastlm.text.pieces import PieceSettings, encoder, expand_segments, piece_scanner
-from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_scanner, scan_bytes, word_scanner
+from fastlm.text.pieces import PieceSettings, encoder, piece_scanner
+from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_lookup, char_scanner, scan_bytes, word_scanner
 from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.normal_form import normalized
-from fastlm.text.sources.reading import FORMS, Reading, check_choice
+from fastlm.text.sources.reading import FORMS, check_choice
 from fastlm.text.sources.strings import text_bytes, without_bom
 from fastlm.text.sources.token_lists import IdLists, named_by_numbers
-from fastlm.text.tokens import END, NEWLINE, RAW_UNITS, UNITS, UNKNOWN, by_id, ids_of, insert_end
+from fastlm.text.tokenizers.byte_level import write_pieces
+from fastlm.text.tokenizers.given import GivenTally, given_file
+from fastlm.text.tokenizers.origin import Origin, check_origin
+from fastlm.text.tokens import END, NEWLINE, RAW_UNITS, TOKENIZER, UNITS, UNKNOWN, by_id, ids_of, insert_end
+from fastlm.text.written import token_at, tokens_of_arrays
 
 
 class Vocabulary:
@@ -35,10 +38,10 @@ class Vocabulary:
     the largest id + 1. counts: int64 (V,) occurrences where they are known; None for zeros. normalize: the Unicode
     normalisation form in which text is read, "NFC", "NFD", "NFKC" or "NFKD"; None for text as it is written.
     merges: of pieces, int32 (M, 3), see `text.pieces`. end_of_document: the id of the token that ends a document, which
-    no text contains.
-    Attributes: tokens (a list, None at a gap), counts, unit, normalize, merges (None for other units), and the ids
-    `unknown` (of `<unk>`), `end_of_line` (of "\\n") and `end_of_document`, None where there is none. A vocabulary is
-    never changed.
+    no text contains. origin: the tokenizer that a user brought, with unit "tokenizer" or "piece", where one did.
+    Attributes: tokens (a list, None at a gap), counts, unit, normalize, merges (None for other units), origin, and the
+    ids `unknown` (of `<unk>`), `end_of_line` (of "\\n") and `end_of_document`, None where there is none. A vocabulary
+    is never changed.
     Raises ValueError for a token that its unit cannot read or that is there twice, and for an id that is not an
     integer from 0 on.
 
@@ -55,8 +58,9 @@ class Vocabulary:
         normalize: str | None = None,
         merges: np.ndarray | None = None,
         end_of_document: int | None = None,
+        origin: Origin | None = None,
     ) -> None:
-        check_choice("unit", unit, UNITS)
+        check_choice("unit", unit, (*UNITS, TOKENIZER))
         if normalize is not None:
             check_choice("normalize", normalize, FORMS)
         self.unit, self.normalize = unit, normalize
@@ -71,19 +75,23 @@ class Vocabulary:
         if merges is not None and (merges.dtype != np.int32 or merges.ndim != 2 or merges.shape[1] != 3):
             raise ValueError(f"merges are {merges.dtype} {merges.shape}; (M, 3) of int32 were expected")
         self.merges = merges
-        self._pieces = None if merges is None else encoder(self._names(), merges)
+        cutting = "fastlm" if origin is None else origin.cutting
+        self._pieces = None if merges is None else encoder(self._names(), merges, cutting)
         self.counts = np.zeros(len(self), np.int64) if counts is None else np.array(counts, np.int64)
         if self.counts.shape != (len(self),) or (self.counts < 0).any():
             raise ValueError(f"counts {self.counts.shape} are not {len(self)} numbers from 0 on")
         self.counts.setflags(write=False)
-        self.unknown = self._ids.get(UNKNOWN) if unit not in RAW_UNITS else None
+        self.origin = check_origin(origin, unit, len(self))
+        self.tokenizer_ids = None if origin is None else origin.own_ids
+        named = self._ids.get(UNKNOWN) if unit not in RAW_UNITS else None
+        self.unknown = named if origin is None else origin.unknown
         self.end_of_line = self._ids.get(NEWLINE)
 
     @classmethod
     def build(
         cls,
         source: Any,
-        unit: str = "word",
+        unit: Any = "word",
         min_count: int = 1,
         max_size: int | None = None,
         documents: str = "file",
@@ -93,21 +101,21 @@ class Vocabulary:
         """Return the vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
 
         source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them.
-        unit: "word", "char", "byte" or "piece". Tokens seen fewer than `min_count` times, or beyond `max_size` tokens
-        in all, count as `<unk>`; it and the end of line are always there. A byte vocabulary has 256 ids, whatever the
-        source is; of pieces `max_size` are learnt, None for as many as `pieces` says (`text.pieces.PieceSettings`).
+        unit: "word", "char", "byte", "piece", or a tokenizer, see `text.tokenizers`. Tokens seen fewer than `min_count`
+        times, or beyond `max_size` tokens in all, count as `<unk>`; it and the end of line are always there. A byte
+        vocabulary has 256 ids, whatever the source is; of pieces `max_size` are learnt, None for as many as `pieces`
+        says (`text.pieces.PieceSettings`).
         Where there are several documents of characters or bytes that are not lines, or of pieces, one more token ends
         them. Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
 
             >>> Vocabulary.build(["a b a"]).tokens
             ['a', '\\n', 'b', '<unk>']
         """
-        options = Reading.of(reading)
+        tally, options = tally_of(unit, min_count, max_size, pieces, reading)
         if not isinstance(source, Opened) and isinstance(source := recognised(source), IdLists):
             return cls(*named_by_numbers(np.concatenate([as_ids(ids) for ids in source.documents])))
-        tally = Tally(unit, min_count, max_size, pieces)
-        filler, some, ended = Filler(unit, documents, tally.scan, tally.newline), False, 0
-        for part in parts_of(source, documents, unit, options):
+        filler, some, ended = Filler(tally.unit, documents, tally.scan, tally.newline), False, 0
+        for part in parts_of(source, documents, tally.unit, options):
             filler.add(part)
             if filler.buffer.size > PIECE:
                 tally.count(filler.buffer.ids)
@@ -119,26 +127,22 @@ class Vocabulary:
         ended += sum(map(bool, filler.sizes))
         if not some and not filler.buffer.size:
             raise ValueError("the corpus is empty: there is no token in it")
-        return cls.of_tally(tally, unit, documents, ended, options.form(unit))[0]
+        return cls.of_tally(tally, documents, ended, options.form(tally.unit))[0]
 
     @classmethod
-    def of_tally(cls, tally: Tally, unit: str, documents: str, ended: int,
+    def of_tally(cls, tally: Tally | GivenTally, documents: str, ended: int,
                  normalize: str | None) -> tuple[Self, Any]:
         """Return the vocabulary of a tally, and what its provisional ids become: their ids int32, or for pieces a
         function of (segments, offsets) that returns ids and offsets.
 
         ended: how many documents, each of which is not empty, the text has.
         """
-        ends = ended > 1 and (unit == "piece" or (unit != "word" and documents != "line"))
-        if unit == "piece":
-            learnt, cut = tally.learn()
-            names = [name.decode("utf-8", "surrogateescape") for name in learnt.names]
-            counts, merges, end = learnt.counts, learnt.merges, None
-            if ends:
-                names, counts, end = insert_end(names, counts, ended)
-                merges, cut = merges + (merges >= end), (cut[0] + (cut[0] >= end), cut[1])
-            vocabulary = cls(names, unit, counts, normalize, merges.astype(np.int32), end)
-            return vocabulary, partial(expand_segments, cut[0].astype(np.int32), cut[1])
+        unit = tally.unit
+        ends = ended > 1 and (unit in ("piece", TOKENIZER) or (unit != "word" and documents != "line"))
+        if unit in ("piece", TOKENIZER):
+            arguments, final = tally.arguments(ended if ends else 0)
+            return cls(normalize=normalize, **arguments), final
+        assert isinstance(tally, Tally)
         tokens, counts, final = tally.choose()
         if not ends:
             return cls(tokens, unit, counts, normalize), final
@@ -146,6 +150,16 @@ class Vocabulary:
             return cls([*tokens, END], unit, np.append(counts, ended), normalize, end_of_document=256), final
         tokens, counts, end = insert_end(tokens, counts, ended)
         return cls(tokens, unit, counts, normalize, end_of_document=end), final + (final >= end).astype(np.int32)
+
+    @classmethod
+    def from_tokenizer_json(cls, path: str | PathLike[str]) -> Self:
+        """Return the vocabulary of a tokenizer.json, by its ids. Raises what `given_file` raises."""
+        given = given_file(path)
+        return cls(normalize=given.normalize, **GivenTally(given).arguments(0)[0])
+
+    def to_tokenizer_json(self, path: str | PathLike[str]) -> None:
+        """Write pieces as a tokenizer.json with the same ids. Raises ValueError for another unit, and OSError."""
+        write_pieces(path, self)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -165,7 +179,7 @@ class Vocabulary:
         if not isinstance(other, Vocabulary):
             return NotImplemented
         same = all(getattr(self, name) == getattr(other, name)
-                   for name in ("unit", "normalize", "tokens", "end_of_document"))
+                   for name in ("unit", "normalize", "tokens", "end_of_document", "origin"))
         merges = self.merges is other.merges or np.array_equal(self.merges, other.merges)   # type: ignore[arg-type]
         return same and merges and bool(np.array_equal(self.counts, other.counts))
 
@@ -175,7 +189,8 @@ class Vocabulary:
         return f"Vocabulary({len(self._ids)} tokens, unit={self.unit!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_arrays, (*self.to_arrays(), self.normalize, self.merges, self.end_of_document)
+        return type(self).from_arrays, (*self.to_arrays(), self.normalize, self.merges, self.end_of_document,
+                                        self.origin)
 
     def id(self, token: str) -> int:
         """Return the id of a token. Raises ValueError where there is none; there `encode` gives `<unk>`."""
@@ -239,6 +254,8 @@ class Vocabulary:
             array = array[array != self.end_of_document]
         if self.unit == "byte":
             return array.astype(np.uint8).tobytes().decode("utf-8", "surrogateescape")
+        if self.unit == TOKENIZER:
+            return self.origin.tokenizer.decode(self.origin.own_ids[array])   # type: ignore[union-attr]
         tokens = [self.tokens[id] for id in array.tolist()]
         if None in tokens:
             n = tokens.index(None)
@@ -277,22 +294,11 @@ class Vocabulary:
     @classmethod
     def from_arrays(cls, blob: np.ndarray, offsets: np.ndarray, counts: np.ndarray, unit: str,
                     normalize: str | None = None, merges: np.ndarray | None = None,
-                    end_of_document: int | None = None) -> Self:
+                    end_of_document: int | None = None, origin: Origin | None = None) -> Self:
         """Return the vocabulary that `to_arrays` gave these for. Raises ValueError where they are of no vocabulary."""
-        check_choice("unit", unit, UNITS)
-        parts = (("blob", blob, "uint8"), ("offsets", offsets, "int64"), ("counts", counts, "int64"))
-        for name, array, dtype in parts:
-            if array.dtype != dtype or array.ndim != 1:
-                raise ValueError(f"{name} is {array.dtype} {array.shape}; expected one dimension of {dtype}")
-        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(blob) or (offsets[1:] < offsets[:-1]).any():
-            raise ValueError(f"offsets do not rise from 0 to the {len(blob)} bytes of the blob")
-        text, ends = blob.tobytes(), offsets.tolist()
-        try:
-            errors = "surrogateescape" if unit in RAW_UNITS else "strict"
-            tokens = [text[a:b].decode("utf-8", errors) or None for a, b in pairwise(ends)]
-        except UnicodeDecodeError as error:
-            raise ValueError(f"the token {error.object!r} is not UTF-8") from None
-        return cls(tokens, unit, counts, normalize, merges, end_of_document)
+        check_choice("unit", unit, (*UNITS, TOKENIZER))
+        tokens = tokens_of_arrays(blob, offsets, counts, unit)
+        return cls(tokens, unit, counts, normalize, merges, end_of_document, origin)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the vocabulary as named arrays, from which, with the unit, `restore` makes it again."""
@@ -302,7 +308,7 @@ class Vocabulary:
             out["merges"] = self.merges
         if self.end_of_document is not None:
             out["end_of_document"] = np.array([self.end_of_document])
-        return out
+        return out if self.origin is None else out | self.origin.tensors()
 
     @classmethod
     def restore(cls, tensors: Mapping[str, np.ndarray], unit: str,
@@ -312,8 +318,7 @@ class Vocabulary:
         if end is not None and (end.dtype != np.int64 or end.shape != (1,)):
             raise ValueError(f"end_of_document is {end.dtype} {end.shape}; one int64 was expected")
         return cls.from_arrays(tensors["tokens"], tensors["offsets"], tensors["counts"], unit, normalize,
-                               tensors.get("merges"),
-                               None if end is None else int(end[0]))
+                               tensors.get("merges"), None if end is None else int(end[0]), Origin.restore(tensors))
 
     @cached_property
     def tabs_inside(self) -> bool:
@@ -326,6 +331,8 @@ class Vocabulary:
         """A scanner that appends the ids of checked UTF-8 to a buffer, -1 where unknown; `settle` must follow."""
         if self.unit == "byte":
             return scan_bytes
+        if self.unit == TOKENIZER:
+            return self.origin.tokenizer.scanner(self.origin.own_ids, self.unknown)   # type: ignore[union-attr]
         if self._pieces is not None:
             return piece_scanner(self._pieces)
         if self.unit == "word":
@@ -336,9 +343,7 @@ class Vocabulary:
             newline = -1 if self.end_of_line is None else self.end_of_line
             return word_scanner(WordTable(blob, offsets).find, newline)
         ids = {ord(token): id for token, id in self._ids.items() if token != UNKNOWN}
-        lookup = np.full(max(ids, default=-1) + 2, -1, np.int32)
-        lookup[list(ids)] = list(ids.values())
-        return char_scanner(lookup)
+        return char_scanner(char_lookup(ids))
 
     def settle(self, ids: np.ndarray, name: str = "", text: bytes = b"") -> np.ndarray:
         """Replace every -1 that `scan` left in ids (N,) by the id of `<unk>`; return where they were, int64 (n,).
@@ -348,12 +353,7 @@ class Vocabulary:
         missing = np.flatnonzero(ids < 0)
         if missing.size and self.unknown is None:
             n = int(missing[0])
-            if self.unit == "word":
-                word = rb"[^ \t\n\r]+" if self.tabs_inside else rb"\S+"
-                pattern = word if self.end_of_line is None else word + rb"|\n"
-                token = re.findall(pattern, text)[n].decode()
-            else:
-                token = (text.decode() + NEWLINE)[n]
+            token = token_at(text, n, self.unit, self.end_of_line is not None, self.tabs_inside)
             raise ValueError(f"{name}: token {n}, {token!r}, is not in the vocabulary, nor is {UNKNOWN}")
         if missing.size:
             ids[missing] = self.unknown

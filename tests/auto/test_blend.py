@@ -51,9 +51,9 @@ class Counted:
 
 
 def asked(policy: Policy | None = None, **changes) -> Request:
-    usual = {"unit": "char", "valid": None, "model": "auto", "budget": None, "seed": 0, "threads": 1, "epochs": None,
-             "plan": None, "documents": "file", "min_count": None, "max_size": None, "order": None, "softmax": "auto",
-             "precision": 32,
+    usual = {"unit": "char", "tokenizer": None, "valid": None, "model": "auto", "budget": None, "seed": 0, "threads": 1,
+             "epochs": None, "plan": None, "documents": "file", "min_count": None, "max_size": None, "order": None,
+             "softmax": "auto", "precision": 32,
              "optimizer": None, "progress": None, "checkpoint": None, "checkpoint_every": 60.0,
              "interrupt": Interrupt(), "reading": Reading()}
     return Request(**usual | changes, policy=policy or Policy())

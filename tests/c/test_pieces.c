@@ -3,7 +3,9 @@
 
 #include "check.h"
 
-static void segments_are(const char *text, const char *cut)
+typedef size_t segment_end(const uint8_t *text, size_t at, size_t n);
+
+static void cut_is(segment_end *end_of, const char *text, const char *cut)
 {
     const size_t n = strlen(text);
     uint8_t *exact = exactly(n, 1);
@@ -11,8 +13,8 @@ static void segments_are(const char *text, const char *cut)
     char out[256];
     size_t written = 0;
     for (size_t at = 0; at < n;) {
-        const size_t end = flm_segment_end(exact, at, n);
-        CHECK(end > at && end <= n && end - at <= FLM_SEGMENT);
+        const size_t end = end_of(exact, at, n);
+        CHECK(end > at && end <= n && (end_of == flm_gpt2_segment_end || end - at <= FLM_SEGMENT));
         memcpy(out + written, exact + at, end - at);
         written += end - at;
         out[written++] = '|';
@@ -22,6 +24,51 @@ static void segments_are(const char *text, const char *cut)
     CHECK(strcmp(out, cut) == 0);
     if (strcmp(out, cut) != 0) printf("%s\n", out);
     free(exact);
+}
+
+static void segments_are(const char *text, const char *cut) { cut_is(flm_segment_end, text, cut); }
+
+static void test_segments_of_gpt2(void)
+{
+    cut_is(flm_gpt2_segment_end, "I'm, he'll (12345) x_y'S", "I|'m|,| he|'ll| (|12345|)| x|_|y|'|S|");
+    cut_is(flm_gpt2_segment_end, "a  b\n\n  c \n", "a| | b|\n\n | c| \n|");
+    cut_is(flm_gpt2_segment_end, "a\n b\nc '' 't'", "a|\n| b|\n|c| ''| '|t|'|");
+    cut_is(flm_gpt2_segment_end, "\xC3\xA9 \xC2\xAB\xC2\xBD\xC2\xA0\xC2\xA0z",
+           "\xC3\xA9| \xC2\xAB|\xC2\xBD|\xC2\xA0|\xC2\xA0|z|");
+    cut_is(flm_gpt2_segment_end, "a\xFF\xC3", "a|\xFF\xC3|");
+    cut_is(flm_gpt2_segment_end, "'r", "'|r|");
+    cut_is(flm_gpt2_segment_end, "'", "'|");
+    cut_is(flm_gpt2_segment_end, " ", " |");
+}
+
+/* "ab" and then "aba" are merged, in a segment of 200 bytes: from the left, as in a short one. */
+static void test_long_segments(void)
+{
+    enum { N = 200 };
+    const int32_t merge[] = {'a', 'b', 256, 256, 'a', 257};
+    int32_t byte[256], *places = exactly(3 * N, 4), *id = exactly(N, 4);
+    for (int v = 0; v < 256; v++) byte[v] = v;
+    uint32_t *index = exactly(4, 4);
+    uint64_t *heap = exactly(3 * N, 8);
+    flm_segment_cached *cache = exactly(2, sizeof *cache);
+    memset(cache, 0, 2 * sizeof *cache);
+    flm_pieces cutter = {.merge = merge, .byte = byte, .slot = index, .merges = 2, .slots = 4, .gpt2 = 1};
+    flm_pieces_index(index, &cutter);
+    flm_long_segment s = {.piece = places, .next = places + N, .previous = places + 2 * N, .heap = heap, .room = N - 1};
+    uint8_t *text = exactly(N, 1);
+    for (int i = 0; i < N; i++) text[i] = i % 2 ? 'b' : 'a';
+    size_t written = 0, position = 0;
+    CHECK(flm_pieces_encode(id, &written, N, cache, 2, &s, &cutter, text, &position, N) == N && position == 0);
+    s.room = N;
+    CHECK(flm_pieces_encode(id, &written, N, cache, 2, &s, &cutter, text, &position, N) == 0 && position == N);
+    CHECK(written == N / 2 && id[0] == 256 && id[N / 2 - 1] == 256);
+    text[1] = 'a';
+    CHECK(flm_pieces_cut_long(id, &s, &cutter, text, N) == N / 2 + 1 && id[0] == 'a' && id[1] == 'a' && id[2] == 256);
+    text[3] = 'a', text[5] = 'a';
+    CHECK(flm_pieces_cut_long(id, &s, &cutter, text, 4) == 4 && flm_pieces_cut_long(id, &s, &cutter, text, 0) == 0);
+    memcpy(text, "abaaba", 6);
+    CHECK(flm_pieces_cut_long(id, &s, &cutter, text, 6) == 2 && id[0] == 257 && id[1] == 257);
+    free(places), free(id), free(index), free(heap), free(cache), free(text);
 }
 
 static void test_segments(void)
@@ -86,13 +133,14 @@ static void test_learning(void)
     for (int again = 0; again < 2; again++) {
         int32_t *id = exactly(FLM_SEGMENT + 3, 4);
         size_t written = 0, position = 0;
-        CHECK(flm_pieces_encode(id, &written, FLM_SEGMENT + 3, cache, 2, &cutter, (const uint8_t *)"aaab aab",
-                                &position, 8));
+        CHECK(flm_pieces_encode(id, &written, FLM_SEGMENT + 3, cache, 2, NULL, &cutter, (const uint8_t *)"aaab aab",
+                                &position, 8) == 0);
         const int32_t cut[] = {258, ' ', 256, 'b'};
         CHECK(written == 4 && memcmp(id, cut, sizeof cut) == 0);
         written = 4;
         position = 0;
-        CHECK(!flm_pieces_encode(id, &written, FLM_SEGMENT + 3, cache, 2, &cutter, (const uint8_t *)"a", &position, 1));
+        CHECK(flm_pieces_encode(id, &written, FLM_SEGMENT + 3, cache, 2, NULL, &cutter, (const uint8_t *)"a", &position,
+                                1) == FLM_SEGMENT);
         CHECK(position == 0 && written == 4);
         free(id);
     }
@@ -127,6 +175,8 @@ int main(void)
 {
     test_any_bytes();
     test_segments();
+    test_segments_of_gpt2();
+    test_long_segments();
     test_learning();
     return finish("pieces");
 }

@@ -176,7 +176,7 @@ def test_the_binding_checks_what_it_is_given() -> None:
     pieces = encoder([bytes([value]) for value in range(256)], np.zeros((0, 3), np.int32))
     with pytest.raises(ValueError, match="position = 4 is past the 3 bytes of the text"):
         pieces.encode(b"abc", 4, np.empty(99, np.int32), pieces.cache())
-    assert pieces.encode(b"abc", 1, np.empty(63, np.int32), pieces.cache()) == (1, 0)
+    assert pieces.encode(b"abc", 1, np.empty(63, np.int32), pieces.cache()) == (1, 0, 64)
     with pytest.raises(ValueError, match="cache"):
         pieces.encode(b"abc", 0, np.empty(99, np.int32), np.zeros(2, np.uint64))
     with pytest.raises(ValueError, match=r"segment 0 is text\[0:65\], expected at most 64 of its 65 bytes"):

@@ -94,7 +94,7 @@ def test_equality() -> None:
         ({2**31: "a"}, "word", "2147483648 is not an id: an integer from 0 to 2147483647"),
         ({"a": "b"}, "word", "'a' is not an id: an integer from 0 to 2147483647"),
         ({True: "b"}, "word", "True is not an id: an integer from 0 to 2147483647"),
-        (["a"], "line", "unit = 'line'; expected one of 'word', 'char', 'byte', 'piece'"),
+        (["a"], "line", "unit = 'line'; expected one of 'word', 'char', 'byte', 'piece', 'tokenizer'"),
         (["a"], "byte", "a byte vocabulary has the 256 bytes in order as its tokens, not these 1"),
     ],
 )

@@ -206,4 +206,4 @@ class Factored(PrefixModel):
 
 def usual_factors(unit: str) -> list[list[int | str]]:
     """Return the factors of the models that add most to a `KneserNey` in a mixture, for a unit of text."""
-    return {"word": WORDS, "piece": PIECES}.get(unit, CHARACTERS)
+    return {"word": WORDS, "piece": PIECES, "tokenizer": PIECES}.get(unit, CHARACTERS)

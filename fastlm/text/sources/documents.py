@@ -16,7 +16,7 @@ from fastlm.text.sources.reading import DOCUMENTS, Reading, check_choice
 from fastlm.text.sources.streams import checked_blocks, checked_lines, checked_parts, whole
 from fastlm.text.sources.strings import is_file, shown, text_bytes, without_bom
 from fastlm.text.sources.token_lists import joined
-from fastlm.text.tokens import UNITS
+from fastlm.text.tokens import TOKENIZER, UNITS
 
 Text = tuple[str, bytes]
 
@@ -41,7 +41,7 @@ def read_documents(source: Any, documents: str = "file", unit: str = "word", **o
         [('documents[0]', b'I am\\n'), ('documents[0]', b'a'), ('documents[1]', b'machine')]
     """
     check_choice("documents", documents, DOCUMENTS)
-    check_choice("unit", unit, UNITS)
+    check_choice("unit", unit, (*UNITS, TOKENIZER))
     reading = Reading.of(options)
     return _documents(source, documents, unit, reading)
 
@@ -66,7 +66,7 @@ def read_parts(source: Any, documents: str = "file", unit: str = "word", **optio
         [(b'I am\\na', True, True)]
     """
     check_choice("documents", documents, DOCUMENTS)
-    check_choice("unit", unit, UNITS)
+    check_choice("unit", unit, (*UNITS, TOKENIZER))
     reading = Reading.of(options)
     return _parts(source, documents, unit, reading)
 

@@ -1,0 +1,1 @@
+"""Tokenizers that users bring: objects of other packages, and files of byte-level pieces."""
