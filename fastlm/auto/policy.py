@@ -91,6 +91,9 @@ class Policy:
         "a second", "assumption")
     spacing_share: float = tuned(
         1 / 32, "share of the rest of the text", "files that come later may be spaced otherwise", "assumption")
+    spacing_most: int = tuned(
+        1 << 22, "bytes of the text", "more of them would show nothing new, and take more than a quarter of a second",
+        "assumption")
 
     reading_share: float = tuned(
         0.25, "share of the budget", "reading more of a large text leaves less time to learn from it", "assumption")

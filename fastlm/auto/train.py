@@ -205,18 +205,19 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
     """Read the source; return its vocabulary, its ids, the model that was given or recorded, None for a name, and how
     unknown tokens are spelt."""
     policy = request.policy
-    gaps = GapCounter(True, policy.spacing_bytes, policy.spacing_share)
+    gaps = GapCounter(True, policy.spacing_bytes, policy.spacing_share, most=policy.spacing_most)
     vocabulary, corpus = Corpus.build(
         source, request.tokenizer or request.unit, min_count=1 if request.min_count is None else request.min_count,
         max_size=request.max_size, documents=request.documents, pieces=policy.learning_pieces(),
         reading=request.reading,
-        watch=(lambda name, text, ids, ends, ended: gaps.sample(text, ends)) if request.unit == "word" else None)
+        watch=None if request.unit not in ("word", "auto") else
+        lambda name, text, ids, ends, ended: gaps.sample(text, ends))
     if request.min_count is None:
         vocabulary, corpus = fold_singletons(vocabulary, corpus)
     spelling = None
     if vocabulary.unknown is not None:
         spelling = Spelling.learn(
-            corpus.left_out, known_tokens(vocabulary), gaps.spacing() if request.unit == "word" else None,
+            corpus.left_out, known_tokens(vocabulary), gaps.spacing() if vocabulary.unit == "word" else None,
             escape_of(vocabulary), policy.spelling_order, policy.spelling_symbols)
     corpus = replace(corpus, boundary=vocabulary.boundary, left_out={})
     if request.plan is not None:

@@ -200,11 +200,12 @@ class GapCounter:
     """Counts the gaps of texts, for a `Spacing`: of all of a text, or evenly spaced parts of a long one.
 
     newline: whether "\\n" is a token. first: bytes up to which everything is counted; share: of what comes after them,
-    which share is counted, in parts of `part` bytes.
+    which share is counted, in parts of `part` bytes; most: bytes after which nothing more is counted.
     """
 
-    def __init__(self, newline: bool = True, first: int = 1 << 60, share: float = 1.0, part: int = 1 << 16) -> None:
-        self.newline, self.first, self.share, self.part = newline, first, share, part
+    def __init__(self, newline: bool = True, first: int = 1 << 60, share: float = 1.0, part: int = 1 << 16,
+                 most: int = 1 << 60) -> None:
+        self.newline, self.first, self.share, self.part, self.most = newline, first, share, part, most
         self._counts: dict[tuple[int, int, int], int] = {}
         self._read, self._counted = 0, 0
 
@@ -212,12 +213,13 @@ class GapCounter:
         """Count the gaps of a document, or of several that end at `ends` (D,), or of some parts of it, each from an end
         of line to an end of line."""
         self._read += len(text)
-        room = min(len(text), int(self.first + self.share * max(0, self._read - self.first)) - self._counted)
+        allowed = min(self.most, int(self.first + self.share * max(0, self._read - self.first)))
+        room = min(len(text), allowed - self._counted)
         if room == len(text):
             self.add(text, edges=ends)
             self._counted += len(text)
             return
-        parts = room // self.part
+        parts = max(0, room) // self.part
         for index in range(parts):
             at = (len(text) - self.part) * index // max(1, parts - 1)
             first = text.find(b"\n", at, at + self.part) + 1 if at else 0
@@ -241,13 +243,13 @@ class GapCounter:
                 kept &= gaps.kind // 3 != 0
             if not ends:
                 kept &= ~gaps.ends_document
+            kind = gaps.kind[kept].astype(np.int64)
             codes, which = np.unique(np.concatenate([gaps.before[kept], gaps.code[kept]]), return_inverse=True)
             before, code = which[: len(which) // 2], which[len(which) // 2:]
-            keys, counts = np.unique((gaps.kind[kept] * len(codes) + before) * len(codes) + code, return_counts=True)
+            keys, counts = np.unique((kind * len(codes) + before) * len(codes) + code, return_counts=True)
             for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                 rest, last = divmod(key, len(codes))
-                kind, first = divmod(rest, len(codes))
-                found = (kind, int(codes[first]), int(codes[last]))
+                found = (rest // len(codes), int(codes[rest % len(codes)]), int(codes[last]))
                 self._counts[found] = self._counts.get(found, 0) + count
 
     def spacing(self) -> Spacing:

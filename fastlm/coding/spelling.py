@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from fastlm.coding.spacing import Spacing
-from fastlm.models.ngram.kneser_ney import TABLES, KneserNey
+from fastlm.models.ngram.kneser_ney import KneserNey
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 
@@ -112,7 +112,7 @@ class Spelling:
 
     def tensors(self) -> dict[str, Array]:
         """Return the arrays that a model file keeps, by name."""
-        out = {f"spelling/{name}": self.model.tables[name] for name in TABLES}
+        out = {f"spelling/{name}": array for name, array in self.model.tensors().items()}
         out |= {"spelling/order": np.array([self.model.order], np.int32),
                 "spelling/escape": np.array([self.escape], np.float64)}
         if self.spacing is not None:
@@ -129,7 +129,8 @@ class Spelling:
             raise ValueError(f"order {order.shape} and escape {escape.shape} of the spelling; one number each was "
                              "expected")
         model = KneserNey(END + 1, order=int(order[0]), boundary=END)
-        model.restore({name: tensors[f"spelling/{name}"] for name in TABLES})
+        model.restore({name.removeprefix("spelling/"): array for name, array in tensors.items()
+                       if name.startswith("spelling/") and name not in ("spelling/order", "spelling/escape")})
         spacing = None
         if "spacing/codes" in tensors:
             codes, keys = tensors["spacing/codes"], tensors["spacing/keys"]

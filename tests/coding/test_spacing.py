@@ -122,10 +122,30 @@ def test_a_sample_of_a_long_text_counts_parts_of_it() -> None:
     counter.sample(text)
     counted = int(counter.spacing().counts.sum())
     assert 0.1 < counted / (4 * 20_000) < 0.3
+    few = GapCounter(first=20_000, share=0.1, part=5000, most=25_000)
+    few.sample(text)
+    few.sample(text)
+    assert 0.08 < int(few.spacing().counts.sum()) / (4 * 20_000) < 0.13
     whole = GapCounter(first=1 << 20)
     whole.sample(text)
     assert whole.spacing().counts.sum() == 20_000 * 3 + 1
     assert whole.spacing().listed == counter.spacing().listed == [b"", b" ", b"  "]
+
+
+def test_keys_and_counts_are_those_of_a_dictionary() -> None:
+    """Of a text with hundreds of different gaps, in documents that are counted together."""
+    rng = np.random.default_rng(0)
+    texts = [b"".join(b"w" + b" \t"[n % 2: n % 2 + 1] * int(rng.integers(1, 300)) + b"v.\n" for n in range(200))
+             for _ in range(20)] * 2
+    spacing = Spacing.count([*texts, b"", b"a\n"])
+    wanted: dict[tuple[int, ...], int] = {}
+    for text in [*texts, b"", b"a\n"]:
+        for gaps in Gaps.read(text, np.array([len(text)], np.uintp), True):
+            for key in zip(gaps.kind.tolist(), spacing.symbols(gaps.before).tolist(),
+                           spacing.symbols(gaps.code).tolist(), strict=True):
+                wanted[key] = wanted.get(key, 0) + 1
+    found = {tuple(key): count for key, count in zip(spacing.keys.tolist(), spacing.counts.tolist(), strict=True)}
+    assert len(spacing.codes) == 62 and found == wanted
 
 
 def test_gaps_that_occur_once_or_are_irregular_are_spelt() -> None:

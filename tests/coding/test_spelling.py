@@ -119,7 +119,8 @@ def test_tables_that_nobody_checked() -> None:
     assert Spelling.from_tensors(tensors).digest == spelling.digest
     for name, wrong in [("spelling/order", np.array([0], np.int32)), ("spelling/order", np.array([], np.int32)),
                         ("spelling/escape", np.array([0.9])), ("spelling/escape", np.array([])),
-                        ("spelling/unigrams", tensors["spelling/unigrams"] - 1)]:
+                        ("spelling/unigrams", tensors["spelling/unigrams"] - 1),
+                        ("spelling/grams", tensors["spelling/grams"][:-1]), ("spelling/foreign", np.zeros(1))]:
         with pytest.raises(ValueError):
             Spelling.from_tensors(tensors | {name: wrong})
     with pytest.raises(ValueError, match="257 symbols, 256 their boundary, were expected$"):
