@@ -364,7 +364,7 @@ def test_the_longest_chain_is_followed_to_its_end() -> None:
 
 
 def test_keys_that_do_not_rise_are_refused() -> None:
-    found = run(TABLES + "restore([1], 3, np.full(n, -1), np.arange(n)[::-1])", 1 << 19)
+    found = run(TABLES + "restore([1], 3, np.full(n, -1), np.arange(n)[::-1].copy())", 1 << 19)
     assert found == "its keys are not those of n-grams: those of 1 factors do not rise"
 
 
