@@ -99,4 +99,6 @@ def _build(tensors: dict[str, Array], metadata: dict[str, str]) -> LanguageModel
         lm.adaptive.use(tensors["adaptive/weights"])
     if "spelling/order" in tensors:
         lm.learnt_spelling = Spelling.from_tensors(tensors)
+        if unit == "word" and lm.learnt_spelling.spacing is None:
+            raise ValueError("it spells unknown words and has no spacing of words; both or neither were expected")
     return lm

@@ -272,3 +272,14 @@ def test_a_mapped_model_takes_no_memory_before_it_is_used(path):
             in_place = stored.dtype == np.float32 and stored.ctypes.data % 64 == 0
             assert np.shares_memory(value, stored) == in_place and parameter.value is value
             assert in_place == (not rounds and name not in ("bias0", "output_bias"))
+
+
+def test_a_spelling_of_words_without_their_spacing_is_refused(path):
+    lm = fastlm.train(["the cat sat\non the mat\n"] * 9, unit="word", model="kneser-ney")
+    lm.save(path)
+    tensors, metadata = modelfile.load(path)
+    kept = {name: array for name, array in tensors.items() if not name.startswith("spacing/")}
+    assert len(kept) < len(tensors)
+    modelfile.save(path, kept, metadata)
+    with pytest.raises(modelfile.ModelFileError, match="is damaged: it spells unknown words and has no spacing"):
+        fastlm.load(path)

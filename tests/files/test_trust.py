@@ -51,8 +51,8 @@ def test_a_file_is_known_once_it_was_remembered(cache, file):
     status = file.stat()
     [record] = cache.iterdir()
     assert record.name == f"{status.st_dev:x}-{status.st_ino:x}"
-    assert record.read_text() == (f"checks {trust.CHECKS} device {status.st_dev} inode {status.st_ino} bytes 10 changed "
-                                  f"{status.st_mtime_ns} {status.st_ctime_ns} sha256 {DIGEST}\n")
+    assert record.read_text() == (f"checks {trust.CHECKS} device {status.st_dev} inode {status.st_ino} bytes 10 "
+                                  f"changed {status.st_mtime_ns} {status.st_ctime_ns} sha256 {DIGEST}\n")
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
