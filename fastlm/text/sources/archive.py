@@ -27,7 +27,11 @@ def members(file: Any, name: str) -> Iterator[tuple[str, BinaryIO]]:
     """
     import zipfile
 
-    with zipfile.ZipFile(seekable(file)) as archive:
+    try:
+        opened = zipfile.ZipFile(seekable(file))
+    except NotImplementedError as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
+    with opened as archive:
         infos = sorted((info for info in archive.infolist() if _is_read(info.filename)), key=lambda it: it.filename)
         office = {info.filename for info in archive.infolist()}.intersection(_OFFICE)
         if office:

@@ -10,6 +10,7 @@ PARQUET = b"PAR1"
 ARROW = b"ARROW1\0\0"
 STREAM = b"\xff\xff\xff\xff"
 _ROWS = 1024
+_LONGEST_REASON = 200   # characters
 
 
 def parquet(name: str, file: Any) -> Table:
@@ -19,12 +20,13 @@ def parquet(name: str, file: Any) -> Table:
 
     try:
         opened = ParquetFile(_native(pyarrow, file))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{name} cannot be read as parquet: {error}") from None
-    schema = opened.schema_arrow
-
+        schema = opened.schema_arrow
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
+        raise ValueError(f"{name} cannot be read as parquet: {_reason(error)}") from None
     def batches(columns: list[str]) -> Iterator[Any]:
-        return iter(opened.iter_batches(_ROWS, columns=columns))
+        for part in opened.iter_batches(_ROWS, columns=columns):
+            part.validate(full=True)
+            yield part
     return _table(name, pyarrow, schema, batches)
 
 
@@ -43,34 +45,42 @@ def arrow(name: str, file: Any) -> Table:
         reader = opened()
         parts = (reader.get_batch(n) for n in range(reader.num_record_batches)) if is_file else reader
         for part in parts:
-            yield from (part.select(columns).slice(n, _ROWS) for n in range(0, part.num_rows, _ROWS))
+            selected = part.select(columns)
+            selected.validate(full=True)   # offsets in a hostile file may point outside its data
+            yield from (selected.slice(n, _ROWS) for n in range(0, selected.num_rows, _ROWS))
     try:
         schema = opened().schema
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{name} cannot be read as arrow: {error}") from None
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
+        raise ValueError(f"{name} cannot be read as arrow: {_reason(error)}") from None
     return _table(name, pyarrow, schema, batches)
 
 
 def _table(name: str, pyarrow: Any, schema: Any, batches: Any) -> Table:
     """Return a table whose sample has values of the columns of strings, and nothing of the others."""
     def damaged(error: Exception) -> ValueError:
-        return ValueError(f"{name} is damaged: {error}")
+        return ValueError(f"{name} is damaged: {_reason(error)}")
 
-    strings = [field.name for field in schema if _is_text(pyarrow.types, field.type)]
-    sample: dict[str, list[Any]] = {field.name: [0] for field in schema}
     try:
+        strings = [field.name for field in schema if _is_text(pyarrow.types, field.type)]
+        sample: dict[str, list[Any]] = {field.name: [0] for field in schema}
         first = next(iter(batches(strings)), None) if strings else None
-    except (pyarrow.ArrowException, OSError) as error:
+        sample |= {key: [] if first is None else first.column(key).slice(0, SAMPLE).to_pylist() for key in strings}
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise damaged(error) from None
-    sample |= {key: [] if first is None else first.column(key).slice(0, SAMPLE).to_pylist() for key in strings}
 
     def values(key: str) -> Iterator[Any]:
         try:
             for batch in batches([key]):
                 yield from batch.column(0).to_pylist()
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeError) as error:
             raise damaged(error) from None
     return Table(name, sample, values)
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an error of pyarrow, which may be long and of several lines, as a part of a sentence."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."
 
 
 def _is_text(types: Any, kind: Any) -> bool:

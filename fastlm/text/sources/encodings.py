@@ -62,6 +62,9 @@ class Utf8Stream(io.RawIOBase):
         except UnicodeEncodeError as error:
             raise ValueError(f"{self._name}: U+{ord(error.object[error.start]):04X} came of the errors handler; only "
                              f'unit="byte" reads half a surrogate pair') from None
+        except UnicodeError as error:   # of "utf-16" and "utf-32" without a byte order mark
+            raise ValueError(f'{self._name} is not {self._encoding}: {error}; encoding="{self._encoding}-le" or '
+                             f'"{self._encoding}-be" reads it without one') from None
 
 
 def in_utf8(file: Any, name: str, reading: Reading, unit: str) -> BinaryIO:

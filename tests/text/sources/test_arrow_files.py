@@ -88,6 +88,12 @@ def test_damage_and_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path.write_bytes(path.read_bytes()[:9000])
     with pytest.raises(ValueError, match=f"^{path} is damaged: "):
         texts(path)
+    path = write("arrow stream", pyarrow.table({"text": ["x", "y z"]}), tmp_path / "a.arrow")
+    data = path.read_bytes()
+    at = data.index(b"\0\0\0\0\1\0\0\0\4\0\0\0")   # the offsets of the strings
+    path.write_bytes(data[:at] + b"\0\0\0\0\1\0\0\0\4\0\1\0" + data[at + 12:])
+    with pytest.raises(ValueError, match=f"^{path} is damaged: "):
+        texts(path)
     path.write_bytes(b"ARROW1\0\0 and nothing more")
     with pytest.raises(ValueError, match=f"^{path} cannot be read as arrow: "):
         texts(path)

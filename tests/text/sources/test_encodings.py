@@ -164,6 +164,14 @@ def test_errors_of_a_named_encoding(tmp_path: Path) -> None:
         path,
         encoding="cp1252",
     )
+    path.write_bytes(b"a\0b\0")
+    refused(
+        ValueError,
+        f'{path} is not utf-16: UTF-16 stream does not start with BOM; encoding="utf-16-le" or "utf-16-be" reads it '
+        "without one",
+        path,
+        encoding="utf-16",
+    )
     path.write_bytes(b"a\0b")
     refused(
         ValueError,
