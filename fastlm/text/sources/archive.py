@@ -1,6 +1,5 @@
 """Zip archives: their members are read one after another, and never unpacked to disk."""
 
-import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -9,13 +8,6 @@ from fastlm.text.sources.strings import shown
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _IN_MEMORY = 1 << 24     # bytes of a stream that are copied to memory; more go to a temporary file
 _OFFICE = ("[Content_Types].xml", "META-INF/manifest.xml", "META-INF/container.xml")
-
-
-class _Copy(tempfile.SpooledTemporaryFile[bytes]):
-    """A copy of a stream, which is closed when it is collected."""
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def members(file: Any, name: str) -> Iterator[tuple[str, BinaryIO]]:
@@ -52,7 +44,9 @@ def seekable(file: Any) -> Any:
     """Return a stream that can seek: the file itself, or a copy of what is left of it, in memory where it is small."""
     if file.seekable():
         return file
-    copy = _Copy(_IN_MEMORY)
+    from fastlm.text.sources.copies import Copy  # here, since tempfile takes time to import
+
+    copy = Copy(_IN_MEMORY)
     while piece := file.read(1 << 20):
         copy.write(piece)
     copy.seek(0)

@@ -88,6 +88,7 @@ def _parts_of(found: Content | Text, documents: str, unit: str) -> Iterator[Part
             yield Part(*found, lines=documents == "line")
         return
     stream: BinaryIO = found.held  # type: ignore[assignment]
+    unit = "byte" if found.any_bytes else unit
     with naming_damage(found.name):
         if documents == "line":
             yield from (Part(found.name, block, lines=True) for block in checked_blocks(stream, found.name, unit))
@@ -155,6 +156,7 @@ def contents_of_open(file: Any, reading: Reading, unit: str) -> Iterator[Content
 def _cut_content(content: Content, documents: str, unit: str) -> Iterator[Text]:
     """Yield the documents of a stream, whose bytes are checked here."""
     stream: BinaryIO = content.held  # type: ignore[assignment]
+    unit = "byte" if content.any_bytes else unit
     with naming_damage(content.name):
         if documents == "file":
             yield content.name, whole(stream, content.name, unit, content.packed)

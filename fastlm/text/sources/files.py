@@ -14,17 +14,20 @@ from fastlm.text.sources.extent import Extent
 from fastlm.text.sources.formats import format_of
 from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.streams import followed_by, lines_of, whole
+from fastlm.text.tokens import RAW_UNITS
 
 _HEAD = 1 << 16     # bytes of a file by which its kind is told
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: a stream of UTF-8, still to be checked, or a table. ``packed``: whether it was compressed."""
+    """What a file holds: a stream of UTF-8, still to be checked, or a table. ``packed``: whether it was compressed;
+    ``any_bytes``: whether the stream may hold bytes that are not UTF-8."""
 
     name: str
     held: BinaryIO | Table
     packed: bool = False
+    any_bytes: bool = False
 
 
 def contents(name: str, file: Any, reading: Reading, unit: str, inside: bool = False) -> Iterator[Content]:
@@ -83,7 +86,7 @@ def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading
         return Content(name, _json(name, text, kind, packed, reading), packed)
     if reading.text_key is not None:
         reading.note(name, " is read as plain text, which has no columns")
-    return Content(name, text, packed)
+    return Content(name, text, packed, unit in RAW_UNITS and reading.errors == "surrogateescape")
 
 
 def _json(name: str, text: Any, kind: str, packed: bool, reading: Reading) -> Table | BinaryIO:

@@ -189,7 +189,11 @@ def test_errors_of_a_named_encoding(tmp_path: Path) -> None:
     )
     from fastlm.text.sources.documents import read_documents
 
-    assert [text for _, text in read_documents(path, "file", "byte", errors="surrogateescape")] == [b"a\xff"]
+    for unit in ("byte", "piece"):
+        for documents in ("file", "line"):
+            assert list(read_documents(path, documents, unit, errors="surrogateescape")) == [(str(path), b"a\xff")]
+    lm = fastlm.train(path, "piece", model="kneser-ney", errors="surrogateescape")
+    assert lm.perplexity(path, errors="surrogateescape") == lm.perplexity([b"a\xff"])
 
 
 @pytest.mark.parametrize(
