@@ -84,10 +84,12 @@ def _decoded(vocabulary: Vocabulary, ids: Iterator[int], count: int, prompt: str
     """Yield the text of ids as the user's tokenizer decodes them, each after the few before it."""
     known = vocabulary.read(prompt).tolist()[-_CONTEXT:] if prompt else []
     new: list[int] = []
+    line_ended = False
     for _, i in zip(range(count), ids, strict=False):
         if i == vocabulary.end_of_document:
-            yield "\n"
-            known, new = [], []
+            if not line_ended:
+                yield "\n"
+            known, new, line_ended = [], [], True
             continue
         new.append(i)
         before, text = vocabulary.decode(known), vocabulary.decode(known + new)
@@ -95,4 +97,5 @@ def _decoded(vocabulary: Vocabulary, ids: Iterator[int], count: int, prompt: str
             continue
         known, new = (known + new)[-_CONTEXT:], []
         if text[len(before):]:
+            line_ended = text.endswith("\n")
             yield text[len(before):]

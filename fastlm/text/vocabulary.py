@@ -39,9 +39,9 @@ class Vocabulary:
     normalisation form in which text is read, "NFC", "NFD", "NFKC" or "NFKD"; None for text as it is written.
     merges: of pieces, int32 (M, 3), see `text.pieces`. end_of_document: the id of the token that ends a document, which
     no text contains. origin: the tokenizer that a user brought, with unit "tokenizer" or "piece", where one did.
-    Attributes: tokens (a list, None at a gap), counts, unit, normalize, merges (None for other units), origin, and the
-    ids `unknown` (of `<unk>`), `end_of_line` (of "\\n") and `end_of_document`, None where there is none. A vocabulary
-    is never changed.
+    Attributes: tokens (a list, None at a gap), counts, unit, normalize, merges, origin, `tokenizer_ids` (int32 (V,),
+    those of the user's tokenizer, -1 for none), and the ids `unknown` (of `<unk>`), `end_of_line` (of "\\n")
+    and `end_of_document`, None where there is none. A vocabulary is never changed.
     Raises ValueError for a token that its unit cannot read or that is there twice, and for an id that is not an
     integer from 0 on.
 

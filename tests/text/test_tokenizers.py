@@ -231,6 +231,13 @@ def test_a_generated_character_of_several_tokens_is_whole():
     assert "".join(parts) == text and len(parts) < len(ids) and " \U0001f680" in parts
 
 
+def test_documents_end_lines_of_what_is_generated():
+    vocabulary = Vocabulary.build(["a\n", "b"], unit=Letters())
+    ids = [vocabulary.id("a"), vocabulary.end_of_document, vocabulary.id("b"), vocabulary.id("\n"),
+           vocabulary.end_of_document, vocabulary.id("a")]
+    assert "".join(texts_of(vocabulary, iter(ids), len(ids), "")) == "a\nb\na"
+
+
 def test_a_first_generated_word_keeps_its_blank():
     lm = counted(sentence_piece())
     text = "".join(lm.generate("the", 1, temperature=0.0))
@@ -303,8 +310,8 @@ def test_units_that_are_none(unit, kind, message):
     ([[1, 2]], TypeError, r"encode returned int64 \(1, 2\); one row of integers was expected"),
     (["a"], TypeError, r"encode returned <U1 \(1,\); one row of integers was expected"),
     ([1.5], TypeError, r"encode returned float64 \(1,\); one row of integers was expected"),
-    ([-1], ValueError, "encode returned ids from -1 to -1; 0 to 2147483647 were expected"),
-    ([2**31], ValueError, "encode returned ids from 2147483648 to 2147483648; 0 to 2147483647 were expected"),
+    ([-1], ValueError, "encode returned ids from -1 to -1; 0 to 16777215 were expected"),
+    ([1, 2**24], ValueError, "encode returned ids from 1 to 16777216; 0 to 16777215 were expected"),
 ])
 def test_ids_that_are_none(found, kind, message):
     with pytest.raises(kind, match=message):
@@ -352,6 +359,13 @@ def raw(text):
 def test_hostile_files_are_refused(tensors, message, tmp_path):
     path = changed(counted(tik_token(), [TEXT, "x"]), tmp_path / "m.fastlm", **tensors)
     with pytest.raises(modelfile.ModelFileError, match=message):
+        fastlm.load(path)
+
+
+def test_a_rule_of_cutting_that_is_none_is_refused(tmp_path):
+    lm = counted(in_file(tmp_path, on_paper()))
+    path = changed(lm, tmp_path / "m.fastlm", cutting=raw(b"letters"))
+    with pytest.raises(modelfile.ModelFileError, match="cutting = 'letters'; expected one of 'fastlm', 'gpt2'"):
         fastlm.load(path)
 
 

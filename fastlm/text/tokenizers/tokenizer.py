@@ -11,6 +11,7 @@ from fastlm.text.scan import IdBuffer, Scanner
 from fastlm.text.tokenizers.packages import PACKAGES, Own, Package
 
 Array = np.ndarray
+MOST_IDS = 1 << 24      # of a tokenizer, fifty times the most there are; each takes memory, whether texts use it or not
 MOST_BYTES = 1 << 26    # that a model file keeps of a tokenizer: several times the largest one there is
 _TOGETHER = 1 << 22     # characters that are handed over at a time, since tokenizers take some 100 bytes for each token
 _PARTS = re.compile(rf"(?s).{{{_TOGETHER}}}.*?\n(?=[^\s])|.+")
@@ -86,9 +87,9 @@ class Tokenizer:
         if found.dtype.kind not in "iu" or found.ndim != 1:
             raise TypeError(f"the tokenizer's encode returned {found.dtype} {found.shape}; one row of integers was "
                             "expected")
-        if found.min() < 0 or found.max() >= 2**31:
+        if found.min() < 0 or found.max() >= MOST_IDS:
             raise ValueError(f"the tokenizer's encode returned ids from {found.min()} to {found.max()}; 0 to "
-                             f"{2**31 - 1} were expected")
+                             f"{MOST_IDS - 1} were expected")
         return found.astype(np.int64)
 
     def decode(self, ids: Array) -> str:
