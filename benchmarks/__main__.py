@@ -47,6 +47,7 @@ SUBJECTS = {
     "package": {
         "startup": "time of `import fastlm`, installed size",
         "load": "time and private memory of loading a model, in fresh processes, and what these share",
+        "cutting": "text cut into the pieces of a tokenizer.json, beside the package `tokenizers`",
     },
 }
 MODULES = {name: f"benchmarks.{subject}.{name}" for subject, names in SUBJECTS.items() for name in names}
