@@ -74,7 +74,8 @@ class Score:
         """The bits that an ideal coder needs for exactly this text, divided by its bytes; nan where there are none.
 
         It compares models of any unit and vocabulary. An arithmetic coder driven by the model, `fastlm.compress`,
-        reaches it. Where several sequences of pieces spell the same text, it is that of the one that is read.
+        reaches it. Where several sequences of pieces spell the same text, it is that of the one that is read. With a
+        tokenizer that changes texts, or has an unknown token, it is only that of what the tokenizer keeps.
         """
         return self.total_nats / math.log(2) / self.bytes if self.bytes else math.nan
 
