@@ -136,10 +136,12 @@ def test_no_path_of_one_machine():
     ("csrc/**/*.c", 275), ("csrc/**/*.h", 275), ("csrc/**/*.inc", 275),
     ("fastlm/**/*.py", 360), ("benchmarks/**/*.py", 275),
     ("csrc/fastlm.h", 360), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
+    ("fastlm/auto/policy.py", 450),   # a list of numbers
     ("fastlm/language_model.py", 660),   # more than half of it says what each method takes, returns and raises
 ])
 def test_files_stay_short(pattern, budget):
-    exceptions = {"csrc/fastlm.h", "fastlm/language_model.py"} - {pattern}
+    exceptions = {"csrc/fastlm.h", "fastlm/language_model.py",
+                  "fastlm/auto/policy.py"} - {pattern}
     paths = [path for path in ROOT.glob(pattern) if path.relative_to(ROOT).as_posix() not in exceptions]
     assert paths
     lengths = {path.name: text_of(path).count("\n") for path in paths}

@@ -15,6 +15,7 @@ from fastlm.auto.unit_policy import (
     PIECES,
     SEVERAL,
     SPELLING,
+    UNITS,
     UnitPolicy,
     tuned,
 )
@@ -51,6 +52,36 @@ class Policy:
     learnt_bytes: int = tuned(
         PieceSettings.learnt_bytes, "bytes of different segments", "learning takes 60 bytes of memory for each; the "
         "most frequent segments of a text tell what its pieces are", "assumption")
+
+    # Which unit suits a text.
+    bytes_looked_at: int = tuned(
+        8_000_000, "bytes", "a unit is decided on before the text is read further, and these are kept in memory until "
+        "then", "assumption")
+    unspaced_share: float = tuned(
+        0.2, "share of the characters", "from here on of scripts without spaces, what stands between spaces is no word",
+        UNITS)
+    unknown_share: float = tuned(
+        0.001, "share of the words", "a text that holds <unk> was made of words by somebody", "assumption")
+    separate_marks: float = tuned(
+        3.0, "marks for each one attached to a word", "a text whose marks stand apart was cut into words by somebody",
+        "assumption")
+    example_words: int = tuned(
+        2000, "words", "a text of fewer is an example, of which a person expects words", "assumption")
+    item_line: float = tuned(
+        40.0, "characters of the median line", "names, passwords and domains stand one a line", "assumption")
+    item_blanks: float = tuned(
+        0.5, "blanks in the median line", "an item is one word or two", "assumption")
+    digits_share: float = tuned(
+        0.2, "share of the characters", "numbers are not made of pieces that occur again", UNITS)
+    small_alphabet: int = tuned(
+        400, "characters", "networks correct n-grams of so many faster than of more", UNITS)
+    pieces_from: int = tuned(
+        3_000_000, "characters of the text", "pieces are rarer than characters and need more text", UNITS)
+    pieces_from_large_alphabet: int = tuned(
+        700_000, "characters of the text", "the same where the alphabet is large", UNITS)
+    character_seconds: float = tuned(
+        5e-7, "seconds", "counting n-grams of characters takes so long for each; pieces are a quarter as many",
+        "assumption")
 
     # How the time is spent.
     usable_share: float = tuned(

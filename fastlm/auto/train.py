@@ -17,6 +17,7 @@ from fastlm.auto.policy import Policy
 from fastlm.auto.request import Notes, Recorded, Request, Text, progress_function
 from fastlm.auto.size import NetworkSize, batch_size_of, measure_speed, network_size, size_for_passes
 from fastlm.auto.timetable import Timetable
+from fastlm.auto.unit import settled
 from fastlm.coding.spacing import GapCounter
 from fastlm.coding.spelling import Spelling, escape_of, known_tokens
 from fastlm.files.overwrite import check_outputs
@@ -37,7 +38,7 @@ from fastlm.training.optim import Optimizer
 
 
 @interruptible
-def train(source: Any, unit: Any = "word", valid: Any = None, model: Any = "auto",
+def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto",
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, order: int | None = None, softmax: str = "auto", precision: int | None = None,
@@ -59,11 +60,13 @@ def train(source: Any, unit: Any = "word", valid: Any = None, model: Any = "auto
     ----------
     source : path, folder, pattern, open file, table, Corpus, or iterable of paths, texts, rows, token lists or id lists
         The text to train on; `fastlm.text.read_documents` says what is read.
-    unit : "word", "char", "byte", "piece", a tokenizer or its file, default "word"
+    unit : "auto", "word", "char", "byte", "piece", a tokenizer or its file, default "auto"
         What a token is: what stands between ASCII whitespace, a Unicode code point, a byte, or a piece of a word, which
         is learnt from the text: frequent words are one piece and others are made of several, so that no word is
-        unknown. Or what a tokenizer of `tokenizers`, `transformers`, `sentencepiece` or `tiktoken` makes of the text,
-        or any object with `encode` and `decode`.
+        unknown. "auto" decides by the text and the time: words where somebody has cut the text into words, and for
+        examples of a few lines; characters for shorter texts, and for items and numbers; pieces for longer texts. The
+        card says why. Or what a tokenizer of `tokenizers`, `transformers`, `sentencepiece` or `tiktoken` makes of the
+        text, or any object with `encode` and `decode`.
     valid : as `source`, default None
         Held-out text: by it the best weights are kept and the parts of a mixture weighed. None: it is taken from the
         source, from many places, where that has 2,000 tokens or more: a twentieth of the tokens, but no more than
@@ -161,7 +164,10 @@ def train(source: Any, unit: Any = "word", valid: Any = None, model: Any = "auto
     check(request, source)
     timetable = Timetable(seconds, clock, request.policy.usable_share)
     source, extent = extent_of(source, request, timetable)
-    vocabulary, corpus, given, spelling = read(source, replace(request, reading=request.reading.but(extent=extent)))
+    request = replace(request, reading=request.reading.but(extent=extent))
+    source, request, why = settled(source, request)
+    request.say(why)
+    vocabulary, corpus, given, spelling = read(source, request)
     if read_in_part := said(extent):
         request.say(read_in_part)
     text = split(corpus, vocabulary, given, request, timetable)
@@ -171,6 +177,8 @@ def train(source: Any, unit: Any = "word", valid: Any = None, model: Any = "auto
         lm.card["read"] = read_in_part.removeprefix("read ")
         lm.history.ended += f"; {read_in_part}"
     lm.learnt_spelling = spelling
+    if why:
+        lm.card["unit"] = why
     return lm
 
 
@@ -329,5 +337,5 @@ def rounded(lm: LanguageModel, request: Request) -> LanguageModel:
     """Round the weights of the networks to the precision that was asked for; return the language model."""
     if request.precision == 16:
         round_weights(lm.model)
-    lm.plan = lm.plan and replace(lm.plan, precision=request.precision)
+    lm.plan = lm.plan and replace(lm.plan, precision=request.precision, unit=lm.vocabulary.unit)
     return lm

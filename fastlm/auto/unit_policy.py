@@ -28,6 +28,7 @@ SEVERAL = "tried: Cross-fitting, and several networks"
 LOOKBACK = "tried: Looking back"
 ADAPTING = "tried: Adapting"
 PIECES = "tried: Pieces of words"
+UNITS = "tried: Which unit suits a text"
 ALPHABETS = "tried: Large alphabets"
 SPELLING = "tried: Spelling unknown words"
 

@@ -22,19 +22,19 @@ _NEWLINE = ord("\n")
 
 
 class Opened:
-    """Documents that are being read already: an iterator of (name, text), as `read_documents` returns it."""
+    """A source that is being read already: an iterator of its parts, as `read_parts` returns it."""
 
-    def __init__(self, documents: Iterator[tuple[str, bytes]]) -> None:
-        self._documents = documents
+    def __init__(self, parts: Iterator[Part]) -> None:
+        self._parts = parts
 
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        return self._documents
+    def __iter__(self) -> Iterator[Part]:
+        return self._parts
 
 
 def parts_of(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
-    """Yield the parts of a source, as `read_parts` does, or of documents that are open already."""
+    """Yield the parts of a source, as `read_parts` does, or of one that is open already."""
     if isinstance(source, Opened):
-        return (Part(*document) for document in source)
+        return iter(source)
     return read_parts(source, documents, unit, reading=reading)
 
 

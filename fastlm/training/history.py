@@ -30,7 +30,8 @@ class Plan:
     ``dropped``: the numbers of the model's parts that were left out after training because they had no weight.
     ``folds``, ``fitted_folds``, ``network_loss_share``: how n-grams that networks correct were cross-fitted, and the
     share of the loss that is of the networks alone, see `CrossFittedLoss`; 0 folds where nothing was cross-fitted.
-    ``precision``: the bits of each weight, to which `fastlm.train` rounded them in the end.
+    ``precision``: the bits of each weight, to which `fastlm.train` rounded them in the end. ``unit``: of the text,
+    empty where it is not known.
     """
 
     model: dict[str, Any]
@@ -50,6 +51,7 @@ class Plan:
     network_loss_share: float = 0.0
     dropped: list[int] = field(default_factory=list)
     precision: int = 32
+    unit: str = ""
     rates: Array = field(default_factory=lambda: np.zeros(0))
 
     def __eq__(self, other: object) -> bool:
@@ -69,7 +71,7 @@ class Plan:
         What older versions do not know is left out where it has its default value.
         """
         defaults = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0,
-                    "dropped": [], "precision": 32}
+                    "dropped": [], "precision": 32, "unit": ""}
         values = {_IN_FILE.get(name, name): value for name, value in asdict(self).items()
                   if name != "rates" and not (name in defaults and value == defaults[name])}
         values["batching"] = "lanes" if self.batching == "stream" else self.batching

@@ -66,10 +66,10 @@ def test_a_text_that_is_too_large_is_read_in_part(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(extents, "_SMALL_FILE", 100)
     path = tmp_path / "text"
     path.write_text("".join(f"the {n % 97} sat\n" for n in range(40_000)))
-    lm = fastlm.train(path, model="kneser-ney", policy=Policy(most_tokens=40_000))
+    lm = fastlm.train(path, "word", model="kneser-ney", policy=Policy(most_tokens=40_000))
     assert 30_000 < lm.card["tokens"] < 60_000 and lm.card["read"].endswith(" of 436 kB")
     assert lm.history.ended.endswith("; read " + lm.card["read"])
-    assert "read" not in fastlm.train(path, model="kneser-ney").card
+    assert "read" not in fastlm.train(path, "word", model="kneser-ney").card
     assert len(lm.vocabulary) == 97 + 4   # all numbers are there, so that the text comes from all over
 
 

@@ -1,7 +1,6 @@
 """Every tuned number has a unit, a reason and a source."""
 
 import re
-from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -33,11 +32,7 @@ def test_every_number_has_unit_reason_and_source(number) -> None:
         assert name in MEASURES
 
 
-def test_how_many_numbers_come_from_where() -> None:
-    """Where this changes, so does what the documentation says of how much of the policy is measured."""
-    kinds = Counter(number.source.partition(":")[0] for number in NUMBERS
-                    if not number.name.startswith(("characters.", "pieces.")))
-    assert kinds == {"assumption": 73, "tried": 36, "calibrate": 8}
+def test_every_measure_that_calibrates_a_number_is_named() -> None:
     assert {number.source.partition(": ")[2] for number in NUMBERS if number.source.startswith("calibrate")} \
         == MEASURES.keys()
 
