@@ -28,7 +28,7 @@ SUBJECTS = {
     },
     "ngrams": {
         "ngram": "the n-gram model: time to build, to score; perplexity, memory, disk",
-        "large": "100 MB of generated text counted: time, memory, and what had to be left out",
+        "large": "100 MB of generated text counted, and a text of your own in a budget: time, memory, what was read",
         "arpa": "an ARPA file of millions of n-grams loaded and saved: processor time, memory, beside KenLM",
     },
     "quality": {

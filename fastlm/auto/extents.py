@@ -26,7 +26,8 @@ def extent_of(source: Any, request: Request, timetable: Timetable) -> tuple[Any,
     hurried = timetable.limited and request.model != "kneser-ney" and request.plan is None \
         and request.checkpoint is None
     end = policy.reading_share * timetable.deadline
-    extent = Extent(lambda: end - timetable.now() if hurried else inf, most_tokens=policy.most_tokens)
+    extent = Extent(lambda: end - timetable.now() if hurried else inf, most_tokens=policy.most_tokens,
+                    word_seconds=policy.word_seconds)
     if isinstance(source, Items):
         items, paths = iter(source.items), []
         for item in items:

@@ -128,6 +128,9 @@ class Policy:
 
     reading_share: float = tuned(
         0.25, "share of the budget", "reading more of a large text leaves less time to learn from it", "assumption")
+    word_seconds: float = tuned(
+        1e-6, "seconds for each different word", "sorting and naming the words takes time once they are read",
+        "assumption")
     most_tokens: float = tuned(
         1.5e8, "tokens of the text", "of 4 bytes each, twice while some are held out, and again while they are counted",
         "assumption")

@@ -25,7 +25,6 @@ from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey, Mixture, PrefixModel
 from fastlm.models.precision import PRECISIONS, round_weights
 from fastlm.text.corpus import Corpus
-from fastlm.text.folding import fold_singletons
 from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.reading import Reading
 from fastlm.text.tokenizers.given import given_unit
@@ -217,11 +216,9 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
     vocabulary, corpus = Corpus.build(
         source, request.tokenizer or request.unit, min_count=1 if request.min_count is None else request.min_count,
         max_size=request.max_size, documents=request.documents, pieces=policy.learning_pieces(),
-        reading=request.reading,
+        fold=request.min_count is None, reading=request.reading,
         watch=None if request.unit not in ("word", "auto") else
         lambda name, text, ids, ends, ended: gaps.sample(text, ends))
-    if request.min_count is None:
-        vocabulary, corpus = fold_singletons(vocabulary, corpus)
     spelling = None
     if vocabulary.unknown is not None:
         spelling = Spelling.learn(

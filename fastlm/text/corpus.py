@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastlm.text.counting import tally_of
+from fastlm.text.counting import Tally, tally_of
 from fastlm.text.filling import Filler, Opened, Watch, parts_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings
@@ -84,13 +84,15 @@ class Corpus:
         max_size: int | None = None,
         documents: str = "file",
         pieces: PieceSettings | None = None,
+        fold: bool = False,
         watch: Watch | None = None,
         **reading: Any,
     ) -> tuple[Vocabulary, Self]:
         """Read a source once and make its vocabulary on the way: (vocabulary, corpus).
 
         The arguments and errors are those of `Vocabulary.build`; the source may be a generator. watch: a function that
-        is called with what was scanned, see `text.filling`; ids are provisional. The corpus's `left_out` tells which
+        is called with what was scanned, see `text.filling`; ids are provisional. fold: whether few words
+        seen once are read as ``<unk>``, see `Tally.choose`. The corpus's `left_out` tells which
         tokens the vocabulary lacks. Documents that are ids already, a corpus among them, are named by their numbers.
         """
         tally, options = tally_of(unit, min_count, max_size, pieces, reading)
@@ -100,14 +102,14 @@ class Corpus:
         for read in parts_of(source, documents, tally.unit, options):
             filler.add(read)
             if options.extent is not None:
-                options.extent.made(filler.buffer.size)
+                options.extent.made(filler.buffer.size, tally.different if isinstance(tally, Tally) else 0)
         filler.close()
         ids, offsets, size = filler.buffer.take(), filler.ends, sum(filler.sizes)
         if not len(ids):
             raise ValueError(_EMPTY)
         tally.count(ids)
         ended = int(np.count_nonzero(np.diff(offsets)))
-        vocabulary, final = Vocabulary.of_tally(tally, documents, ended, options.form(tally.unit))
+        vocabulary, final = Vocabulary.of_tally(tally, documents, ended, options.form(tally.unit), fold)
         if callable(final):
             ids, starts = final(ids, np.array(offsets))
             return vocabulary, cls._of(ids, starts, [], size, None).ended(vocabulary.end_of_document)

@@ -1,7 +1,7 @@
 """One pass over a source: provisional ids and their counts, then the choice of the tokens that are kept."""
 
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastlm.text.tokenizers.given import GivenTally, given_unit
 from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN, insert_end
 
 _CODE_POINTS = 0x110000
+FOLDED = 0.1   # of the text, at most, are words seen once that are read as unknown ones, so that these are predicted
 MOST_LEFT_OUT = 1 << 17   # tokens that are remembered with their counts, so that their spelling can be learnt
 
 
@@ -101,39 +102,53 @@ class Tally:
         return {"tokens_by_id": names, "unit": "piece", "counts": counts, "merges": merges.astype(np.int32),
                 "end_of_document": end}, partial(expand_segments, cut[0].astype(np.int32), cut[1])
 
-    def choose(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+    def choose(self, fold: bool = False) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Return (tokens, counts int64 (V,), the id of every provisional id, int32).
 
         The most frequent token comes first, ties in the order of their bytes. Tokens that are left out are counted
-        and mapped as the unknown token.
+        and mapped as the unknown token. fold: whether words seen once are left out, too, where that leaves at least
+        nine tenths of the text as it is and the text holds no ``<unk>`` itself.
         """
         if self.unit == "byte":
             counts = np.zeros(256, np.int64)
             counts[: len(self._counts)] = self._counts
             return list(BYTES), counts, np.arange(256, dtype=np.int32)
-        provisional, names = self._names()
-        counts = np.zeros(len(names), np.int64)
+        provisional, name = self._names()
+        counts = np.zeros(len(provisional), np.int64)
         counted = provisional < len(self._counts)
         counts[counted] = self._counts[provisional[counted]]
         unknown = int(np.searchsorted(provisional, self.unknown))
         newline = int(np.searchsorted(provisional, self.newline))
+        others = np.ones(len(counts), bool)
+        others[[unknown, newline]] = False
+        once = int(np.count_nonzero(others & (counts == 1)))
+        folded = fold and self.unit == "word" and counts[unknown] == 0 and 0 < once <= FOLDED * counts.sum()
 
-        by_bytes = np.array(sorted(range(len(names)), key=names.__getitem__))
+        # Only what is kept is named: of a large vocabulary most words occur once.
+        found = np.flatnonzero(others & (counts >= max(self._min_count, 2 if folded else 1)))
+        named = {n: name(n) for n in [unknown, newline, *found.tolist()]}
+        by_bytes = np.array(sorted(named, key=named.__getitem__))
         ranked = by_bytes[np.argsort(-counts[by_bytes], kind="stable")]
-        special = (ranked == unknown) | (ranked == newline)
-        ranked = ranked[~special & (counts[ranked] >= self._min_count)]
+        ranked = ranked[(ranked != unknown) & (ranked != newline)]
         if self._max_size is not None:
             ranked = ranked[: self._max_size - 2]
         kept = np.concatenate([[unknown, newline], ranked])
-        self._leave_out(names, counts, kept, unknown)
+        self._leave_out(name, counts, kept, unknown)
         counts[unknown] += counts.sum() - counts[kept].sum()
-        rank = np.empty_like(by_bytes)
-        rank[by_bytes] = np.arange(len(names))
+        rank = np.full(len(counts), len(counts))
+        rank[by_bytes] = np.arange(len(by_bytes))
+        if folded:
+            rank[unknown] = len(counts)
         kept = kept[np.lexsort((rank[kept], -counts[kept]))]
 
         mapping = np.full(provisional[-1] + 1, np.flatnonzero(kept == unknown)[0], np.int32)
         mapping[provisional[kept]] = np.arange(len(kept), dtype=np.int32)
-        return [names[n].decode() for n in kept], counts[kept], mapping
+        return [named[n].decode() for n in kept.tolist()], counts[kept], mapping
+
+    @property
+    def different(self) -> int:
+        """How many different words or segments have been met."""
+        return len(self._table)
 
     def left_out(self) -> dict[str, int]:
         """Return the tokens that `choose` left out, and `<unk>` where the text has it, with their counts.
@@ -142,19 +157,19 @@ class Tally:
         """
         return self._left_out
 
-    def _leave_out(self, names: list[bytes], counts: np.ndarray, kept: np.ndarray, unknown: int) -> None:
+    def _leave_out(self, name: Callable[[int], bytes], counts: np.ndarray, kept: np.ndarray, unknown: int) -> None:
         out = counts > 0
         out[kept] = False
         out[unknown] = counts[unknown] > 0
         found = np.flatnonzero(out)
         step = -(-len(found) // MOST_LEFT_OUT) or 1
-        self._left_out = {names[n].decode(): int(counts[n]) for n in found[::step].tolist()}
+        self._left_out = {name(n).decode(): int(counts[n]) for n in found[::step].tolist()}
 
-    def _names(self) -> tuple[np.ndarray, list[bytes]]:
-        """Return the provisional ids in use, ascending, and the UTF-8 of their tokens."""
+    def _names(self) -> tuple[np.ndarray, Callable[[int], bytes]]:
+        """Return the provisional ids in use, ascending, and a function that gives the UTF-8 of the n-th token."""
         if self.unit == "word":
             blob, offsets = self._table.arrays()
-            text, ends = blob.tobytes(), offsets.tolist()
-            return np.arange(len(ends) - 1), [text[a:b] for a, b in pairwise(ends)]
+            text = blob.tobytes()
+            return np.arange(len(offsets) - 1), lambda n: text[offsets[n]: offsets[n + 1]]
         codes = np.union1d(np.flatnonzero(self._counts), [ord(NEWLINE)])
-        return np.append(codes, _CODE_POINTS), [chr(code).encode() for code in codes] + [UNKNOWN.encode()]
+        return np.append(codes, _CODE_POINTS), lambda n: (chr(codes[n]) if n < len(codes) else UNKNOWN).encode()

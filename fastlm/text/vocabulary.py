@@ -131,11 +131,11 @@ class Vocabulary:
 
     @classmethod
     def of_tally(cls, tally: Tally | GivenTally, documents: str, ended: int,
-                 normalize: str | None) -> tuple[Self, Any]:
+                 normalize: str | None, fold: bool = False) -> tuple[Self, Any]:
         """Return the vocabulary of a tally, and what its provisional ids become: their ids int32, or for pieces a
         function of (segments, offsets) that returns ids and offsets.
 
-        ended: how many documents, each of which is not empty, the text has.
+        ended: how many documents, each of which is not empty, the text has. fold: see `Tally.choose`.
         """
         unit = tally.unit
         ends = ended > 1 and (unit in ("piece", TOKENIZER) or (unit != "word" and documents != "line"))
@@ -143,7 +143,7 @@ class Vocabulary:
             arguments, final = tally.arguments(ended if ends else 0)
             return cls(normalize=normalize, **arguments), final
         assert isinstance(tally, Tally)
-        tokens, counts, final = tally.choose()
+        tokens, counts, final = tally.choose(fold)
         if not ends:
             return cls(tokens, unit, counts, normalize), final
         if unit == "byte":

@@ -21,7 +21,6 @@ from fastlm.models import (
     PositionalOneHot,
     Transformer,
 )
-from fastlm.text.folding import fold_singletons
 from fastlm.training.progress import ProgressLine
 
 EVERYTHING = Policy(negligible_weight=0.0)   # keeps the parts that have no weight
@@ -29,7 +28,7 @@ LINES = ["a b c d e f g h i j\n" * 10 + "rare words here\n"]
 
 
 def test_words_seen_once_become_unknown_where_they_are_few():
-    vocabulary, corpus = fold_singletons(*fastlm.Corpus.build(LINES))
+    vocabulary, corpus = fastlm.Corpus.build(LINES, fold=True)
     assert "rare" not in vocabulary and "a" in vocabulary
     assert vocabulary.counts[vocabulary.unknown] == 3 and corpus.unknown == 3
     assert vocabulary.counts.sum() == len(corpus.ids)
@@ -40,8 +39,7 @@ def test_words_seen_once_become_unknown_where_they_are_few():
 
 @pytest.mark.parametrize("text", ["I am a machine learning researcher", "a a a <unk> b\n" * 9 + "rare\n"])
 def test_words_seen_once_stay_where_they_are_many_or_the_text_has_its_own_unknowns(text):
-    vocabulary, corpus = fastlm.Corpus.build([text])
-    assert fold_singletons(vocabulary, corpus)[0] == vocabulary
+    assert fastlm.Corpus.build([text], fold=True)[0] == fastlm.Corpus.build([text])[0]
 
 
 def test_min_count_one_keeps_every_word():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 
 TEXTS = ["b a  b\ta\r\n\nc <unk>\v", "\u2028x y\u00a0z 𝒜𝒜 b\n", "", "\x85 naïve naïve\fA"]
@@ -123,3 +124,14 @@ def test_an_empty_source() -> None:
     for source in ([], [""], iter(())):
         message = "the corpus is empty: there is no token in it"
         refused(ValueError, message, lambda source=source: Vocabulary.build(source))
+
+
+def test_words_seen_once_are_folded_where_they_are_few() -> None:
+    """Twenty words of which two, `x` and `y`, occur once: a tenth. `<unk>` follows the word that is as frequent."""
+    text = "a a a a a a a a a a a b b b b b c c x y"
+    vocabulary, corpus = Corpus.build([text + "\n"], fold=True)
+    assert vocabulary.tokens == ["a", "b", "c", "<unk>", "\n"] and vocabulary.counts.tolist() == [11, 5, 2, 2, 1]
+    assert corpus.left_out == {"x": 1, "y": 1} and corpus.unknown_at.tolist() == [18, 19]
+    assert "x" in Corpus.build([text + " z\n"], fold=True)[0]            # three of 22 are more than a tenth
+    assert "x" in Corpus.build([text + " <unk>\n"], fold=True)[0]        # the text says itself what is unknown
+    assert "x" in Corpus.build([text + "\n"])[0] and "x" in Corpus.build([text + "\n"], "char", fold=True)[0]

@@ -217,7 +217,7 @@ def test_what_was_counted_again_in_part_is_put_back(monkeypatch: pytest.MonkeyPa
 
 @every_signal
 def test_before_there_is_a_model_training_raises(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    press(monkeypatch, "fastlm.auto.train", "fold_singletons", number=number)
+    press(monkeypatch, "fastlm.auto.train", "split", number=number)
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
         fastlm.train(["a b a b\n" * 99], epochs=1)
 

@@ -21,7 +21,8 @@ class Extent:
     """How much of a source is read, for its readers to ask, and how much was.
 
     left: returns the seconds that are left for reading, infinite for no limit. most: bytes at most; most_tokens: tokens
-    at most, about, where the reader tells how many there are. ``read``: the bytes
+    at most, about, where the reader tells how many there are; word_seconds: seconds of the time that each different one
+    takes after reading. ``read``: the bytes
     read so far; ``total``: those of the source, None where that is not known; ``whole``: whether nothing was left out.
 
     >>> extent = Extent(most=10)
@@ -30,8 +31,9 @@ class Extent:
     """
 
     def __init__(self, left: Callable[[], float] = lambda: float("inf"), most: float = float("inf"),
-                 most_tokens: float = float("inf")) -> None:
-        self._left, self.most, self.most_tokens = left, most, most_tokens
+                 most_tokens: float = float("inf"), word_seconds: float = 0.0) -> None:
+        self._time, self.most, self.most_tokens, self._word_seconds = left, most, most_tokens, word_seconds
+        self._different = 0
         self._begun: float | None = None
         self._some = False                      # whether a part has been taken
         self.read, self.whole = 0, True
@@ -56,8 +58,13 @@ class Extent:
             self.read += size
         return True
 
-    def made(self, tokens: int) -> None:
-        """Note that what was read so far has made so many tokens, so that there are no more than `most_tokens`."""
+    def _left(self) -> float:
+        return self._time() - self._word_seconds * self._different
+
+    def made(self, tokens: int, different: int = 0) -> None:
+        """Note that what was read so far has made so many tokens, so many of them different: there may be no more than
+        `most_tokens`, and each different one takes time later."""
+        self._different = different
         if tokens:
             self.most = self.most_tokens * self.read / tokens
 

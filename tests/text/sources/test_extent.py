@@ -122,3 +122,13 @@ def test_an_empty_file_is_an_empty_document(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     assert list(read_parts(tmp_path / "a")) == [documents.Part(str(tmp_path / "a"), b"", True)]
     assert list(read_parts(tmp_path / "a", "line")) == []
+
+
+def test_different_words_take_of_the_time_that_is_left() -> None:
+    """Ten seconds less a tenth of a second for each of 90 words."""
+    some = Extent(left=lambda: 10.0, most_tokens=100, word_seconds=0.1)
+    assert some.takes(7)
+    some.made(50, 90)
+    assert some._left() == pytest.approx(1.0) and some.most == 14.0 and some.takes(7)
+    some.made(50, 101)
+    assert not some.takes(7) and not some.whole
