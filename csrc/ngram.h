@@ -78,6 +78,11 @@ void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *
 /* size[k] (order+1) = nodes of level k, n-grams of k words, that the ranks [first, last) begin. */
 void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, size_t first, size_t last,
                      size_t order);
+/* Shortens reach[r] for the ranks of words [first, last), so that of the n-grams of more than `whole` words those are
+ * left whose words before the last occur more than once. What a context that occurs once predicts, a shorter one
+ * predicts as well that also occurs once; and nearly as surely. */
+void flm_ngram_keep_repeated(uint8_t *reach, const uint8_t *shared, const size_t *begin, size_t first, size_t last,
+                             size_t whole);
 /* The highest order, from 2 to `order`, for which the rest of counting n tokens takes at most `memory` bytes; the lower
  * of 2 and `order` where none does. nodes[k] (order+1): n-grams of up to k words. With k words, in bytes:
  *     numbering:  24 n (the text and its position, rank, node and above: 4 each; the flags) + 16 nodes[k] (word, link,
@@ -89,11 +94,12 @@ size_t flm_ngram_order_within(const size_t *nodes, size_t n, size_t order, doubl
 void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *starts, size_t n);
 /* Numbers the nodes of level k >= 2 from `next` on: word, link, child of the level above, node[r] of every rank, and
  * count (zero at first): how often an n-gram of level `order` occurs, of how many n-grams one longer a shorter one is
- * the suffix, plus how often it begins. above: node[] of level k-1 (unused for k = 2). Adds to count atomically. */
+ * the suffix, those that reach leaves out included, plus how often it begins. above: node[] of level k-1 (unused for
+ * k = 2). Adds to count atomically. */
 void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node, const int32_t *above,
                       size_t next, const int32_t *id, const int32_t *position, const int32_t *rank,
-                      const uint8_t *shared, const uint8_t *reach, const size_t *begin, size_t first, size_t last,
-                      size_t k, size_t order);
+                      const uint8_t *shared, const uint8_t *reach, const uint8_t *span, const size_t *begin,
+                      size_t first, size_t last, size_t k, size_t order);
 /* times[k] (5) = how many of count (n) are k, for k = 1..4. */
 void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n);
 /* p(w) = (a(w) - D(a(w)) + sum_v D(a(v)) / V) / sum_v a(v), 1/V without any count; logp of nodes [0, V). discount (4):

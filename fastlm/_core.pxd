@@ -285,7 +285,8 @@ cdef extern from "ngram.h" nogil:
     void flm_ngram_sizes(size_t *, const uint8_t *, const uint8_t *, size_t, size_t, size_t)
     void flm_ngram_number(int32_t *, int32_t *, int32_t *, int32_t *, int32_t *, const int32_t *, size_t,
                           const int32_t *, const int32_t *, const int32_t *, const uint8_t *, const uint8_t *,
-                          const size_t *, size_t, size_t, size_t, size_t)
+                          const uint8_t *, const size_t *, size_t, size_t, size_t, size_t)
+    void flm_ngram_keep_repeated(uint8_t *, const uint8_t *, const size_t *, size_t, size_t, size_t)
     void flm_ngram_count_counts(int64_t *, const int32_t *, size_t)
     void flm_ngram_unigrams(float *, double *, const int32_t *, const double *, size_t)
     void flm_ngram_estimate(float *, float *, double *, const double *, const int32_t *, const int32_t *,

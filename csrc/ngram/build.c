@@ -13,6 +13,23 @@ void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, 
         for (size_t k = shared[r] + 1u; k <= (reach[r] & FLM_NGRAM_LENGTH); k++) size[k]++;
 }
 
+/* The first tokens that the n-gram of rank r has in common with the one before or behind it, the larger number. */
+static inline size_t repeated(const uint8_t *shared, size_t r, size_t end)
+{
+    const size_t before = shared[r], behind = r + 1 < end ? shared[r + 1] : 0;
+    return before > behind ? before : behind;
+}
+
+void flm_ngram_keep_repeated(uint8_t *reach, const uint8_t *shared, const size_t *begin, size_t first, size_t last,
+                             size_t whole)
+{
+    for (size_t v = first; v < last; v++)
+        for (size_t r = begin[v]; r < begin[v + 1]; r++) {
+            const size_t kept = repeated(shared, r, begin[v + 1]) + 1, most = kept > whole ? kept : whole;
+            if ((reach[r] & FLM_NGRAM_LENGTH) > most) reach[r] = (uint8_t)((reach[r] & FLM_NGRAM_BEGINS) | most);
+        }
+}
+
 /* Bytes that numbering and estimating take at most; see ngram.h. */
 static double bytes_of(const size_t *nodes, size_t n, size_t order)
 {
@@ -34,8 +51,8 @@ void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *sta
 
 void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *count, int32_t *node, const int32_t *above,
                       size_t next, const int32_t *id, const int32_t *position, const int32_t *rank,
-                      const uint8_t *shared, const uint8_t *reach, const size_t *begin, size_t first, size_t last,
-                      size_t k, size_t order)
+                      const uint8_t *shared, const uint8_t *reach, const uint8_t *span, const size_t *begin,
+                      size_t first, size_t last, size_t k, size_t order)
 {
     for (size_t v = first; v < last; v++) {
         if (k == 2) child[v] = (int32_t)next;
@@ -44,6 +61,9 @@ void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *cou
             if (k > 2 && same < k - 1 && length >= k - 1) child[above[r]] = (int32_t)next;
             if (length < k) {
                 node[r] = -1;
+                // An n-gram that was left out occurs once: the shorter one that it ends in is met after its first token.
+                if (k > 2 && same < k && (span[at] & FLM_NGRAM_LENGTH) >= k && above[rank[at + 1]] >= 0)
+                    __atomic_fetch_add(&count[above[rank[at + 1]]], 1, __ATOMIC_RELAXED);
                 continue;
             }
             if (same < k) {

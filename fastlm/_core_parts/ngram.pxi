@@ -8,7 +8,7 @@ cdef class NGramBuilder:
 
     ids (n,) int32; starts (n,) uint8, 1 at every document's first token, which is read and never predicted; boundary:
     the id that ends contexts, or -1; order: words of the longest n-grams, 1 to 127. In this order: `sort` for every
-    task; `allocate`; for every level from 2 on `level`, then `number` for every task; `counted`; `unigrams`; for every
+    task; `keep_repeated` for every task, where wanted; `allocate`; for every level from 2 on `level`, then `number` for every task; `counted`; `unigrams`; for every
     level from 2 on `longer`, then `estimate` for every task; `tables`. Any number of tasks gives the same tables.
     """
 
@@ -63,6 +63,22 @@ cdef class NGramBuilder:
             flm_ngram_sizes(&self.sizes[task, 0], &self.shared[0], &self.reach[0], self.begin[first], self.begin[last],
                             self.order)
         self.done[task] = 1
+
+    def keep_repeated(self, size_t task, size_t whole):
+        """Leave out n-grams of more than `whole` words that the task has sorted, where the words before their last one
+        occur only once."""
+        self._task(task)
+        self._turn("keep_repeated", self.node is None and self.at == 0 and self._shared())
+        cdef size_t first = self.cut[task], last = self.cut[task + 1]
+        with nogil:
+            flm_ngram_keep_repeated(&self.reach[0], &self.shared[0], &self.begin[0], first, last, whole)
+            flm_ngram_sizes(&self.sizes[task, 0], &self.shared[0], &self.reach[0], self.begin[first], self.begin[last],
+                            self.order)
+
+    def level_sizes(self):
+        """Return how many n-grams of 0, 1, ... words there are: (order+1,)."""
+        self._turn("level_sizes", self.node is None and self.at == 0 and self._shared())
+        return numpy.diff(self._ends(), prepend=0)
 
     def lower(self, double memory):
         """Lower the order, before `allocate`, until counting takes about `memory` bytes, or to 2."""
@@ -124,7 +140,8 @@ cdef class NGramBuilder:
         with nogil:
             flm_ngram_number(&self.word[0], &self.link[0], &self.child[0], &self.counts[0], &self.node[0],
                              &self.above[0], next, &self.id[0], &self.position[0], &self.rank[0], &self.shared[0],
-                             &self.reach[0], &self.begin[0], self.cut[task], self.cut[task + 1], level, self.order)
+                             &self.reach[0], &self.span[0], &self.begin[0], self.cut[task], self.cut[task + 1], level,
+                             self.order)
         self.done[task] = 1
 
     def counted(self):

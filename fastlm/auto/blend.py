@@ -24,6 +24,7 @@ from fastlm.auto.count import (
 )
 from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
 from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
+from fastlm.auto.order import order_for
 from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.size import (
@@ -78,7 +79,7 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     signal has come (`Request.interrupt`), the stages that are left are skipped or made short.
     """
     candidates = [part for part in recorded.model.parts if not part.parameters] if recorded \
-        else count_models(vocabulary, request.order, request.policy)
+        else count_models(vocabulary, order_for(text.train, vocabulary, request, timetable))
     begun = timetable.now()
     counts = count(candidates, text, request, timetable, recorded is not None)
     counting = request.policy.recount_seconds * (timetable.now() - begun)

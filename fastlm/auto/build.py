@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlm.auto.order import Order
 from fastlm.auto.policy import Policy
 from fastlm.auto.size import NetworkSize, lookback, narrowest
 from fastlm.heads.cutoffs import cutoffs
@@ -48,16 +49,16 @@ def check(model: Any, order: int | None, softmax: str) -> None:
                          f"{_WITH_ORDER[-1]} have one")
 
 
-def count_models(vocabulary: Vocabulary, order: int | None, policy: Policy) -> list[KneserNey | Factored]:
+def count_models(vocabulary: Vocabulary, order: Order) -> list[KneserNey | Factored]:
     """Return the n-gram models of the default, not counted yet: first plain n-grams, then factored ones."""
     letters = vocabulary.letters()
-    return [plain_ngrams(vocabulary, order, policy),
+    return [plain_ngrams(vocabulary, order),
             *(Factored(len(vocabulary), factors, letters) for factors in usual_factors(vocabulary.unit))]
 
 
-def plain_ngrams(vocabulary: Vocabulary, order: int | None, policy: Policy) -> KneserNey:
-    """Return an n-gram model; order: tokens of the longest n-grams, None for the usual number of the unit."""
-    return KneserNey(len(vocabulary), order=policy.of(vocabulary.unit).order if order is None else order)
+def plain_ngrams(vocabulary: Vocabulary, order: Order) -> KneserNey:
+    """Return an n-gram model of an order, not counted yet."""
+    return KneserNey(len(vocabulary), order=order.tokens, repeated_above=order.repeated_above)
 
 
 def networks_beside(vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
@@ -80,15 +81,15 @@ def recurrent(name: str, vocabulary: Vocabulary, size: NetworkSize, policy: Poli
 
 
 def build(name: str, vocabulary: Vocabulary, policy: Policy, size: NetworkSize | None = None, seed: int = 0,
-          order: int | None = None, softmax: str = "auto") -> PrefixModel:
+          order: Order | None = None, softmax: str = "auto") -> PrefixModel:
     """Return a model of the architecture of a name, one of MODELS but not of BLENDED.
 
-    size: that of a network of RECURRENT, the narrowest where it is None; order: that of n-grams; softmax: one of
-    SOFTMAXES. Raises ValueError for another name.
+    size: that of a network of RECURRENT, the narrowest where it is None; order: that of n-grams, the usual one of the
+    unit where it is None; softmax: one of SOFTMAXES. Raises ValueError for another name.
     """
     ids, numbers = len(vocabulary), policy.of(vocabulary.unit)
     if name == "kneser-ney":
-        return plain_ngrams(vocabulary, order, policy)
+        return plain_ngrams(vocabulary, order or Order(numbers.order))
     if name == "positional-onehot":
         return PositionalOneHot(
             ids, max_length=max(1, min(policy.onehot_places, policy.onehot_weights // ids**2)), seed=seed)

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from fastlm.auto.extents import tokens_to_count
-from fastlm.auto.longer import better, longer_ngrams
 from fastlm.auto.request import Request, Text
 from fastlm.auto.timetable import Timetable
 from fastlm.models import Mixture
@@ -17,8 +16,7 @@ CountModel = Any   # a KneserNey or a Factored
 
 def count(candidates: Sequence[CountModel], text: Text, request: Request, timetable: Timetable,
           recorded: bool) -> list[CountModel]:
-    """Count the first of the candidates, and the others where there is time, or a recorded run has them; then longer
-    n-grams in place of the first, where they may be better.
+    """Count the first of the candidates, and the others where there is time, or a recorded run has them.
 
     Returns the models that were counted. The seconds that later stages need are reserved as "weighing" and "saving".
     """
@@ -30,6 +28,8 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     if not recorded:
         request.interrupt.keep()   # from here on there is a model; a continued run has a better one in its checkpoint
     plain, slower = timetable.now() - begun, 1.0
+    if counts[0].options.get("repeated_above") is not None:
+        plain /= policy.longer_counting
     timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("weighing", policy.gate_seconds * weighed_tokens(request, timetable))
     expected = policy.of(request.unit).factored_seconds
@@ -41,22 +41,7 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
             counts.append(model)
             slower = max(1.0, (timetable.now() - begun) / max(seconds * plain, 1e-9))
             timetable.reserve("saving", saving_seconds(counts, request))
-    if not recorded and len(counts) == len(candidates):
-        counts[0] = longer_where_better(counts, plain * slower, text, request, timetable)
-        timetable.reserve("saving", saving_seconds(counts, request))
     return counts
-
-
-def longer_where_better(counts: Sequence[CountModel], counting: float, text: Text, request: Request,
-                        timetable: Timetable) -> CountModel:
-    """Return the first of the n-gram models, which takes so many seconds to count now, or a longer one in its place."""
-    longer = longer_ngrams(counts, counting, text, request, timetable)
-    if longer is None:
-        return counts[0]
-
-    def stage() -> CountModel:
-        return better(counts[0], longer, text, request, weighed_tokens(request, timetable))
-    return request.interrupt.attempt(partial(timetable.attempt, stage)) or counts[0]
 
 
 def has_time_to_count(seconds: float, text: Text, request: Request, timetable: Timetable) -> bool:

@@ -12,6 +12,7 @@ from fastlm.auto.unit_policy import (
     JOINED,
     LOOKBACK,
     NETWORKS,
+    ORDER,
     PIECES,
     SEVERAL,
     SPELLING,
@@ -19,7 +20,8 @@ from fastlm.auto.unit_policy import (
     UnitPolicy,
     tuned,
 )
-from fastlm.coding.spelling import MOST_SYMBOLS, ORDER
+from fastlm.coding.spelling import MOST_SYMBOLS
+from fastlm.coding.spelling import ORDER as SPELLING_ORDER
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
 from fastlm.text.pieces import PieceSettings
 from fastlm.training.loop_settings import LoopSettings
@@ -98,12 +100,21 @@ class Policy:
     recount_share: float = tuned(
         0.1, "share of the usable budget", "n-grams that know the held-out text are better, while training learns more "
         "in longer time", "assumption")
-    uncorrected_seconds: float = tuned(
-        2.7, "seconds for each second of counting shorter n-grams", "whether there is time for n-grams of "
-        "`uncorrected_order` must be known before they are counted", ALPHABETS)
-    uncorrected_repeats: float = tuned(
-        1.9, "tokens of the text for each different n-gram of the usual order", "of a text that repeats itself less "
-        "longer n-grams say nothing new, and counting them takes time", ALPHABETS)
+    longer_repeated: float = tuned(
+        0.3, "share of the contexts of a text that occur again in it", "where so many of the longest contexts are "
+        "known, n-grams as long lower the loss by half a percent and more", ORDER)
+    longer_tokens: int = tuned(
+        100_000, "tokens", "a shorter text holds too little to know whether new text repeats it", "assumption")
+    longer_places: int = tuned(
+        200_000, "places of a text", "so many tell how often contexts occur again, to two hundredths", ORDER)
+    longer_seconds: float = tuned(
+        1e-6, "seconds of counting for each token, on one thread", "whether there is time for longer n-grams must be "
+        "known before they are counted; they take 0.3 to 0.6 of it on an idle machine", ORDER)
+    longer_counting: float = tuned(
+        2.0, "seconds for each second of counting n-grams of the usual order", "how long factored n-grams take is "
+        "expected from the usual ones", ORDER)
+    longer_share: float = tuned(
+        0.2, "share of the time left", "counting longer n-grams takes time from training", "assumption")
     large_text: int = tuned(
         8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
         "much memory", "assumption")
@@ -113,7 +124,7 @@ class Policy:
 
     # How unknown tokens are spelt, and words are spaced.
     spelling_order: int = tuned(
-        ORDER, "bytes", "longer n-grams spell better and take more room in the model file", SPELLING)
+        SPELLING_ORDER, "bytes", "longer n-grams spell better and take more room in the model file", SPELLING)
     spelling_symbols: int = tuned(
         MOST_SYMBOLS, "bytes of the spellings that are counted", "more of them spell better and take more room in the "
         "model file", SPELLING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from fastlm.training import Plan
 from fastlm.training.interrupt import Interrupt
 from fastlm.training.optim import Optimizer
 from fastlm.training.progress import ProgressLine
+
+_CALLER = 5   # frames from `Request.warn` to the line that called `train`: read, train and what handles signals
 
 
 class Notes:
@@ -81,6 +84,14 @@ class Request:
         """Show a sentence where the progress is shown as lines."""
         if isinstance(self.progress, ProgressLine):
             self.progress.say(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Show a sentence that is worth a look: where the progress is shown as lines, else as a UserWarning of the line
+        that called `train`."""
+        if isinstance(self.progress, ProgressLine):
+            self.progress.say(sentence)
+        else:
+            warnings.warn(sentence, stacklevel=_CALLER)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from fastlm.auto.blend import blend, fit_network
 from fastlm.auto.evaluate import evaluate_counts
 from fastlm.auto.extents import extent_of, said
 from fastlm.auto.held_out import hold_out
+from fastlm.auto.order import order_for
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Notes, Recorded, Request, Text, progress_function
 from fastlm.auto.size import NetworkSize, batch_size_of, measure_speed, network_size, size_for_passes
@@ -27,6 +28,7 @@ from fastlm.models.precision import PRECISIONS, round_weights
 from fastlm.text.corpus import Corpus
 from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.reading import Reading
+from fastlm.text.spaces import advice_on_spaces
 from fastlm.text.tokenizers.given import given_unit
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
@@ -97,8 +99,8 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
         Largest vocabulary; None for no limit. Of pieces this is how many are learnt; None: a five-hundredth of the
         bytes of the text, from 512 to 16,384.
     order : int, default None
-        Tokens of the longest n-grams of "auto", "mixture" and "kneser-ney"; None: 5 of words, 8 of characters and
-        bytes; 12 where an alphabet is too large for networks to correct n-grams and held-out text is predicted better.
+        Tokens of the longest n-grams of "auto", "mixture" and "kneser-ney"; None: 5 of words, 6 of pieces, 8 of
+        characters and bytes, and of these 12 or 16 where the text repeats itself.
     softmax : "auto", "full", "adaptive" or "sampled", default "auto"
         How a network predicts many words; see `fastlm.auto.build.output_of`.
     precision : 16 or 32, default None
@@ -219,6 +221,8 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
         fold=request.min_count is None, reading=request.reading,
         watch=None if request.unit not in ("word", "auto") else
         lambda name, text, ids, ends, ended: gaps.sample(text, ends))
+    if request.unit == "word" and (advice := advice_on_spaces(vocabulary)):
+        request.warn(advice)
     spelling = None
     if vocabulary.unknown is not None:
         spelling = Spelling.learn(
@@ -282,7 +286,8 @@ def decide(text: Text, vocabulary: Vocabulary, given: PrefixModel | None, reques
         return Decision(given)
     if not request.blended:
         size = size_alone(vocabulary, text.tokens, request, timetable)
-        return Decision(builders.build(request.model, vocabulary, request.policy, size, request.seed, request.order,
+        order = order_for(text.train, vocabulary, request) if request.model == "kneser-ney" else None
+        return Decision(builders.build(request.model, vocabulary, request.policy, size, request.seed, order,
                                        request.softmax))
     if request.checkpoint is None or not os.path.exists(request.checkpoint):
         return Decision(None)

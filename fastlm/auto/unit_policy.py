@@ -30,6 +30,7 @@ ADAPTING = "tried: Adapting"
 PIECES = "tried: Pieces of words"
 UNITS = "tried: Which unit suits a text"
 ALPHABETS = "tried: Large alphabets"
+ORDER = "tried: The order of n-grams"
 SPELLING = "tried: Spelling unknown words"
 
 
@@ -39,9 +40,8 @@ class UnitPolicy:
 
     order: int = by_unit(
         5, 8, "tokens", "longer n-grams know more of the context and are seen more rarely", "tried: N-grams", pieces=6)
-    uncorrected_order: int | None = by_unit(
-        None, 12, "tokens, None for no longer n-grams", "where the alphabet is too large for networks to correct "
-        "n-grams, longer ones are counted too, and kept if they predict held-out text better", ALPHABETS)
+    longer_orders: tuple[int, ...] = by_unit(
+        (), (12, 16), "tokens", "of a text that repeats itself n-grams as long know more; see `longer_repeated`", ORDER)
     embedding_width: int | None = by_unit(
         None, 64, "units, None for those of the layer above", "a vector of few characters needs no more", "assumption")
     tied: bool = by_unit(

@@ -137,6 +137,6 @@ def check_sizes(**sizes: Any) -> None:
             raise ValueError(f"{name} = {value!r}; a whole number of at least 1 was expected")
 
 
-def named(**given: dict[str, Any] | None) -> dict[str, Any]:
+def named(**given: Any) -> dict[str, Any]:
     """Return the arguments that are not None, for a model's configuration: older model files do not have them."""
     return {name: options for name, options in given.items() if options is not None}

@@ -9,8 +9,9 @@ typedef struct trie {
     size_t levels[FLM_NGRAM_LENGTH + 2];
 } trie;
 
-/* Discounts of 1/2, 1 and 3/2, whatever the counts. */
-static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t n, size_t V)
+/* Discounts of 1/2, 1 and 3/2, whatever the counts; n-grams of more than `whole` words after repeated contexts only. */
+static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, size_t order, size_t whole, size_t n,
+                  size_t V)
 {
     const double discount[4] = {0, 0.5, 1, 1.5};
     uint8_t *span = exactly(n, 1), *shared = exactly(n, 1), *reach = exactly(n, 1);
@@ -21,6 +22,7 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
     flm_ngram_spans(span, id, starts, boundary, order, n);
     flm_ngram_group(position, begin, id, n, V);
     flm_ngram_sort(position, rank, shared, reach, key, spare, id, span, begin, 0, V, n, order, V);
+    flm_ngram_keep_repeated(reach, shared, begin, 0, V, whole);
     flm_ngram_sizes(size, shared, reach, 0, n, order);
     trie t = {.levels = {0, V}};
     for (size_t k = 2; k <= order; k++) t.levels[k] = t.levels[k - 1] + size[k];
@@ -37,7 +39,7 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
     child[contexts] = (int32_t)nodes;
     for (size_t k = 2; k <= order; k++) {
         flm_ngram_number(word, link, child, t.count, node, above, t.levels[k - 1], id, position, rank, shared, reach,
-                         begin, 0, V, k, order);
+                         span, begin, 0, V, k, order);
         int32_t *const swap = node;
         node = above, above = swap;
     }
@@ -263,17 +265,24 @@ int main(void)
             id[i] = (int32_t)((double)(draw[i] * draw[i]) / 9.0 * (double)V * 0.999);
             starts[i] = i == 0 || draw[n + i] > 2.8f;
         }
-        trie t = build(id, starts, seed % 3 == 0 ? 0 : -1, order, n, V);
+        const int32_t boundary = seed % 3 == 0 ? 0 : -1;
+        trie t = build(id, starts, boundary, order, order, n, V), less = build(id, starts, boundary, order, 2, n, V);
         size_t where;
         CHECK(flm_trie_check(&t.g, 1, &where) == FLM_NGRAM_SOUND);
+        CHECK(flm_trie_check(&less.g, 1, &where) == FLM_NGRAM_SOUND);
+        CHECK(less.g.nodes <= t.g.nodes);
         for (unsigned bits = 12; bits <= 32; bits += 20) {
             void *arrays[6];
-            const flm_ngrams g = pack(&t, bits, arrays);
+            flm_ngrams g = pack(&t, bits, arrays);
             unpacked(&t, &g, bits == 32);
             read_and_leave_out(&t, &g, id, starts, order, n);
             for (size_t i = 0; i < 6; i++) free(arrays[i]);
+            g = pack(&less, bits, arrays);
+            unpacked(&less, &g, bits == 32);
+            for (size_t i = 0; i < 6; i++) free(arrays[i]);
         }
         release(&t);
+        release(&less);
         free(draw);
         free(id);
         free(starts);

@@ -27,6 +27,11 @@ def estimate_discounts(times: Array) -> tuple[float, ...]:
     return discounts if all(0 < discounts[k] <= k for k in (1, 2, 3)) else FALLBACK
 
 
-def discounts_of(count: Array) -> Array:
-    """Return the discounts 0, D1, D2 and D3+ (4,) float64 of one order from its n-grams' counts (n,) int32."""
-    return np.array(estimate_discounts(_core.count_counts(count)))
+def discounts_of(count: Array, left_out: int = 0) -> Array:
+    """Return the discounts 0, D1, D2 and D3+ (4,) float64 of one order from its n-grams' counts (n,) int32.
+
+    left_out: how many more n-grams there are with a count of 1.
+    """
+    times = _core.count_counts(count)
+    times[1] += left_out
+    return np.array(estimate_discounts(times))

@@ -1,6 +1,7 @@
 """The n-gram model: by hand, against its equations, for any text, and on any number of threads."""
 
 import pickle
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
@@ -85,6 +86,17 @@ def test_discounts_by_hand() -> None:
     np.testing.assert_allclose(discounts_of(counts), [0, 0.5, 1.1, 5 / 3])
 
 
+def test_trigrams_after_contexts_that_occur_once_are_left_out() -> None:
+    """Of 0 1 2 0 1 3 the bigram 0 1 occurs twice: 0 1 2 and 0 1 3 are kept, 1 2 0 and 2 0 1 are not."""
+    text = [[0, 1, 2, 0, 1, 3]]
+    less, full = KneserNey(4, 3, repeated_above=2).fit(text), KneserNey(4, 3).fit(text)
+    assert [ngram_oracle.ngram(less.unpacked(), 4, node) for node in range(4, less.ngrams.nodes)] == [
+        [0, 1], [1, 2], [1, 3], [2, 0], [0, 1, 2], [0, 1, 3]]
+    assert full.ngrams.nodes == 4 + 4 + 4
+    np.testing.assert_array_equal(less.log_probabilities([0, 1])[1], full.log_probabilities([0, 1])[1])
+    np.testing.assert_array_equal(less.log_probabilities([1, 2])[1], full.log_probabilities([2])[0])   # not 1 2
+
+
 # against the equations ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 6])
@@ -106,6 +118,49 @@ def test_every_context_of_random_texts(order: int, vocab_size: int) -> None:
             wanted = [oracle.p(word, probe[first: i + 1]) for word in range(vocab_size)]
             np.testing.assert_allclose(np.exp(logp[i]), wanted, rtol=2e-5, atol=0)
             np.testing.assert_allclose(np.exp(logp[i].astype(float)).sum(), 1, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("order", [3, 4, 9])
+@pytest.mark.parametrize("vocab_size", [2, 5, 40])
+@pytest.mark.parametrize("above", [2, 3, 200])
+def test_only_contexts_that_occur_again_grow(order: int, vocab_size: int, above: int) -> None:
+    """After a context that is kept the probabilities are those of all n-grams; after others those of the longest kept:
+    fewer than `above` tokens, or tokens that stand at two places."""
+    for seed in range(5):
+        rng = np.random.default_rng([seed, order, vocab_size])
+        documents = random_text(rng, vocab_size, int(rng.integers(1, 6)), 60 if seed % 2 else 9)
+        places = Counter(tuple(document[i: i + length]) for document in documents for i in range(len(document))
+                         for length in range(1, min(order, len(document) - i + 1)))
+        model = KneserNey(vocab_size, order, repeated_above=above).fit(documents)
+        full = KneserNey(vocab_size, order).fit(documents)
+        oracle = ngram_oracle.KneserNey(documents, order, vocab_size)
+        assert model.ngrams.nodes <= full.ngrams.nodes
+        for probe in (random_text(rng, vocab_size, 1, 20)[0], documents[0]):
+            logp = model.log_probabilities(probe)
+            for i in range(len(probe)):
+                kept = next(context for first in range(max(0, i + 2 - order), i + 1)
+                            for context in [tuple(probe[first: i + 1])]
+                            if len(context) < above or places[context] > 1)
+                wanted = [oracle.p(word, kept) for word in range(vocab_size)]
+                np.testing.assert_allclose(np.exp(logp[i]), wanted, rtol=2e-5, atol=0)
+        if above == 200:
+            assert all(np.array_equal(model.tables[name], full.tables[name]) for name in TABLES)
+
+
+def test_what_is_left_out_is_no_matter_of_threads_or_memory_or_files(tmp_path) -> None:
+    documents = random_text(np.random.default_rng(3), 5, 4, 400)
+    model = KneserNey(5, 9, repeated_above=3).fit(documents, threads=1)
+    again = KneserNey(5, 9, repeated_above=3).fit(documents, threads=3)
+    assert all(np.array_equal(model.tables[name], again.tables[name]) for name in TABLES)
+    assert model.config() == again.config() and model.options["repeated_above"] == 3
+    twin = PrefixModel.build(model.config())
+    twin.restore(dict(model.tensors()))
+    np.testing.assert_array_equal(twin.log_probabilities(documents[0]), model.log_probabilities(documents[0]))
+    again_and_again = [np.tile(np.random.default_rng(4).integers(5, size=50), 20)]
+    lowered = KneserNey(5, 60, repeated_above=3).fit(again_and_again, budget_bytes=6e4)
+    assert 20 < lowered.order < 60 and not lowered.counted_whole and lowered.options["repeated_above"] == 3
+    with pytest.raises(ValueError, match="^repeated_above = 3 left n-grams out; a model of all n-grams was expected$"):
+        model.leave_one_out(np.zeros(1, np.int32), np.zeros(1, np.int32))
 
 
 @pytest.mark.parametrize(("vocab_size", "order"), [(300, 12), (2645, 8), (2645, 12), (70_000, 5)])
@@ -298,6 +353,8 @@ def restored(**changes) -> None:
 
 
 ERRORS = [
+    (lambda: KneserNey(5, repeated_above=1), ValueError,
+     "repeated_above = 1; a number of tokens from 2 on was expected, or None"),
     (lambda: KneserNey(3, order=0), ValueError, "order = 0; a whole number of 1 to 127 tokens was expected"),
     (lambda: KneserNey(3, order=128), ValueError, "order = 128; a whole number of 1 to 127 tokens was expected"),
     (lambda: KneserNey(3, boundary=3), ValueError, "boundary = 3; an id below 3 was expected, or None"),
@@ -442,6 +499,13 @@ def test_steps_of_counting_are_refused_out_of_turn() -> None:
     with pytest.raises(ValueError, match="^number was called out of turn"):
         step(builder(5), "number", 0)
     assert len(builder(len(STEPS)).tables()[0]) == 3 + 5
+
+
+    with pytest.raises(ValueError, match="^keep_repeated was called out of turn"):
+        builder(3).keep_repeated(0, 2)
+    with pytest.raises(ValueError, match="^level_sizes was called out of turn"):
+        builder(1).level_sizes()
+    assert builder(2).level_sizes().tolist() == [0, 3, 5]
 
 
 def test_tasks_that_there_are_not_are_refused() -> None:
