@@ -20,6 +20,9 @@ from fastlm.files import modelfile
 from fastlm.generation import sample_ids, texts_of
 from fastlm.models.base import PrefixModel
 from fastlm.models.cache import CACHES, CacheModel
+from fastlm.models.mixture.mixture import Mixture
+from fastlm.models.mixture.pruned import fit_weights_again, ngram_models, pruned
+from fastlm.models.ngram.pruning import size_of
 from fastlm.models.precision import in_halves
 from fastlm.models.rebuild import check_rebuilt
 from fastlm.prefix_state import PrefixState, name_tokens
@@ -29,6 +32,7 @@ from fastlm.text.corpus import Corpus
 from fastlm.text.sources.containers import texts
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.batches import read_and_predict
+from fastlm.training.budget import parse_bytes
 from fastlm.training.history import History, Plan
 from fastlm.workers import Workers, one_thread_products
 
@@ -515,6 +519,54 @@ class LanguageModel:
         out = LanguageModel(self.vocabulary, self.model.quantized(), self.history, self.plan, dict(self.card),
                             self.learnt_spelling)
         out.adaptive = self.adaptive and self.adaptive.around(out.model)
+        return out
+
+    def pruned(self, max_bytes: int | str, valid: Any = None, documents: str | None = None, threads: int | None = None,
+               **reading: Any) -> LanguageModel:
+        """Return a smaller copy whose file has at most so many bytes: the n-grams that matter least are removed.
+
+        Entropy pruning (Stolcke 1998): an n-gram matters by how much the model's cross-entropy rises without it.
+
+        Parameters
+        ----------
+        max_bytes : int, or "800kB", "20MB", "1.5GB"
+            Bytes of the file that `save` writes, at most.
+        valid : as in `evaluate`, default None
+            Held-out text, on which the weights of a mixture are fitted again. None: they stay as they are, which costs
+            up to a per cent.
+        documents : "file", "line" or "blank-line", default None
+            What a document of `valid` is; None for what it was in training.
+        threads : int, default None
+            How many threads work; None for as many as this process may use.
+        reading
+            As in `evaluate`.
+
+        Returns
+        -------
+        LanguageModel
+
+        Raises
+        ------
+        ValueError
+            Where the model has no n-grams, or what else it has takes more bytes.
+
+        Example
+        -------
+        >>> lm.pruned(20_000_000, valid="held_out.txt").save("small.fastlm")    # doctest: +SKIP
+        """
+        most = parse_bytes(max_bytes)
+        tables = size_of([part.tables for part in ngram_models(self.model)])
+        size = len(self.to_bytes())
+        left = most - (size - tables)
+        if left < 1:
+            raise ValueError(f"max_bytes = {most:,}; all but the n-grams takes {size - tables:,}")
+        model = pruned(self.model, left, threads) if tables > left else self.model
+        out = LanguageModel(self.vocabulary, model, self.history, self.plan, dict(self.card), self.learnt_spelling)
+        out.adaptive = self.adaptive and self.adaptive.around(out.model)
+        if valid is not None and isinstance(model, Mixture) and model is not self.model:
+            corpus = Corpus.read(valid, self.vocabulary, documents or self.documents, **reading)
+            with one_thread_products():
+                fit_weights_again(model, *read_and_predict(replace(corpus, boundary=self.boundary)))
         return out
 
     def save(self, target: str | os.PathLike[str] | BinaryIO) -> None:

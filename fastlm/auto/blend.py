@@ -27,6 +27,7 @@ from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
 from fastlm.auto.order import order_for
 from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
+from fastlm.auto.shrink import bytes_allowed, prune_counts, reserve_pruning, within
 from fastlm.auto.size import (
     NetworkSize,
     batch_size_of,
@@ -85,24 +86,29 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     counting = request.policy.recount_seconds * (timetable.now() - begun)
     recounted = is_counted_again(text, counting, request, timetable)
     timetable.reserve("recounting", counting if recounted else 0.0)
+    reserve_pruning(counts, counting, 1 + recounted, text, request, timetable)
     design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
                                        else decide(counts, counting, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     tokens = tokens_to_weigh(design.mixture, text, request, timetable)
     history, plan = train_networks(design, vocabulary, text, request, timetable)
+    allowed = bytes_allowed(design.mixture, vocabulary, text, request)
+    pruned = prune_counts(design.mixture, allowed, text, request)
     timetable.release("weighing")
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, tokens, request, timetable)
     timetable.release("recounting")
     recounted = recounted and count_again(mixture, text, request)
     if not recounted and plan is None:
         count_again_in_time(mixture, text, counting, request, timetable)
+    pruned = prune_counts(mixture, allowed, text, request) or pruned
     if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
         history.reason = Ended.INTERRUPTED
         history.ended += "; interrupted before all was done"
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
     history.ended += summary(mixture, [design.mixture.parts[part] for part in dropped])
-    plan = plan and replace(plan, recounted=recounted, dropped=dropped)
+    plan = plan and replace(plan, recounted=recounted, dropped=dropped,
+                            ngram_bytes=allowed if pruned and allowed else 0)
     model = mixture if len(mixture.parts) > 1 else mixture.parts[0]
     return Blend(model, history, plan, cache, design.chosen)
 
@@ -181,6 +187,11 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
             return None, f"n-grams alone: a network of {len(vocabulary):,} {vocabulary.unit}s takes too much memory"
         return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
     size = size or narrowest(request.policy)
+    if request.max_bytes is not None:
+        smaller = within(size, vocabulary, request.max_bytes, request.policy)
+        if smaller is None and request.may_be_counts_alone:
+            return None, f"n-grams alone: {request.max_bytes:,} bytes are too few for a network beside them"
+        size = smaller or narrowest(request.policy)
     return size, describe(size, vocabulary, tokens, request)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
+from fastlm.auto.size_policy import SizePolicy
 from fastlm.auto.unit_policy import (
     ALPHABETS,
     JOINED,
@@ -28,7 +29,7 @@ from fastlm.training.loop_settings import LoopSettings
 
 
 @dataclass(frozen=True)
-class Policy:
+class Policy(SizePolicy):
     """Every tuned number by which `fastlm.train` decides; ``dataclasses.replace`` changes some of them.
 
     ``fastlm.train(..., policy=Policy(...))`` is for experiments and tests. `numbers` lists them all.

@@ -64,6 +64,7 @@ class Request:
     policy: Policy
     interrupt: Interrupt
     reading: Reading
+    max_bytes: int | None = None
 
     def notes(self) -> dict[str, str]:
         """Return what the card of the model says about how the text was read: {"reading": sentences}, or nothing."""

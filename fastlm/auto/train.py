@@ -16,6 +16,7 @@ from fastlm.auto.held_out import hold_out
 from fastlm.auto.order import order_for
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Notes, Recorded, Request, Text, progress_function
+from fastlm.auto.shrink import fit_into
 from fastlm.auto.size import NetworkSize, batch_size_of, measure_speed, network_size, size_for_passes
 from fastlm.auto.timetable import Timetable
 from fastlm.auto.unit import settled
@@ -33,7 +34,7 @@ from fastlm.text.tokenizers.given import given_unit
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
-from fastlm.training.budget import Clock, parse_budget
+from fastlm.training.budget import Clock, parse_budget, parse_bytes
 from fastlm.training.interrupt import Interrupt, interruptible
 from fastlm.training.optim import Optimizer
 
@@ -43,6 +44,7 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
           budget: float | str | None = "60s", seed: int = 0, threads: int | None = None, *,
           epochs: float | None = None, plan: Plan | None = None, documents: str = "file", min_count: int | None = None,
           max_size: int | None = None, order: int | None = None, softmax: str = "auto", precision: int | None = None,
+          max_bytes: int | str | None = None,
           optimizer: Optimizer | None = None, progress: Callable[[dict[str, Any]], None] | bool = False,
           checkpoint: Any = None, checkpoint_every: float = 60.0, clock: Clock | None = None,
           policy: Policy | None = None, interrupt: Interrupt | None = None, text_key: str | None = None,
@@ -107,6 +109,10 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
         The bits of each weight of a network, in the file and in what is computed with it: the last step rounds weights
         to float16, which changes no figure in its first four digits; 32 leaves them as they were trained. None: 16,
         or what the plan says.
+    max_bytes : int, or "800kB", "20MB", "1.5GB", default None
+        Bytes that the file of the model may have at most: networks are chosen that take half of them at most, and the
+        n-grams that matter least are removed (Stolcke 1998). None: for models of n-grams and networks four times the
+        text, or 1,000,000 where that is less, in runs of ten seconds or more.
     optimizer : Optimizer, default None
         None: AdamW with a peak rate of 0.01.
     progress : bool or function, default False
@@ -160,7 +166,8 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
     request = Request(tokenizer.unit if tokenizer else unit, tokenizer, valid, model, seconds, seed, threads, epochs,
                       plan, documents, min_count, max_size, order, softmax, precision_of(precision, plan), optimizer,
                       shown, checkpoint, checkpoint_every, policy or Policy(), interrupt or Interrupt(),
-                      Reading(text_key, format, encoding, errors, normalize, notes))
+                      Reading(text_key, format, encoding, errors, normalize, notes),
+                      None if max_bytes is None else parse_bytes(max_bytes))
     source = source if isinstance(source, Corpus) else recognised(source)
     check(request, source)
     timetable = Timetable(seconds, clock, request.policy.usable_share)
@@ -180,6 +187,8 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
     lm.learnt_spelling = spelling
     if why:
         lm.card["unit"] = why
+    if request.max_bytes is not None:
+        fit_into(lm, request.max_bytes, threads)
     return lm
 
 

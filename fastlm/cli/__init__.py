@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import fastlm
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell("fastlm: interrupted before there was anything to keep")
         return 130
     except (OSError, ValueError, TypeError, IndexError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError) and options.verb not in ("train", "quantize"):
+        if isinstance(error, BrokenPipeError) and options.verb not in ("train", "quantize", "prune"):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # as `head` does when it has enough lines
             return 0
         tell(f"fastlm: {error}")
@@ -81,7 +82,8 @@ def _train_model(options: argparse.Namespace, interrupt: Interrupt) -> fastlm.La
     lm = fastlm.train(
         source, options.unit, options.valid, options.model, options.budget, options.seed, options.threads,
         epochs=options.epochs, plan=plan, documents=options.documents, min_count=options.min_count,
-        max_size=options.vocab_size, order=options.order, softmax=options.softmax, precision=options.precision,
+        max_size=options.vocab_size, max_bytes=options.max_size, order=options.order, softmax=options.softmax,
+        precision=options.precision,
         progress=line or False, checkpoint=options.checkpoint, clock=options.clock, interrupt=interrupt,
         text_key=options.text_key, format=options.format, encoding=options.encoding, errors=options.errors,
         normalize=options.normalize)
@@ -153,6 +155,14 @@ def _quantize(options: argparse.Namespace) -> int:
     return 0
 
 
+def _prune(options: argparse.Namespace) -> int:
+    check_outputs({"output": options.output}, options.model, options.valid)
+    atomic.check_writable(options.output)
+    lm = fastlm.load(options.model)
+    lm.pruned(options.max_size, None if options.valid is None else Path(options.valid)).save(options.output)
+    return 0
+
+
 def _compress(options: argparse.Namespace) -> int:
     def work(lm: fastlm.LanguageModel, file: BinaryIO, output: BinaryIO) -> None:
         compress_file(lm, file, output, options.documents, options.adapt)
@@ -208,5 +218,6 @@ def write(text: str) -> None:
 
 
 VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "score": _score, "quantize": _quantize,
+         "prune": _prune,
          "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info,
          "demo": _demo}

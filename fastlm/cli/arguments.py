@@ -92,8 +92,8 @@ def _add_train(verbs: Any) -> None:
                         "the same text, in place of a budget; gives the same bytes")
     train.add_argument("--documents", choices=("file", "line", "blank-line"), default="file", help="what a document "
                        "is: a file, a line, or the text between blank lines (default: file)")
-    train.add_argument("--vocab-size", type=int, metavar="N", help="keep only the N most frequent tokens and read the "
-                       "others as <unk> (default: no limit)")
+    train.add_argument("--vocab-size", type=int, metavar="N", help="read all but the N most frequent tokens as <unk>")
+    train.add_argument("--max-size", metavar="SIZE", help="bytes of the model at most: 800kB, 20MB, 1.5GB")
     train.add_argument("--min-count", type=int, metavar="N", help="read tokens that occur fewer than N times as <unk> "
                        "(default: words that occur once, where they are at most a tenth of the text)")
     train.add_argument("--threads", type=int, metavar="N", help="number of threads; changes the speed alone (default: "
@@ -165,6 +165,15 @@ def _add_file_verbs(verbs: Any) -> None:
     quantize.add_argument("model", metavar="MODEL", help="model file to read")
     quantize.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write: a new name, or an "
                           "older model, which is replaced; any other file is refused")
+    prune = _add_verb(verbs, "prune", "Make a smaller model, without the n-grams that matter least", "An n-gram "
+                      "matters by how much the cross-entropy rises without it (Stolcke 1998).")
+    prune.add_argument("model", metavar="MODEL", help="model file to read")
+    prune.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write: a new name, or an older "
+                       "model, which is replaced; any other file is refused")
+    prune.add_argument("--max-size", required=True, metavar="SIZE", help="bytes of the new file at "
+                       "most: 800kB, 20MB, 1.5GB")
+    prune.add_argument("--valid", metavar="FILE", help="held-out text, on which the weights of a mixture are fitted "
+                       "again (default: they stay)")
     compress = _add_verb(verbs, "compress", "Compress a file to the bits that a model needs for it", "The arithmetic "
                          "coder takes the bits per byte that eval prints, and one step of the model for each token. "
                          "The same model is needed to get the file back, on the same kind of machine.")

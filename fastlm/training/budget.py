@@ -27,6 +27,28 @@ def parse_budget(budget: float | str) -> float:
     return seconds
 
 
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+def parse_bytes(size: int | str) -> int:
+    """Return the bytes of a size: a number of bytes, or a string like "800kB", "20MB" or "1.5GB", in powers of 1000.
+
+    Raises ValueError for anything else, and for less than a byte.
+
+    >>> parse_bytes("1.5GB"), parse_bytes("800 kb"), parse_bytes(20)
+    (1500000000, 800000, 20)
+    """
+    found = 0
+    if isinstance(size, str):
+        match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmg]?b|)", size.strip().lower())
+        found = round(float(match[1]) * _BYTES[match[2]]) if match else 0
+    elif isinstance(size, int) and not isinstance(size, bool):
+        found = size
+    if found < 1:
+        raise ValueError(f'max_bytes = {size!r}; bytes were expected, as a number or like "800kB", "20MB", "1.5GB"')
+    return found
+
+
 _LONGEST_START = 1.0   # seconds besides processor time: more belong to an older program that this process replaced
 
 

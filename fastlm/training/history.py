@@ -32,6 +32,7 @@ class Plan:
     share of the loss that is of the networks alone, see `CrossFittedLoss`; 0 folds where nothing was cross-fitted.
     ``precision``: the bits of each weight, to which `fastlm.train` rounded them in the end. ``unit``: of the text,
     empty where it is not known.
+    ``ngram_bytes``: how many bytes the n-grams were pruned to, 0 where they were not.
     """
 
     model: dict[str, Any]
@@ -52,6 +53,7 @@ class Plan:
     dropped: list[int] = field(default_factory=list)
     precision: int = 32
     unit: str = ""
+    ngram_bytes: int = 0
     rates: Array = field(default_factory=lambda: np.zeros(0))
 
     def __eq__(self, other: object) -> bool:
@@ -71,7 +73,8 @@ class Plan:
         What older versions do not know is left out where it has its default value.
         """
         defaults = {"held_out": 0.05, "recounted": True, "folds": 0, "fitted_folds": 0, "network_loss_share": 0.0,
-                    "dropped": [], "precision": 32, "unit": ""}
+                    "dropped": [], "precision": 32, "unit": "",
+                    "ngram_bytes": 0}
         values = {_IN_FILE.get(name, name): value for name, value in asdict(self).items()
                   if name != "rates" and not (name in defaults and value == defaults[name])}
         values["batching"] = "lanes" if self.batching == "stream" else self.batching

@@ -179,6 +179,10 @@ class Factored(PrefixModel):
         levels = _core.factor_levels(word, link, child, self.vocab_size, len(self.factors))
         return pack_factored(plain | {"backoff": backoff.copy()}, self.vocab_size, levels.tolist(), exact=True)
 
+    def take(self, tables: Tables) -> None:
+        """Replace the tables by others, such as `pruning.prune` makes them of this model."""
+        self._use(tables, checked=True)
+
     def unpacked(self) -> Tables:
         """Return the n-grams as plain arrays: word (n-grams,) int32, logp (n-grams,) float32, child (contexts + 1,) and
         link (contexts,) int32, backoff (contexts,) float32, key (contexts,) int64.

@@ -171,6 +171,10 @@ class KneserNey(PrefixModel):
             out[targets < 0] = self.head.logits(nodes[targets < 0]).value
         return nll, out
 
+    def take(self, tables: Tables) -> None:
+        """Replace the tables by others, such as `pruning.prune` makes them of this model."""
+        self._use(tables, checked=True)
+
     def unpacked(self) -> Tables:
         """Return the n-grams as plain arrays: word, link (n-grams,) int32, child (contexts + 1,) int32, logp (n-grams,)
         and backoff (contexts,) float32.

@@ -17,7 +17,7 @@ PLAIN = ("word", "link", "child", "logp", "backoff")   # arrays of a trie as it 
 BITS = 10              # of a probability: with 8 the perplexity of Penn Treebank is 0.03 % worse, with 10 0.002 %
 # Where the vocabulary has fewer than SMALL words, each of them has much of the probability, and they leave little to
 # back off to, so that what rounding adds or takes is a large part of it.
-BITS_OF_FEW, SMALL = 16, 64
+BITS_OF_FEW, SMALL = 12, 64
 QUANTISED_FROM = 4096  # n-grams: fewer take so little room that their probabilities are kept as they are
 _TASKS = 16            # shares of the work; their number never depends on the threads, so that the bytes do not either
 _LARGEST_P = 1 - 1e-7  # the book ends here, so that something is left to other words

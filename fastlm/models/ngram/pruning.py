@@ -119,7 +119,8 @@ class Losses:
         children = 5 + max(0.0, np.log2(max(1, grams) / max(1, contexts)))
         each_context = contexts.bit_length() + (32 if grams < QUANTISED_FROM else _BACKOFF_BITS) + children + 4
         each_context += 3 if self.trie else 23
-        return (grams * each_gram + contexts * each_context) / 8 + 4 * self.vocab_size
+        book = 0 if grams < QUANTISED_FROM else 4 << bits
+        return (grams * each_gram + contexts * each_context) / 8 + 4 * self.vocab_size + book
 
     def tables_above(self, least: float, threads: int | None = None) -> Tables:
         """Return the packed tables of the n-grams that are worth at least so much."""
