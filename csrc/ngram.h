@@ -183,6 +183,10 @@ void flm_ngram_read(int32_t *node, int32_t *state, const flm_ngrams *g, const in
 void flm_ngram_nats(double *nats, const flm_ngrams *g, const int32_t *node, const int32_t *target, size_t N);
 /* out[n,v] = log p(v | node[n]): the unigrams times the backoffs, and what has been seen written over them. */
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N);
+/* out (N,1+S): out[n,0] = log p(target[n] | node[n]), 0 where target[n] < 0; out[n,1+s] = log p(word[s] | node[n]).
+ * column (V) = 1 + s for word[s], 0 for other words. Scratch: base (S). Cost: S and what has followed the contexts. */
+void flm_ngram_of_words(float *out, float *base, const flm_ngrams *g, const int32_t *node, const int32_t *target,
+                        const int32_t *word, const int32_t *column, size_t S, size_t N);
 
 /* ngram/left_out.c: the same of plain arrays, for the text that was counted, each target's own occurrence left out of
  * the counts: its n-gram has one less; where that was the last it vanishes, and the n-gram a word shorter has one less;

@@ -314,6 +314,8 @@ cdef extern from "ngram.h" nogil:
                         size_t)
     void flm_ngram_nats(double *, const flm_ngrams *, const int32_t *, const int32_t *, size_t)
     void flm_ngram_log_probabilities(float *, const flm_ngrams *, const int32_t *, size_t)
+    void flm_ngram_of_words(float *, float *, const flm_ngrams *, const int32_t *, const int32_t *, const int32_t *,
+                            const int32_t *, size_t, size_t)
 
     ctypedef struct flm_ngram_counts:
         const int32_t *count

@@ -133,7 +133,7 @@ def test_no_path_of_one_machine():
 
 
 @pytest.mark.parametrize("pattern, budget", [
-    ("csrc/**/*.c", 275), ("csrc/**/*.h", 275), ("csrc/**/*.inc", 275),
+    ("csrc/**/*.c", 275), ("csrc/**/*.h", 300), ("csrc/**/*.inc", 275),
     ("fastlm/**/*.py", 360), ("benchmarks/**/*.py", 275),
     ("csrc/fastlm.h", 360), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
     ("fastlm/auto/policy.py", 450),   # a list of numbers

@@ -138,6 +138,39 @@ void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t 
     }
 }
 
+void flm_ngram_of_words(float *out, float *base, const flm_ngrams *g, const int32_t *node, const int32_t *target,
+                        const int32_t *word, const int32_t *column, size_t S, size_t N)
+{
+    const unsigned width = g->gram_bits, word_bits = g->word_bits;
+    const uint64_t words = (UINT64_C(1) << word_bits) - 1, values = (UINT64_C(1) << g->value_bits) - 1;
+    place path[FLM_NGRAM_LENGTH];
+    double weight[FLM_NGRAM_LENGTH];
+    for (size_t s = 0; s < S; s++) base[s] = g->unigram[word[s]];
+    for (size_t n = 0; n < N; n++, out += 1 + S) {
+        size_t m = 0;
+        double sum = 0;
+        for (int32_t h = node[n]; h >= 0 && m < FLM_NGRAM_LENGTH; h = link_at(g, path[m - 1])) {
+            path[m] = place_of(g, (size_t)h);
+            weight[m] = sum;
+            sum += (double)backoff_at(g, path[m++]);
+        }
+        const float all = (float)sum;
+        for (size_t s = 0; s < S; s++) out[1 + s] = base[s] + all;
+        while (m-- > 0) { /* the shortest context first: longer ones write over it */
+            const children c = children_at(g, path[m]);
+            const float more = (float)(weight[m] + (double)share_at(g, path[m], c));
+            size_t at = gram_at(g, c.from);
+            for (size_t i = c.from; i < c.to; i++, at += width) {
+                const int32_t to = column[eight_at(g->gram, at) & words];
+                if (to == 0) continue;
+                const uint32_t code = (uint32_t)(eight_at(g->gram, at + word_bits) & values);
+                out[to] = (g->book ? g->book[code] : float_of(code)) + more;
+            }
+        }
+        out[0] = target[n] < 0 ? 0 : (float)log_p_of(g, node[n], target[n]);
+    }
+}
+
 size_t flm_ngram_levels(size_t *end, const flm_ngrams *g)
 {
     size_t grams = g->V, level = 1; /* n-grams of up to `level` words */

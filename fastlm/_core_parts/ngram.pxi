@@ -516,6 +516,25 @@ cdef class NGrams:
         with nogil:
             flm_ngram_log_probabilities(&out[0, 0], &self.grams, &node[0], <size_t> node.shape[0])
 
+    def of_words(self, float[:, ::1] out not None, const int32_t[::1] node not None,
+                 const int32_t[::1] target not None, const int32_t[::1] word not None):
+        """Set out (N, 1 + S) to log p after each node (N,): first of its target (N,), 0 where that is -1, then of every
+        word (S,), which are different ones."""
+        cdef Py_ssize_t N = node.shape[0], S = word.shape[0], s
+        cdef int32_t[::1] column = numpy.zeros(self.grams.V, numpy.int32)
+        cdef float[::1] base = numpy.empty(S + 1, numpy.float32)
+        shape("out", out.shape[0], out.shape[1], N, 1 + S)
+        targets(target, N, <Py_ssize_t> self.grams.V)
+        self._are_states(node)
+        for s in range(S):
+            if not 0 <= word[s] < <int64_t> self.grams.V:
+                raise IndexError(f"word[{s}] = {word[s]} is outside the vocabulary of {self.grams.V}")
+            column[word[s]] = <int32_t> (1 + s)
+        if N:
+            with nogil:
+                flm_ngram_of_words(&out[0, 0], &base[0], &self.grams, &node[0], &target[0], &word[0] if S else NULL,
+                                   &column[0], <size_t> S, <size_t> N)
+
     def top(self, const int32_t[::1] node not None, size_t k):
         """Return the k likeliest words after each node (N,), likeliest first: ids and log p, (N, min(k, V)) each."""
         cdef size_t N = <size_t> node.shape[0], V = self.grams.V

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from fastlm.auto.build import count_models, networks_beside
+from fastlm.auto.build import count_models, networks_beside, output_of
 from fastlm.auto.count import (
     CountModel,
     count,
@@ -22,7 +23,7 @@ from fastlm.auto.count import (
     is_counted_again,
     weighed_tokens,
 )
-from fastlm.auto.cross_fit import Folds, cross_fit, folds_for
+from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, folds_for
 from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
 from fastlm.auto.order import order_for
 from fastlm.auto.prune import distributions, negligible_parts, without
@@ -39,7 +40,8 @@ from fastlm.auto.size import (
     size_for_passes,
 )
 from fastlm.auto.timetable import Timetable
-from fastlm.models import CacheModel, CrossFittedLoss, KneserNey, Mixture, PrefixModel
+from fastlm.models import CacheModel, CrossFittedLoss, KneserNey, Mixture, PrefixModel, SampledCrossFittedLoss
+from fastlm.models.mixture.folded import FoldedNGrams
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan, Trainer
@@ -122,21 +124,37 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
     The networks are sized after cross-fitting, because only then is it known how long it took.
     """
     speed = measure_speed(request.threads, request.policy.speed_seconds) if timetable.limited else 0.0
-    folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy)
+    sampled = is_sampled(vocabulary, request)
+    if sampled:   # of the plain n-grams alone
+        counting *= entries(counts[:1]) / max(1, entries(counts))
+    folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy, sampled)
     if folds is not None and not leaves_time(folds, counting, speed, vocabulary, text, request, timetable):
         folds = None
-    found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request))
-    table, train_corpus = found or (None, text.train)
+    found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request, sampled))
+    fitted, train_corpus = found or (None, text.train)
     size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed)
     request.say(chosen)
     if size is None:
         return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
     networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
-    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=table is not None)
-    if folds is None or table is None:
+    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=fitted is not None)
+    if folds is None or fitted is None:
         return Design(mixture, train_corpus, chosen)
-    share = network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
-    return Design(mixture, train_corpus, chosen, CrossFittedLoss(table, share, folds.count, folds.used))
+    share = request.policy.sampled_loss_share if sampled \
+        else network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
+    return Design(mixture, train_corpus, chosen, loss_of(fitted, share, folds))
+
+
+def is_sampled(vocabulary: Vocabulary, request: Request) -> bool:
+    """Return whether the networks beside n-grams are trained on drawn tokens."""
+    output = output_of(request.softmax, len(vocabulary), vocabulary.counts, 1, request.policy)
+    return output is not None and output["name"] == "sampled"
+
+
+def loss_of(fitted: np.ndarray | FoldedNGrams, share: float, folds: Folds) -> Loss:
+    """Return the loss of networks that correct cross-fitted n-grams, of which `share` is that of the networks alone."""
+    kind: Any = CrossFittedLoss if isinstance(fitted, np.ndarray) else SampledCrossFittedLoss
+    return kind(fitted, share, folds.count, folds.used)
 
 
 def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
@@ -156,19 +174,22 @@ def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabul
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
     """Return the design of a recorded run; its text is cross-fitted again."""
     plan = recorded.plan
-    table, train_corpus = cross_fitted(counts, text, Folds(plan.folds, plan.fitted_folds) if plan.folds else None,
-                                       request)
-    if table is None:
+    folds, residual = Folds(plan.folds, plan.fitted_folds) if plan.folds else None, recorded.model.residual
+    sampled = residual is not None and residual.samples is not None
+    fitted, train_corpus = cross_fitted(counts, text, folds, request, sampled)
+    if folds is None or fitted is None:
         return Design(recorded.model, train_corpus, "")
-    loss = CrossFittedLoss(table, plan.network_loss_share, plan.folds, plan.fitted_folds)
-    return Design(recorded.model, train_corpus, "", loss)
+    return Design(recorded.model, train_corpus, "", loss_of(fitted, plan.network_loss_share, folds))
 
 
 def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
-                 request: Request) -> tuple[np.ndarray | None, Corpus]:
-    """Return the table of the cross-fitted n-grams, None without folds, and the text to train networks on."""
+                 request: Request, sampled: bool) -> tuple[np.ndarray | FoldedNGrams | None, Corpus]:
+    """Return the table of the cross-fitted n-grams, or where tokens are drawn the plain ones of each fold, None without
+    folds; and the text to train networks on."""
     if folds is None:
         return None, text.train
+    if sampled:
+        return count_folds(counts[:1], text.train, folds.count, folds.used, request.threads, request.policy)
     return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
 
 

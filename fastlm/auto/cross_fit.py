@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from fastlm.auto.policy import Policy
 from fastlm.auto.timetable import Timetable
 from fastlm.batch import Batch
 from fastlm.models import KneserNey, PrefixModel
+from fastlm.models.mixture.folded import FoldedNGrams
 from fastlm.models.mixture.loss import to_bytes
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
@@ -29,8 +31,8 @@ class Folds:
     used: int
 
 
-def folds_for(models: Sequence[PrefixModel], tokens: int, unit: str, counting: float, timetable: Timetable,
-              policy: Policy) -> Folds | None:
+def folds_for(models: Sequence[Any], tokens: int, unit: str, counting: float, timetable: Timetable,
+              policy: Policy, sampled: bool = False) -> Folds | None:
     """Return the folds by which a text of so many tokens is cross-fitted, so that networks can correct its n-grams;
     None where networks are better trained by themselves.
 
@@ -38,11 +40,17 @@ def folds_for(models: Sequence[PrefixModel], tokens: int, unit: str, counting: f
     fits into `cross_fitted_bytes`; as many are used as fit into these bytes and into the time. None is returned for
     words, for short texts, for a text that was counted in part, whose n-grams cross-fitting would not find again, for
     an alphabet so large that memory leaves too few tokens to learn from, and, where a number of passes was asked for,
-    for a text that does not fit as a whole.
+    for a text that does not fit as a whole. sampled: whether the networks are trained on drawn tokens; then there is no
+    table, and the n-grams of all folds together fit into `folded_bytes`.
     """
-    if not policy.of(unit).networks_correct or tokens < policy.least_tokens_cross_fitted or not counted_whole(models):
+    numbers = policy.of(unit)
+    if sampled and timetable.limited and timetable.budget < policy.sampled_corrected_from:
         return None
-    folds = folds_in_memory(len(models), models[0].vocab_size, tokens, timetable.limited, policy)
+    corrects = numbers.sampled_networks_correct if sampled else numbers.networks_correct
+    if not corrects or tokens < policy.least_tokens_cross_fitted or not counted_whole(models):
+        return None
+    folds = sampled_folds(sum(table.nbytes for table in models[0].tables.values()), timetable.limited, policy) \
+        if sampled else folds_in_memory(len(models), models[0].vocab_size, tokens, timetable.limited, policy)
     if folds is None or not timetable.limited:
         return folds
     each = max(policy.fold_seconds * counting, 1e-9)
@@ -67,6 +75,17 @@ def folds_in_memory(models: int, vocab_size: int, tokens: int, limited: bool, po
     return Folds(count, used)
 
 
+def sampled_folds(table_bytes: int, limited: bool, policy: Policy) -> Folds | None:
+    """Return the folds of a text whose n-grams have tables of so many bytes, if each fold keeps n-grams of its own;
+    None where they do not fit into `folded_bytes`.
+
+    >>> sampled_folds(10**8, True, Policy()), sampled_folds(4 * 10**8, True, Policy()), sampled_folds(10**10, True,
+    Policy()) (Folds(count=4, used=4), Folds(count=4, used=3), None)
+    """
+    used = min(policy.sampled_folds, int(policy.folded_bytes / max(1, table_bytes)))
+    return Folds(policy.sampled_folds, used) if used == policy.sampled_folds or (limited and used) else None
+
+
 def counted_whole(models: Sequence[PrefixModel]) -> bool:
     """Return whether the plain n-grams, which come first, were counted on all of the text."""
     return not (isinstance(models[0], KneserNey) and not models[0].counted_whole)
@@ -84,7 +103,89 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: in
     regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
     """
     policy = policy or Policy()
-    tokens = len(corpus.ids)
+    stretches = cut(len(corpus.ids), folds, used, policy)
+    out = np.empty((len(parts), stretches.tokens, parts[0].vocab_size), np.uint8)
+
+    def predict_fold(table: Array, part: PrefixModel, fold: int) -> None:
+        model = stretches.count_others(part, corpus, fold, threads, policy)
+        for place, rows in stretches.read(model, corpus, fold):
+            for begin in range(0, len(rows), policy.rows_predicted):
+                stop_if_asked()
+                some = rows[begin: begin + policy.rows_predicted]
+                logits = np.empty((len(some), model.vocab_size), np.float32)
+                model.head.write(logits, some)
+                table[place + begin: place + begin + len(some)] = to_bytes(logits)
+    with Workers(threads if stretches.together(policy) else 1) as workers:
+        workers.run([partial(predict_fold, table, part, fold)
+                     for fold in stretches.chosen for table, part in zip(out, parts, strict=True)])
+    return out, stretches.text(corpus)
+
+
+def count_folds(parts: Sequence[KneserNey], corpus: Corpus, folds: int, used: int | None = None,
+                threads: int | None = None, policy: Policy | None = None) -> tuple[FoldedNGrams, Corpus]:
+    """Return models that have counted only the other folds, and the text that these predict.
+
+    The arguments and errors are those of `cross_fit`, of which no table is made: the models are asked in training.
+    """
+    policy = policy or Policy()
+    stretches = cut(len(corpus.ids), folds, used, policy)
+    rows = np.empty((len(parts), stretches.tokens), np.int32)
+    fold_of = np.empty(stretches.tokens, np.int8)
+    models: list[list[Any]] = [[part] * len(parts) for part in parts[:1] for _ in stretches.chosen]
+
+    def count_fold(number: int, k: int) -> None:
+        models[number][k] = stretches.count_others(parts[k], corpus, stretches.chosen[number], threads, policy)
+        for place, of_piece in stretches.read(models[number][k], corpus, stretches.chosen[number]):
+            rows[k, place: place + len(of_piece)] = of_piece
+            fold_of[place: place + len(of_piece)] = number
+    with Workers(threads if stretches.together(policy) else 1) as workers:
+        workers.run([partial(count_fold, number, k) for number in range(len(models)) for k in range(len(parts))])
+    return FoldedNGrams(models, fold_of, rows), stretches.text(corpus)
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """A text cut into folds. ``cuts``: where its pieces begin and end, of which every ``folds``-th belongs to one fold;
+    ``chosen``: the folds that are used; ``kept``: their pieces, which begin at ``begins`` in the text that is used, of
+    ``tokens`` tokens."""
+
+    cuts: list[int]
+    folds: int
+    chosen: list[int]
+    kept: list[int]
+    begins: list[int]
+    tokens: int
+
+    def together(self, policy: Policy) -> bool:
+        """Return whether folds are counted side by side; those of longer texts one by one, for the sake of memory."""
+        return self.cuts[-1] <= policy.counted_at_once
+
+    def count_others(self, part: PrefixModel, corpus: Corpus, fold: int, threads: int | None,
+                     policy: Policy) -> PrefixModel:
+        """Return a model like `part` that has counted all folds but one."""
+        begins, ends = [0, *self.cuts[fold + 1:: self.folds]], [*self.cuts[fold:-1: self.folds], self.cuts[-1]]
+        rest = [corpus.slice(first, last) for first, last in zip(begins, ends, strict=True)]
+        model = PrefixModel.build(part.config())
+        model.fit(Corpus.concatenate(rest), 1 if self.together(policy) else threads,   # type: ignore[attr-defined]
+                  budget_bytes=policy.counting_bytes)
+        return model
+
+    def read(self, model: PrefixModel, corpus: Corpus, fold: int) -> Iterator[tuple[int, Array]]:
+        """Yield for each piece of a used fold its place in the text that is used, and its rows by a model."""
+        for piece in range(fold, len(self.cuts) - 1, self.folds):
+            inputs, _, starts = read_and_predict(corpus.slice(self.cuts[piece], self.cuts[piece + 1]))
+            x, _ = model.forward(Batch.rectangle(inputs[:, None], starts[:, None]))
+            yield self.begins[self.kept.index(piece)], x.value
+
+    def text(self, corpus: Corpus) -> Corpus:
+        """Return the text of the folds that are used."""
+        if len(self.chosen) == self.folds:
+            return corpus
+        return Corpus.concatenate([corpus.slice(self.cuts[piece], self.cuts[piece + 1]) for piece in self.kept])
+
+
+def cut(tokens: int, folds: int, used: int | None, policy: Policy) -> Stretches:
+    """Cut a text of so many tokens into folds, of which so many are used, None for all; see `cross_fit`."""
     if not 2 <= folds <= tokens:
         raise ValueError(f"folds = {folds}; 2 to {tokens}, the tokens of the text, were expected")
     used = folds if used is None else used
@@ -96,25 +197,4 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: in
     chosen = [(2 * index + 1) * folds // (2 * used) for index in range(used)]
     kept = [piece for piece in range(pieces) if piece % folds in chosen]
     ends = np.cumsum([0, *(cuts[piece + 1] - cuts[piece] for piece in kept)]).tolist()
-    out = np.empty((len(parts), ends[-1], parts[0].vocab_size), np.uint8)
-    together = tokens <= policy.counted_at_once   # the models of longer texts one by one, for the sake of memory
-
-    def predict_fold(table: Array, part: PrefixModel, fold: int) -> None:
-        begins = [0, *cuts[fold + 1:: folds]]
-        rest = [corpus.slice(first, last) for first, last in zip(begins, [*cuts[fold:-1:folds], tokens], strict=True)]
-        model = PrefixModel.build(part.config())
-        model.fit(Corpus.concatenate(rest), 1 if together else threads,   # type: ignore[attr-defined]
-                  budget_bytes=policy.counting_bytes)
-        for piece in range(fold, pieces, folds):
-            inputs, _, starts = read_and_predict(corpus.slice(cuts[piece], cuts[piece + 1]))
-            x, _ = model.forward(Batch.rectangle(inputs[:, None], starts[:, None]))
-            of_piece = table[ends[kept.index(piece)]:]
-            for begin in range(0, len(inputs), policy.rows_predicted):
-                stop_if_asked()
-                rows = np.empty((min(policy.rows_predicted, len(inputs) - begin), model.vocab_size), np.float32)
-                model.head.write(rows, x.value[begin: begin + policy.rows_predicted])
-                of_piece[begin: begin + len(rows)] = to_bytes(rows)
-    with Workers(threads if together else 1) as workers:
-        workers.run([partial(predict_fold, table, part, fold)
-                     for fold in chosen for table, part in zip(out, parts, strict=True)])
-    return out, corpus if used == folds else Corpus.concatenate([corpus.slice(cuts[k], cuts[k + 1]) for k in kept])
+    return Stretches(cuts, folds, chosen, kept, ends[:-1], ends[-1])

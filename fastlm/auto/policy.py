@@ -10,6 +10,7 @@ from typing import Any
 from fastlm.auto.size_policy import SizePolicy
 from fastlm.auto.unit_policy import (
     ALPHABETS,
+    CORRECTED,
     JOINED,
     LOOKBACK,
     NETWORKS,
@@ -219,6 +220,9 @@ class Policy(SizePolicy):
         ((1, 0.1), (4, 0.6)), "(recurrent weights times passes for each token of the text, share of the loss)",
         "networks that correct n-grams learn by heart where these err; a loss of their own keeps them from it",
         JOINED)
+    sampled_loss_share: float = tuned(
+        0.4, "share of the loss", "the same for networks that are trained on drawn tokens; from 0.4 to 0.8 it hardly "
+        "matters", CORRECTED)
     hidden_units: int = tuned(
         256, "units", "of feed-forward and decayed-bag networks, as wide as a minute allows", "assumption")
     decayed_bag_width: int = tuned(
@@ -281,6 +285,15 @@ class Policy(SizePolicy):
     cross_fitted_bytes: float = tuned(
         6e8, "bytes", "the table holds one byte for every n-gram model, token and entry of the vocabulary",
         "assumption")
+    sampled_folds: int = tuned(
+        4, "folds", "the same where networks are trained on drawn tokens; they gain as much by four, which take half "
+        "the time to count", CORRECTED)
+    sampled_corrected_from: float = tuned(
+        20.0, "seconds of the budget", "in shorter runs counting the folds takes more than the correction gains",
+        CORRECTED)
+    folded_bytes: float = tuned(
+        1.2e9, "bytes", "networks that are trained on drawn tokens ask the n-grams of all folds, which are in memory "
+        "together", "assumption")
     least_tokens_cross_fitted: int = tuned(
         2000, "tokens of the text", "a shorter text without a fold would have too little to count", "assumption")
     least_tokens_corrected: int = tuned(

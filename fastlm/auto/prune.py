@@ -55,7 +55,7 @@ def small_parts(mixture: Mixture, weights: Array, limit: float) -> list[int]:
 
     N-grams that a network corrects may not be dropped, nor those that the gate reads.
     """
-    first = int(mixture.gate.any()) if mixture.residual is None else mixture.residual.count_models
+    first = int(mixture.gate.any()) if mixture.residual is None else mixture.residual.corrected
     heaviest = {part: float(weights[mixed].max()) for part, mixed in enumerate(owned(mixture)) if part >= first}
     return sorted((part for part, weight in heaviest.items() if weight < limit), key=heaviest.__getitem__)
 
@@ -85,7 +85,7 @@ def without(mixture: Mixture, dropped: Sequence[int]) -> Mixture:
     networks = [part for part in kept if mixture.parts[part].parameters]
     if not networks or mixture.residual is None:
         return Mixture(mixture.vocab_size, parts)
-    corrected = mixture.residual.count_models
+    corrected = mixture.residual.corrected
     if kept[:corrected] != list(range(corrected)):
         raise ValueError(f"dropped = {list(dropped)}; the first {corrected} parts are corrected by networks and must "
                          "stay")

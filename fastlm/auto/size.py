@@ -146,15 +146,15 @@ def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> fl
     """Return the multiply-adds of training an LSTM of H units on one token: forward, and twice as many backward.
 
     Forward there are 4 H^2 for the recurrence; another 4 H^2 for the input, unless equal tokens share theirs; H for
-    each word that the softmax is taken over; and, where networks correct n-grams, V H for a second softmax and the cost
-    of reading the n-grams' row.
+    each word that the softmax is taken over; and, where networks correct n-grams, as much for a second softmax and the
+    cost of reading the n-grams' row.
     """
     numbers = policy.of(unit)
     layers = 4 * hidden if numbers.shares_inputs else 8 * hidden
-    outputs = vocab_size if vocab_size <= policy.full_softmax_up_to else policy.sampled_words
-    if numbers.networks_correct:
-        outputs += vocab_size
-    return 3 * hidden * (layers + outputs) + numbers.correction_cost
+    full = vocab_size <= policy.full_softmax_up_to
+    outputs = vocab_size if full else policy.sampled_words
+    corrects = numbers.networks_correct if full else numbers.sampled_networks_correct
+    return 3 * hidden * (layers + outputs * (1 + corrects)) + numbers.correction_cost * corrects
 
 
 def prediction_cost(vocab_size: int, hidden: int, policy: Policy) -> float:

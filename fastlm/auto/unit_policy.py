@@ -29,6 +29,7 @@ LOOKBACK = "tried: Looking back"
 ADAPTING = "tried: Adapting"
 PIECES = "tried: Pieces of words"
 UNITS = "tried: Which unit suits a text"
+CORRECTED = "tried: Correcting n-grams of large vocabularies"
 ALPHABETS = "tried: Large alphabets"
 ORDER = "tried: The order of n-grams"
 SPELLING = "tried: Spelling unknown words"
@@ -66,9 +67,12 @@ class UnitPolicy:
         "there is time for one must be known before it is counted", "calibrate: factored n-grams")
     networks_correct: bool = by_unit(
         False, True, "yes or no", "a network that corrects n-grams learns only what they miss, but needs their "
-        "probability of every token of the vocabulary", NETWORKS)
+        "probability of every token of the vocabulary", NETWORKS, pieces=True)
+    sampled_networks_correct: bool = by_unit(
+        True, True, "yes or no", "networks that are trained on drawn tokens ask n-grams for the probabilities of these "
+        "alone", CORRECTED)
     correction_cost: float = by_unit(
-        0.0, 1.2e5, "multiply-adds a token", "reading the n-grams' row of a token takes time from width",
+        5e4, 1.2e5, "multiply-adds a token", "reading the n-grams' row of a token takes time from width",
         "calibrate: correction")
     shares_inputs: bool = by_unit(
         False, True, "yes or no", "where there are few characters, each one's embedding is multiplied once a batch and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,7 @@ class SampledSoftmax(FullSoftmax):
         if tape is None or not tape.record:
             return super().loss(x, targets, scale, kind)
         self.check_loss(kind)
-        x = variable(x)
-        dx = x.overwritable_grad()
-        return self._loss_and_gradients(x.value, targets, scale,
-                                        (x.grad_buffer(), False) if dx is None else (dx, True), self.draw(tape))
+        return self.loss_of_drawn(x, targets, scale, self.draw(tape))
 
     def draw(self, tape: Tape) -> Array:
         """Draw the words of this step from the tape's seed; return their ids int64, ascending and each once."""
@@ -56,12 +54,21 @@ class SampledSoftmax(FullSoftmax):
         drawn = np.exp(u * np.log(vocab_size + 1)).astype(np.int64) - 1
         return distinct(np.minimum(drawn, vocab_size - 1), vocab_size)
 
-    def _loss_and_gradients(self, x: Array, targets: Array, scale: float, dx: tuple[Array, bool],
-                            words: Array) -> float:
-        """Return the summed loss and add `scale` times its gradients, as `Softmax.loss_and_gradients` does.
+    def loss_of_drawn(self, x: Any, targets: Array, scale: float, words: Array, added: Array | None = None,
+                      back: Callable[[slice, Array], None] | None = None) -> float:
+        """Return the summed loss of targets (N,) against words (S,), as `draw` returns them, and add `scale` times its
+        gradients to those of x and of the parameters.
 
-        Column 0 of a block of logits is the target, the others are the words drawn.
+        Column 0 of a block of logits is the target, the others are the words drawn. added (N, 1 + S): what is added to
+        the logits; back: is called with some rows and the gradient of their logits.
         """
+        x = variable(x)
+        fresh = x.overwritable_grad()
+        return self._loss_and_gradients(x.value, targets, scale, (x.grad_buffer(), False) if fresh is None
+                                        else (fresh, True), words, added, back)
+
+    def _loss_and_gradients(self, x: Array, targets: Array, scale: float, dx: tuple[Array, bool], words: Array,
+                            added: Array | None, back: Callable[[slice, Array], None] | None) -> float:
         count, width = x.shape
         target_ids = np.maximum(targets, 0).astype(np.int64)
         word_offsets, target_offsets = (self.bias.value[ids] - self.log_chance[ids] for ids in (words, target_ids))
@@ -80,12 +87,16 @@ class SampledSoftmax(FullSoftmax):
             np.einsum("nd,nd->n", x[rows], target_weights[rows], out=block[:, 0])
             _core.add_bias(block, offsets)
             block[:, 0] += target_offsets[rows]
+            if added is not None:
+                _core.add(block, added[rows])
             block[np.flatnonzero(is_drawn[rows]), 1 + position[rows][is_drawn[rows]]] = -np.inf
             _core.softmax_cross_entropy(block, losses[rows], columns[rows], scale)
             product(dx[0][rows], block[:, 1:], word_weights, not dx[1])
             product(d_words, block[:, 1:].T, x[rows], rows.start > 0)
             _core.sum_rows(sums, block)
             d_targets[rows] = block[:, 0]
+            if back is not None:
+                back(rows, block)
         if count:
             self._add(words, d_words, sums[1:])
             self._add(target_ids, np.multiply(d_targets[:, None], x, out=empty(x.shape)), d_targets)

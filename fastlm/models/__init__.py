@@ -6,7 +6,7 @@ from fastlm.models.decayed_bag import DecayedBag
 from fastlm.models.feed_forward import FeedForward
 from fastlm.models.gru import GRU
 from fastlm.models.lstm import LSTM
-from fastlm.models.mixture.loss import CrossFittedLoss
+from fastlm.models.mixture.loss import CrossFittedLoss, SampledCrossFittedLoss
 from fastlm.models.mixture.mixture import Mixture
 from fastlm.models.ngram.factored import Factored
 from fastlm.models.ngram.kneser_ney import KneserNey
@@ -15,4 +15,4 @@ from fastlm.models.sru import SRU
 from fastlm.models.transformer import Transformer
 
 __all__ = ["GRU", "LSTM", "SRU", "Batch", "CacheModel", "CrossFittedLoss", "DecayedBag", "Factored", "FeedForward",
-           "KneserNey", "Mixture", "PositionalOneHot", "PrefixModel", "State", "Transformer"]
+           "KneserNey", "Mixture", "PositionalOneHot", "PrefixModel", "SampledCrossFittedLoss", "State", "Transformer"]

@@ -45,13 +45,13 @@ class MixtureHead(Head):
 
     def each(self, rows: Rows) -> Iterator[Array]:
         """Yield the log-probabilities (N, V) float32 of every distribution mixed."""
-        count_models = 0 if self.residual is None else self.residual.count_models
+        corrected = 0 if self.residual is None else self.residual.corrected
         kept = []
         for index, (part, part_rows) in enumerate(zip(self.parts, rows.parts, strict=True)):
             out = empty((len(part_rows), part.vocab_size))
             part.head.write(out, part_rows)
             _core.log_softmax(out, out)
-            if index < count_models:
+            if index < corrected:
                 kept.append(out.copy())   # the caller may write over the array that it is given
             yield out
         for index in [] if self.residual is None else self.residual.networks:
@@ -65,7 +65,7 @@ class MixtureHead(Head):
         nll = [part.head.nats(part_rows, targets) for part, part_rows in zip(self.parts, rows.parts, strict=True)]
         if self.residual is None:
             return nll
-        counted = range(self.residual.count_models)
+        counted = range(self.residual.corrected)
         log_probabilities = [self.parts[k].head.logits(rows.parts[k]).value for k in counted]
         for index in self.residual.networks:
             nll.append(np.empty(len(targets), np.float64))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from fastlm import _core, autodiff
-from fastlm.autodiff.tape import Variable
+from fastlm.autodiff.tape import Variable, active, empty
+from fastlm.heads import SampledSoftmax
+from fastlm.models.mixture.folded import FoldedNGrams
 from fastlm.models.mixture.heads import mean_loss
 from fastlm.models.mixture.mixture import Mixture
 
@@ -31,9 +33,7 @@ class CrossFittedLoss:
 
     def __init__(self, log_probabilities: Array, network_loss_share: float, folds: int = 0,
                  fitted_folds: int = 0) -> None:
-        if not 0 < network_loss_share < 1:
-            raise ValueError(f"network_loss_share = {network_loss_share}; a share of the loss between 0 and 1 was "
-                             "expected")
+        check_share(network_loss_share)
         self.log_probabilities, self.network_loss_share = log_probabilities, network_loss_share
         self.folds, self.fitted_folds = folds, fitted_folds
 
@@ -63,6 +63,65 @@ class CrossFittedLoss:
             return share * model.parts[index].head.loss(rows.parts[index], shard.targets, share * part_scale) \
                 + (1 - share) * autodiff.cross_entropy(logits, shard.targets, (1 - share) * part_scale)
         return mean_loss(model.parts, loss_of, scale)
+
+
+class SampledCrossFittedLoss:
+    """The loss of a `CrossFittedLoss` for a large vocabulary: both cross-entropies are against the words that the
+    networks' `SampledSoftmax` draws in a step, and the n-grams are asked for the probabilities of these alone.
+
+    folded: the n-grams of each fold. network_loss_share: above 0 and below 1; other values raise ValueError. folds,
+    fitted_folds: into how many folds the text was cut and how many of them are used, which the replay record keeps.
+    """
+
+    name = "cross_entropy"
+
+    def __init__(self, folded: FoldedNGrams, network_loss_share: float, folds: int = 0, fitted_folds: int = 0) -> None:
+        check_share(network_loss_share)
+        self.folded, self.network_loss_share = folded, network_loss_share
+        self.folds, self.fitted_folds = folds, fitted_folds
+
+    def record(self) -> dict[str, Any]:
+        """Return the options of the loss for the replay record (`Plan`)."""
+        return {"folds": self.folds, "fitted_folds": self.fitted_folds, "network_loss_share": self.network_loss_share}
+
+    def check(self, model: Any) -> None:
+        """Raise ValueError unless the model is a mixture whose residual learns from drawn words."""
+        if not isinstance(model, Mixture) or model.residual is None or model.residual.samples is None:
+            raise ValueError(f"a SampledCrossFittedLoss trains a Mixture with a residual of sampled softmaxes, not "
+                             f"{model!r}")
+        if model.residual.corrected != self.folded.count_models:
+            raise ValueError(f"the folds have {self.folded.count_models} count models; {model.residual.corrected} were "
+                             "expected")
+
+    def __call__(self, model: Mixture, rows: Any, shard: Any, scale: float) -> float:
+        """Return the summed loss of a shard and add `scale` times its gradients, as `CrossFittedLoss` does."""
+        tape, residual = active(), model.residual
+        assert tape is not None and residual is not None
+        words = residual.sampled(residual.networks[0]).draw(tape)
+        log_p = self.folded.log_probabilities(shard.positions, words, shard.targets)
+
+        def loss_of(index: int, part_scale: float) -> float:
+            share, part_rows = self.network_loss_share, rows.parts[index]
+            head = cast(SampledSoftmax, model.parts[index].head)
+            own = head.loss_of_drawn(part_rows, shard.targets, share * part_scale, words)
+            factors = residual.scale(part_rows, index)
+            added = np.multiply(factors.value[:, :1], log_p[0], out=empty(log_p.shape[1:]))
+            for k in range(1, len(log_p)):
+                added += factors.value[:, k: k + 1] * log_p[k]
+
+            def back(of_rows: slice, gradient: Array) -> None:
+                for k, of_model in enumerate(log_p):
+                    factors.grad_buffer()[of_rows, k] += np.einsum("nw,nw->n", gradient, of_model[of_rows])
+            corrected = residual.sampled(index).loss_of_drawn(part_rows, shard.targets, (1 - share) * part_scale, words,
+                                                              added, back)
+            return share * own + (1 - share) * corrected
+        return mean_loss(model.parts, loss_of, scale)
+
+
+def check_share(network_loss_share: float) -> None:
+    """Raise ValueError for a share of the loss that is not between 0 and 1."""
+    if not 0 < network_loss_share < 1:
+        raise ValueError(f"network_loss_share = {network_loss_share}; a share of the loss between 0 and 1 was expected")
 
 
 def add_coded(shift: Variable, scale: Variable, table: Array, positions: Array) -> Variable:

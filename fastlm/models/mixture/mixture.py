@@ -167,7 +167,9 @@ class Mixture(PrefixModel):
         return out
 
     def units(self, name: str) -> str | None:
-        return "columns" if name in self.own_parameters and len(self.own_parameters[name].shape) == 2 else None
+        if name not in self.own_parameters or len(self.own_parameters[name].shape) != 2 or self.residual is None:
+            return None
+        return "rows" if self.residual.by_rows(name) else "columns"
 
     def tensors(self) -> dict[str, Array]:
         tensors = {"weights": self.weights, "gate": self.gate}
