@@ -43,6 +43,7 @@ class Counted:
         self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
         self.ngrams = SimpleNamespace(nodes=10)
         self.parameters: dict = {}
+        self.options: dict = {}
 
     def fit(self, corpus, threads, budget_bytes):
         self.clock.at += self.takes

@@ -51,7 +51,8 @@ def test_a_model_has_at_most_the_bytes_that_were_asked_for(model, unit) -> None:
 def test_by_default_a_model_is_pruned_to_four_times_its_text_and_repeated_so() -> None:
     small = replace(Policy(), bytes_for_byte=2.0, least_model_bytes=1)
     lm = fastlm.train([TEXT], "word", epochs=0.5, model="mixture", threads=1, policy=small)
-    whole = fastlm.train([TEXT], "word", epochs=0.5, model="mixture", threads=1, policy=replace(small, bytes_for_byte=1e6))
+    large = replace(small, bytes_for_byte=1e6)
+    whole = fastlm.train([TEXT], "word", epochs=0.5, model="mixture", threads=1, policy=large)
     allowed = lm.plan.ngram_bytes
     assert 0 < ngram_bytes(ngram_models(lm.model)) <= allowed < ngram_bytes(ngram_models(whole.model))
     assert len(lm.to_bytes()) <= 2.1 * len(TEXT) and whole.plan.ngram_bytes == 0

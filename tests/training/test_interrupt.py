@@ -169,7 +169,7 @@ STAGES = [
     ("fastlm.auto.blend", "nll_by_part", (1, 1), "networks"),
     ("fastlm.models.mixture.gate", "fit_gate", (1, 1), "networks"),
     ("fastlm.auto.blend", "fit_cache", (1, 1), "networks"),
-    ("fastlm.models:KneserNey", "fit", (10, 2), "networks"),   # the held-out text too; of characters after eight folds
+    ("fastlm.models:KneserNey", "fit", (11, 3), "networks"),   # the held-out text too; after spelling and eight folds
     ("fastlm.models:Factored", "fit", (20, 4), "networks"),
 ]
 EVERYTHING = Policy(negligible_weight=0.0)   # keeps the parts that have no weight
