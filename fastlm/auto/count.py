@@ -9,7 +9,7 @@ from typing import Any
 from fastlm.auto.extents import tokens_to_count
 from fastlm.auto.request import Request, Text
 from fastlm.auto.timetable import Timetable
-from fastlm.models import Mixture
+from fastlm.models import KneserNey, Mixture
 
 CountModel = Any   # a KneserNey or a Factored
 
@@ -28,7 +28,7 @@ def count(candidates: Sequence[CountModel], text: Text, request: Request, timeta
     if not recorded:
         request.interrupt.keep()   # from here on there is a model; a continued run has a better one in its checkpoint
     plain, slower = timetable.now() - begun, 1.0
-    if counts[0].options.get("repeated_above") is not None:
+    if isinstance(counts[0], KneserNey) and counts[0].repeated_above is not None:
         plain /= policy.longer_counting
     timetable.reserve("saving", saving_seconds(counts, request))
     timetable.reserve("weighing", policy.gate_seconds * weighed_tokens(request, timetable))
