@@ -40,7 +40,10 @@ def run(options: Options) -> None:
                 lm = fastlm.train(train, unit, model=model, **({} if model == "kneser-ney" else options_of))
                 size, first = train.stat().st_size, None
                 for multiple in (math.inf, *MULTIPLES):
-                    smaller = lm if multiple == math.inf else lm.pruned(int(multiple * size), valid)
+                    try:
+                        smaller = lm if multiple == math.inf else lm.pruned(int(multiple * size), valid)
+                    except ValueError:          # the networks and the vocabulary alone take more
+                        continue
                     nats, taken = smaller.evaluate(test).nats_per_token, len(smaller.to_bytes())
                     first = nats if first is None else first
                     table.add(name, model, f"{taken:,}", f"{taken / size:.2f}", f"{nats:.4f}",
