@@ -132,7 +132,8 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
         folds = None
     found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request, sampled))
     fitted, train_corpus = found or (None, text.train)
-    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed)
+    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed,
+                                   fitted is not None)
     request.say(chosen)
     if size is None:
         return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
@@ -168,7 +169,8 @@ def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabul
     policy = request.policy
     left = timetable.left() - folds.used * policy.fold_seconds * counting
     tokens = len(text.train.ids) * folds.used // folds.count
-    return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy) is not None
+    return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy,
+                                     corrects=True) is not None
 
 
 def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
@@ -194,15 +196,15 @@ def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
 
 
 def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,
-                    speed: float) -> tuple[NetworkSize | None, str]:
+                    speed: float, corrects: bool = False) -> tuple[NetworkSize | None, str]:
     """Return the size of networks that are trained on so many tokens, None for n-grams alone, and a sentence that says
     so.
 
-    speed: multiply-adds a second, see `measure_speed`.
+    speed: multiply-adds a second, see `measure_speed`. corrects: whether they correct n-grams.
     """
     if request.may_be_counts_alone and text.held_out is None:
         return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
-    size = size_beside(vocabulary, tokens, request, timetable, speed)
+    size = size_beside(vocabulary, tokens, request, timetable, speed, corrects)
     if size is None and request.may_be_counts_alone:
         if not fits_memory(len(vocabulary), narrowest(request.policy).hidden, request.policy):
             return None, f"n-grams alone: a network of {len(vocabulary):,} {vocabulary.unit}s takes too much memory"
@@ -217,12 +219,12 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
 
 
 def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable,
-                speed: float) -> NetworkSize | None:
+                speed: float, corrects: bool) -> NetworkSize | None:
     """Return the size of networks beside n-grams that suits the time left, or the passes that were asked for."""
     policy = request.policy
     if not timetable.limited:
         return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
-    return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, beside=True)
+    return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, True, corrects)
 
 
 def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:

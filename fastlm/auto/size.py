@@ -35,14 +35,14 @@ def narrowest(policy: Policy) -> NetworkSize:
 
 
 def network_size(unit: str, vocab_size: int, tokens: int, seconds: float, speed: float, policy: Policy,
-                 beside: bool = False) -> NetworkSize | None:
+                 beside: bool = False, corrects: bool = False) -> NetworkSize | None:
     """Return the size of LSTMs that have so many seconds to read a text of so many tokens.
 
     speed: multiply-adds a second, see `measure_speed`. beside: whether they stand beside n-grams; then they may look
-    back, and there may be several. None where even the narrowest would read too little to add anything, take too
-    long to predict `fewest_weighed` tokens of a large vocabulary, or not fit into memory.
+    back, and there may be several. corrects: as in `training_cost`. None where even the narrowest would read too little
+    to add anything, take too long to predict `fewest_weighed` tokens of a large vocabulary, or not fit into memory.
     """
-    by_width = {hidden: tokens_read(unit, vocab_size, hidden, seconds, speed, policy, beside)
+    by_width = {hidden: tokens_read(unit, vocab_size, hidden, seconds, speed, policy, beside, corrects)
                 if policy.fewest_weighed * prediction_cost(vocab_size, hidden, policy)
                 <= policy.weighing_share * seconds * speed else 0.0
                 for hidden in policy.network_sizes}
@@ -134,26 +134,27 @@ def lookback(unit: str, hidden: int, policy: Policy) -> dict[str, int] | None:
 
 
 def tokens_read(unit: str, vocab_size: int, hidden: int, seconds: float, speed: float, policy: Policy,
-                beside: bool = False) -> float:
+                beside: bool = False, corrects: bool = False) -> float:
     """Return how many tokens an LSTM reads in so many seconds of training, repeated passes included."""
-    cost = training_cost(unit, vocab_size, hidden, policy)
+    cost = training_cost(unit, vocab_size, hidden, policy, corrects)
     if beside and lookback(unit, hidden, policy):
         cost += policy.of(unit).lookback_cost
     return seconds * speed * (1 - math.exp(-hidden / policy.narrow_units)) / cost
 
 
-def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy) -> float:
+def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy, corrects: bool = False) -> float:
     """Return the multiply-adds of training an LSTM of H units on one token: forward, and twice as many backward.
 
     Forward there are 4 H^2 for the recurrence; another 4 H^2 for the input, unless equal tokens share theirs; H for
     each word that the softmax is taken over; and, where networks correct n-grams, as much for a second softmax and the
-    cost of reading the n-grams' row.
+    cost of reading the n-grams' row. corrects: whether they do, of a vocabulary whose tokens are drawn; of smaller ones
+    the policy of the unit says so.
     """
     numbers = policy.of(unit)
     layers = 4 * hidden if numbers.shares_inputs else 8 * hidden
     full = vocab_size <= policy.full_softmax_up_to
     outputs = vocab_size if full else policy.sampled_words
-    corrects = numbers.networks_correct if full else numbers.sampled_networks_correct
+    corrects = numbers.networks_correct if full else corrects
     return 3 * hidden * (layers + outputs * (1 + corrects)) + numbers.correction_cost * corrects
 
 

@@ -126,8 +126,10 @@ def test_tokens_read_by_hand() -> None:
 
 
 def test_the_cost_of_large_alphabets() -> None:
-    """Of 3,000 characters the network's own softmax draws 1,024; the one that corrects n-grams takes them all."""
-    assert training_cost("char", 3000, 10, POLICY) == 3 * 10 * (4 * 10 + 1024 + 3000) + 1.2e5
+    """Of 3,000 characters both softmaxes draw 1,024, where there is one that corrects n-grams."""
+    assert training_cost("char", 3000, 10, POLICY) == 3 * 10 * (4 * 10 + 1024)
+    assert training_cost("char", 3000, 10, POLICY, True) == 3 * 10 * (4 * 10 + 2 * 1024) + 1.2e5
+    assert training_cost("word", 3000, 10, POLICY, True) == 3 * 10 * (8 * 10 + 2 * 1024) + 5e4
 
 
 def test_wide_networks_beside_ngrams_look_back_by_hand() -> None:
