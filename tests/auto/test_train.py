@@ -43,7 +43,7 @@ def test_words_seen_once_stay_where_they_are_many_or_the_text_has_its_own_unknow
 
 
 def test_min_count_one_keeps_every_word():
-    assert "rare" in fastlm.train(LINES, epochs=1, min_count=1, threads=1).vocabulary
+    assert "rare" in fastlm.train(LINES, "word", epochs=1, min_count=1, threads=1).vocabulary
 
 
 @pytest.mark.parametrize(("name", "kind"), [
@@ -94,11 +94,11 @@ def test_one_architecture_is_built_by_name():
 
 
 def test_an_ngram_model_of_held_out_text_and_of_any_order():
-    lm = fastlm.train(["to be or not to be\n" * 20], valid=["to be\n"], model="kneser-ney", order=2, threads=1)
+    lm = fastlm.train(["to be or not to be\n" * 20], "word", valid=["to be\n"], model="kneser-ney", order=2, threads=1)
     assert lm.model.order == 2
     assert lm.history[-1]["valid"] == pytest.approx(lm.evaluate(["to be\n"]).nats_per_token)
     assert lm.history[-1]["loss"] == pytest.approx(lm.evaluate(["to be or not to be\n" * 20]).nats_per_token)
-    own = fastlm.train(["a b\n" * 1000], model=lambda size: KneserNey(size, 3))
+    own = fastlm.train(["a b\n" * 1000], "word", model=lambda size: KneserNey(size, 3))
     assert own.model.order == 3 and own.card["held_out"] == 0
 
 
@@ -116,7 +116,7 @@ def random_text(seed, words=6000):
 
 def test_a_mixture_of_counts_and_a_network():
     text, other = random_text(1), random_text(2, 3000)
-    lm = fastlm.train([text], model="mixture", epochs=2, threads=2, order=3, policy=EVERYTHING)
+    lm = fastlm.train([text], "word", model="mixture", epochs=2, threads=2, order=3, policy=EVERYTHING)
     counts, *factored, network = lm.model.parts
     assert [type(part) for part in factored] == [Factored, Factored]
     assert isinstance(lm.model, Mixture) and isinstance(counts, KneserNey) and isinstance(network, LSTM)
@@ -124,16 +124,16 @@ def test_a_mixture_of_counts_and_a_network():
     alone = [fastlm.LanguageModel(lm.vocabulary, part).perplexity([other]) for part in lm.model.parts]
     assert lm.perplexity([other]) < 1.01 * min(alone) < max(alone)   # no worse than the better part, whichever it is
     # the weights are fitted before the n-grams count the held-out text as well
-    everything = fastlm.train([text], model="kneser-ney", order=3)
+    everything = fastlm.train([text], "word", model="kneser-ney", order=3)
     np.testing.assert_array_equal(counts.tables["grams"], everything.model.tables["grams"])
     assert f"mixed by weights of {lm.model.weights[0]:.2f}, " in lm.history.ended
-    again = fastlm.train([text], plan=lm.plan, threads=1)
+    again = fastlm.train([text], "word", plan=lm.plan, threads=1)
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
 
 def test_a_mixture_goes_on_from_its_checkpoint(tmp_path):
     def again(**length):
-        return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", **length)
+        return fastlm.train([random_text(5)], "word", model="mixture", threads=1, checkpoint=tmp_path / "run", **length)
     first = again(budget=1.0)
     assert again(budget=1.0).digest() == first.digest()   # the run is over: there is nothing left to do
     (tmp_path / "run").unlink()
@@ -142,7 +142,8 @@ def test_a_mixture_goes_on_from_its_checkpoint(tmp_path):
 
 def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path):
     def again(**options):
-        return fastlm.train([random_text(5)], model="mixture", threads=1, checkpoint=tmp_path / "run", budget=1.0,
+        return fastlm.train([random_text(5)], "word", model="mixture", threads=1, checkpoint=tmp_path / "run",
+                            budget=1.0,
                             **options)
     words = replace(Policy().words, factored_seconds=(1e9, 1e9))
     first = again(policy=Policy(words=words))            # no time for n-grams of factors
@@ -152,9 +153,9 @@ def test_a_mixture_goes_on_with_the_ngrams_it_had_time_for(tmp_path):
 
 
 def test_a_mixture_does_not_go_on_from_a_network(tmp_path):
-    fastlm.train([random_text(5)], model="decayed-bag", epochs=0.1, threads=1, checkpoint=tmp_path / "run")
+    fastlm.train([random_text(5)], "word", model="decayed-bag", epochs=0.1, threads=1, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match=r"run is a checkpoint of <DecayedBag\(.*>; one of n-grams and networks"):
-        fastlm.train([random_text(5)], epochs=0.1, threads=1, checkpoint=tmp_path / "run")
+        fastlm.train([random_text(5)], "word", epochs=0.1, threads=1, checkpoint=tmp_path / "run")
 
 
 def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
@@ -184,7 +185,7 @@ def test_how_much_to_adapt_is_chosen_on_the_held_out_text():
     def document():
         own = rng.integers(0, 40)
         return " ".join(f"w{own if rng.random() < 0.3 else rng.integers(0, 40)}" for _ in range(120)) + "\n"
-    lm = fastlm.train([document() for _ in range(60)], model="mixture", epochs=1, threads=1)
+    lm = fastlm.train([document() for _ in range(60)], "word", model="mixture", epochs=1, threads=1)
     other = [document() for _ in range(20)]
     chosen, static = lm.evaluate(other, adapt=True).nats, lm.evaluate(other).nats
     assert lm.adaptive.model is lm.model and lm.adaptive.weights.max() > 0.1
@@ -200,10 +201,10 @@ def test_a_mixture_says_that_its_text_was_counted_in_part():
 
 
 def test_a_mixture_does_not_count_what_judges_it():
-    lm = fastlm.train([random_text(3)], model="mixture", budget=1.0, valid=[random_text(4, 500)], threads=2)
-    everything = fastlm.train([random_text(3)], model="kneser-ney")
+    lm = fastlm.train([random_text(3)], "word", model="mixture", budget=1.0, valid=[random_text(4, 500)], threads=2)
+    everything = fastlm.train([random_text(3)], "word", model="kneser-ney")
     np.testing.assert_array_equal(lm.model.parts[0].tables["grams"], everything.model.tables["grams"])
-    tiny = fastlm.train(["a b a\n"], model="mixture", epochs=1)   # too little to hold anything out
+    tiny = fastlm.train(["a b a\n"], "word", model="mixture", epochs=1)   # too little to hold anything out
     assert tiny.model.weights.tolist() == [0.25] * 4 and tiny.card["held_out"] == 0
 
 
@@ -215,34 +216,34 @@ def test_a_mixture_does_not_count_what_judges_it():
 ])
 def test_what_an_ngram_model_cannot_take(options, message):
     with pytest.raises(ValueError) as caught:
-        fastlm.train(["a b a b"], **{"model": "kneser-ney", **options})
+        fastlm.train(["a b a b"], **{"unit": "word", "model": "kneser-ney", **options})
     assert str(caught.value) == message
 
 
 def test_a_model_of_the_users_choice():
-    lm = fastlm.train(["x y z\n" * 5], model=lambda size: FeedForward(size, context=2, hidden=7), epochs=1)
+    lm = fastlm.train(["x y z\n" * 5], "word", model=lambda size: FeedForward(size, context=2, hidden=7), epochs=1)
     assert lm.model.options["hidden"] == 7
     with pytest.raises(ValueError, match=r"model = 'gpt'; one of auto, lstm, .* was expected"):
-        fastlm.train(["x y z\n"], model="gpt")
+        fastlm.train(["x y z\n"], "word", model="gpt")
     with pytest.raises(ValueError, match=r"model = 3; one of auto, lstm, .* was expected"):
-        fastlm.train(["x y z\n"], model=3)
+        fastlm.train(["x y z\n"], "word", model=3)
     with pytest.raises(ValueError, match=r"the model is for 3 ids and the text has \d+"):
-        fastlm.train(["x y z\n"], model=FeedForward(3), epochs=1)
+        fastlm.train(["x y z\n"], "word", model=FeedForward(3), epochs=1)
 
 
 def test_a_twentieth_is_held_out_of_a_longer_text_and_nothing_of_a_short_one():
-    short = fastlm.train(["a b\n" * 300], epochs=1, threads=1)
+    short = fastlm.train(["a b\n" * 300], "word", epochs=1, threads=1)
     assert short.card["held_out"] == 0 and short.card["trained_on"] == 900
-    longer = fastlm.train(["a b\n" * 1000], epochs=1, threads=1)
+    longer = fastlm.train(["a b\n" * 1000], "word", epochs=1, threads=1)
     assert longer.card["held_out"] == 150 and longer.card["trained_on"] == 2850
     assert longer.history[-1]["valid"] is not None
 
 
 def test_a_budget_ends_annealed_and_records_its_plan():
-    lm = fastlm.train(["a b c\n" * 50], model="lstm", budget=1.5, threads=1)
+    lm = fastlm.train(["a b c\n" * 50], "word", model="lstm", budget=1.5, threads=1)
     rates = lm.plan.rates
     assert len(rates) == lm.plan.steps > 10 and rates[-1] < 0.1 * rates.max()
-    again = fastlm.train(["a b c\n" * 50], plan=lm.plan, threads=2)
+    again = fastlm.train(["a b c\n" * 50], "word", plan=lm.plan, threads=2)
     assert again.digest() == lm.digest()
 
 
@@ -272,7 +273,7 @@ def test_the_softmax_by_the_size_of_the_vocabulary_and_by_name():
 ])
 def test_what_softmax_cannot_be(options, message):
     with pytest.raises(ValueError) as caught:
-        fastlm.train(["to be or not to be\n" * 9], epochs=1, **options)
+        fastlm.train(["to be or not to be\n" * 9], **{"unit": "word", "epochs": 1, **options})
     assert str(caught.value) == message
 
 
@@ -294,14 +295,14 @@ def test_auto_says_what_it_chose():
 
         def __call__(self, figures):
             pass
-    short = fastlm.train(["to be or not to be\n"], budget=30, threads=1, progress=Line())
+    short = fastlm.train(["to be or not to be\n"], "word", budget=30, threads=1, progress=Line())
     assert isinstance(short.model, KneserNey)
     assert said == [short.card["chosen"]] == [
         "n-grams alone: 7 tokens are too few to hold some out and weigh a network by them"]
-    hurried = fastlm.train([lines(1, 900)], budget=0.002, threads=1)
+    hurried = fastlm.train([lines(1, 900)], "word", budget=0.002, threads=1)
     assert isinstance(hurried.model, KneserNey) and 0 < hurried.card["held_out"] < 0.03 * hurried.card["tokens"]
     assert hurried.card["chosen"] == "n-grams alone: what is left of 0.002 s is too short for a network"
-    whole = fastlm.train([lines(1, 900)], model="kneser-ney")   # there was no time to count what was held out
+    whole = fastlm.train([lines(1, 900)], "word", model="kneser-ney")   # there was no time to count what was held out
     assert hurried.model.ngrams.nodes < whole.model.ngrams.nodes
     whole = fastlm.train([lines(1, 900)], "char", model="kneser-ney")
     both = fastlm.train([lines(1, 900)], "char", budget=3, threads=2)
@@ -309,12 +310,12 @@ def test_auto_says_what_it_chose():
     assert both.model.residual is not None   # how many networks and how wide depends on the machine's speed
     assert re.fullmatch(r"n-grams and (an LSTM|[2-8] LSTMs) of \d+ units(| with dropout 0\.\d+), "
                         r"which will read [\d,]+ tokens about [\d.]+ times", both.card["chosen"])
-    words = fastlm.train([lines(1, 900)], epochs=1, min_count=1, threads=1, policy=EVERYTHING)
+    words = fastlm.train([lines(1, 900)], "word", epochs=1, min_count=1, threads=1, policy=EVERYTHING)
     assert words.model.residual is None and words.card["chosen"].endswith(" tokens about 0 times")
 
 
 def test_enough_passes_end_a_run_before_its_budget():
-    lm = fastlm.train([lines(2, 500)], budget=600, threads=2)
+    lm = fastlm.train([lines(2, 500)], "word", budget=600, threads=2)
     assert lm.plan.rates[-1] < 0.02 * max(lm.plan.rates)
     read = lm.history[-1]["tokens"] / lm.card["trained_on"]
     assert 0.95 * 60 < read <= 1.02 * 60
@@ -337,13 +338,14 @@ def test_any_text_will_do(unit, text, context, following):
 
 def test_a_plan_holds_out_as_much_as_the_run_it_repeats():
     """Of a network by itself too, where the text is so long that less than a twentieth is held out."""
-    lm = fastlm.train([lines(3, 900)], model="decayed-bag", epochs=0.2, threads=1, policy=Policy(held_out_enough=100))
+    lm = fastlm.train([lines(3, 900)], "word", model="decayed-bag", epochs=0.2, threads=1,
+                      policy=Policy(held_out_enough=100))
     assert 80 < lm.card["held_out"] < 130
-    again = fastlm.train([lines(3, 900)], plan=lm.plan, threads=1)
+    again = fastlm.train([lines(3, 900)], "word", plan=lm.plan, threads=1)
     assert again.card == lm.card and again.digest() == lm.digest()
 
 
 def test_few_tokens_and_much_time():
     """A stretch has two tokens or more, however many stretches a long run would like."""
-    lm = fastlm.train(["a b a b\n"], model="mixture", budget=60, threads=1, policy=Policy(most_passes=2.0))
+    lm = fastlm.train(["a b a b\n"], "word", model="mixture", budget=60, threads=1, policy=Policy(most_passes=2.0))
     assert lm.plan.batch_size == 2 and lm.card["trained_on"] == 5
