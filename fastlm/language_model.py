@@ -17,7 +17,7 @@ from fastlm.batch import Batch
 from fastlm.coding.meter import TextMeter
 from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
-from fastlm.generation import sample_ids, texts_of
+from fastlm.generation import Held, sample_ids, texts_of
 from fastlm.models.base import PrefixModel
 from fastlm.models.cache import CACHES, CacheModel
 from fastlm.models.mixture.mixture import Mixture
@@ -428,7 +428,8 @@ class LanguageModel:
         Parameters
         ----------
         prompt : str, default ""
-            The beginning of a document.
+            The beginning of a document. Where the unit is "piece", it may stop within a word, which is then gone on
+            with.
         max_tokens : int, default 100
             How many tokens are drawn; generation does not end before.
         temperature : float, default 0.8
@@ -461,14 +462,17 @@ class LanguageModel:
             raise ValueError(f"max_tokens = {max_tokens}; at least 0 was expected")
         if adapt:
             return self.adapting().generate(prompt, max_tokens, temperature, top_k, top_p, seed)
-        state = self.start()
+        state, held = self.start(), None
         if prompt:
-            state.read(prompt)
+            read = self.vocabulary.read(prompt)
+            if self.vocabulary.unit == "piece" and len(read):
+                held = Held(self.vocabulary, read)
+            state.advance_ids(read if held is None else held.ids)
         missing = [i for i, token in enumerate(self.vocabulary.tokens) if token is None]
         banned = np.array([*missing, *([] if self.vocabulary.unknown is None else [self.vocabulary.unknown])], np.int64)
         ids = sample_ids(self.model, state.state, state.logits, temperature, top_k, top_p, seed, banned, self._end(),
-                         self.boundary)
-        return texts_of(self.vocabulary, ids, max_tokens, prompt)
+                         self.boundary, held)
+        return texts_of(self.vocabulary, ids, max_tokens, prompt, len(held.rest) if held else 0)
 
     def _end(self) -> int | None:
         """Return the id that ends a document, None where none does."""

@@ -73,3 +73,19 @@ def test_a_word_that_is_called_end() -> None:
     lm = fastlm.train(["a <end> b"] * 20, "piece", model="kneser-ney", order=4)
     assert lm.vocabulary.decode(lm.vocabulary.encode("a <end> b")) == "a <end> b"
     assert "".join(lm.generate("a <", max_tokens=4, temperature=0)).startswith("end> b")
+
+
+@pytest.mark.parametrize("prompt", [
+    "the ", "the hor", "the hors", "the horse", "the horse ru", "th", "t", "the horse runs\nthe hou"])
+def test_a_prompt_may_stop_within_a_word(prompt: str) -> None:
+    """What is drawn goes on with the word; joined, the text is one of training."""
+    text = "the horse runs\nthe house burns\n" * 40
+    lm = fastlm.train([text], "piece", model="kneser-ney", order=8)
+    assert len(lm.vocabulary.encode(" horse")) == 1    # so that no text of training has " hor" and then "se"
+    drawn = "".join(lm.generate(prompt, max_tokens=6, temperature=0))
+    assert prompt + drawn in text and drawn
+
+
+def test_a_character_that_stops_within_a_piece() -> None:
+    lm = fastlm.train(["été été\n" * 40], "piece", model="kneser-ney", order=8)
+    assert ("é" + "".join(lm.generate("é", max_tokens=3, temperature=0))).startswith("été été")
