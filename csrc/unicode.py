@@ -36,8 +36,9 @@ def written() -> str:
     return (f"/* unicode.inc: runs of letters and numbers of Unicode {version}: first, last, whether numbers. "
             "Written\n * by unicode.py for gpt2.c; the function that reads it is in the table of pieces.h. */\n"
             "/* clang-format off */\n"
+            "#ifndef FASTLM_UNICODE\n#define FASTLM_UNICODE\n#include <stdint.h>\n"
             "static const uint32_t unicode_runs[][3] = {\n    " + ",\n    ".join(lines) + "};\n"
-            "/* clang-format on */\n")
+            "#endif\n/* clang-format on */\n")
 
 
 if __name__ == "__main__":

@@ -206,5 +206,5 @@ int main(void)
     faults();
     there_and_back();
     numbers();
-    return finish("test_arpa");
+    return finish("arpa");
 }
