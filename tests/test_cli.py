@@ -47,7 +47,8 @@ def test_an_ngram_model_from_training_to_generation(folder, capsys):
     path = str(folder / "k.fastlm")
     assert main(["train", str(folder / "text.txt"), "-o", path, "--model", "kneser-ney", "--order", "4"]) == 0
     out, err = capsys.readouterr()
-    assert out == "" and re.match(r"counted \d+ n-grams of up to 4 tokens in 0\.\d\d s\n<LanguageModel of ", err)
+    said = r"unit word: \d+ words are an example\ncounted \d+ n-grams of up to 4 tokens in 0\.\d\d s\n"
+    assert out == "" and re.match(said + "<LanguageModel of ", err)
     assert main(["eval", path, str(folder / "text.txt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["perplexity"] < 2
     assert main(["next", path, "the cat sat", "-k", "1"]) == 0
@@ -159,7 +160,7 @@ def test_a_recorded_plan_gives_the_same_bytes(folder):
     (["train", "{folder}/text.txt", "-o", "{folder}/no/x"], "{folder}/no is not a folder"),
     (["train", "{folder}/text.txt", "-o", "{folder}/x", "--budget", "soon"], "budget = 'soon'"),
     (["train", "{folder}/text.txt", "-o", "{folder}/x", "--epochs", "0"], "epochs = 0.0"),
-    (["train", "{folder}/text.txt", "-o", "{folder}/x", "--threads", "0"], "threads = 0; at least 1"),
+    (["train", "{folder}/text.txt", "-o", "{folder}/x", "--unit", "word", "--threads", "0"], "threads = 0; at least 1"),
     (["train", "{folder}/empty.txt", "-o", "{folder}/x"], "the corpus is empty"),
     (["train", "{folder}/latin.txt", "-o", "{folder}/x"], "latin.txt: byte 0xE9 at offset 3 is not UTF-8"),
     (["train", "{folder}/nul.txt", "-o", "{folder}/x"], "nul.txt: NUL at offset 1"),
@@ -183,7 +184,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(folder, capsys, arguments,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_the_best_model_so_far(folder, number):
     path = folder / f"i{number}.fastlm"
-    command = [sys.executable, "-m", "fastlm", "train", str(folder / "text.txt"), "-o", str(path),
+    command = [sys.executable, "-m", "fastlm", "train", str(folder / "text.txt"), "-o", str(path), "--unit", "word",
                "--budget", "300", "--model", "lstm"]
     with running(command) as process:
         assert "tokens/s" in process.stderr.readline()   # it is training

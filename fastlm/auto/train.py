@@ -174,9 +174,9 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
     source, extent = extent_of(source, request, timetable)
     request = replace(request, reading=request.reading.but(extent=extent))
     source, request, why = settled(source, request)
+    vocabulary, corpus, given, spelling = read(source, request)
     if why:
         request.say(why)
-    vocabulary, corpus, given, spelling = read(source, request)
     if read_in_part := said(extent):
         request.say(read_in_part)
     text = split(corpus, vocabulary, given, request, timetable)

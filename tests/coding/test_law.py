@@ -30,7 +30,8 @@ def text_of(lines: int, seed: int) -> str:
 
 TRAIN, TEST = text_of(3000, 1), text_of(300, 2)
 UNITS: dict[str, dict[str, Any]] = {
-    "20 words": {"max_size": 20}, "all words": {"min_count": 1}, "words": {"unit": "word"}, "characters": {"unit": "char"},
+    "20 words": {"max_size": 20}, "all words": {"min_count": 1}, "words": {"unit": "word"},
+    "characters": {"unit": "char"},
     "bytes": {"unit": "byte"}, "pieces": {"unit": "piece"}}
 
 
