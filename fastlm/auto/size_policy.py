@@ -14,8 +14,8 @@ class SizePolicy:
     """The numbers of `Policy` that decide how many bytes a model may take; see `auto.shrink`."""
 
     bytes_for_byte: float = tuned(
-        8.0, "bytes of the model for each byte of text", "n-grams that matter least are removed until the model is as "
-        "small, which costs nothing; a model of 4 is worse by 1 %; see `max_bytes`", PRUNING)
+        32.0, "bytes of the model for each byte of text", "n-grams that matter least are removed until the model is as "
+        "small; what networks have learnt to correct is missed in smaller ones; see `max_bytes`", PRUNING)
     least_model_bytes: int = tuned(
         1_000_000, "bytes", "a model that is smaller is not pruned", "assumption")
     least_ngram_share: float = tuned(
