@@ -76,7 +76,8 @@ class Policy(SizePolicy):
     item_blanks: float = tuned(
         0.5, "blanks in the median line", "an item is one word or two", "assumption")
     digits_share: float = tuned(
-        0.2, "share of the characters", "numbers are not made of pieces that occur again", UNITS)
+        0.2, "share of the characters", "numbers are not made of pieces that occur again, and in a "
+        "short time no network corrects the n-grams of pieces", UNITS)
     small_alphabet: int = tuned(
         400, "characters", "networks correct n-grams of so many faster than of more", UNITS)
     pieces_from: int = tuned(

@@ -29,7 +29,7 @@ def chosen(look: Look, budget: float | None = 60.0, **options) -> str:
     ({"words": 1999, "unspaced": 0.5}, "piece"),
     ({"line": 40.0, "blanks": 0.0}, "char"),
     ({"line": 40.0, "blanks": 1.0}, "piece"),
-    ({"digits": 0.2}, "char"),
+    ({"digits": 0.2}, "piece"),
 ])
 def test_each_rule(changes: dict, unit: str) -> None:
     assert chosen(replace(PROSE, **changes)) == unit
@@ -39,6 +39,13 @@ def test_what_was_asked_for_decides_first() -> None:
     assert chosen(PROSE, min_count=1) == "word"
     assert chosen(PROSE, max_size=50) == "word"
     assert chosen(replace(PROSE, words=5), max_size=4096) == "piece"
+
+
+def test_numbers_in_a_short_time() -> None:
+    """Where no network corrects n-grams of pieces, characters are better."""
+    numbers = replace(PROSE, digits=0.2)
+    assert chosen(numbers, 19.9) == "char" and chosen(numbers, 20.0) == "piece" == chosen(numbers, None)
+    assert chosen(replace(PROSE, digits=0.19), 19.9) == "piece"
 
 
 def test_too_little_time_for_characters() -> None:
