@@ -119,19 +119,27 @@ static void overwrite(float *out, const flm_ngrams *g, const place *path, const 
     }
 }
 
+/* A context and its shorter ones, the longest first: their places, and the sum of the backoffs before each; *sum gains
+ * that of all. Returns their number, at most FLM_NGRAM_LENGTH. */
+static inline size_t shorten(place *path, double *weight, double *sum, const flm_ngrams *g, int32_t h)
+{
+    size_t m = 0;
+    for (; h >= 0 && m < FLM_NGRAM_LENGTH; h = link_at(g, path[m - 1])) {
+        path[m] = place_of(g, (size_t)h);
+        weight[m] = *sum;
+        *sum += (double)backoff_at(g, path[m++]);
+    }
+    return m;
+}
+
 void flm_ngram_log_probabilities(float *out, const flm_ngrams *g, const int32_t *node, size_t N)
 {
     const size_t V = g->V;
     place path[FLM_NGRAM_LENGTH];
     double weight[FLM_NGRAM_LENGTH];
     for (size_t n = 0; n < N; n++, out += V) {
-        size_t m = 0;
         double sum = 0;
-        for (int32_t h = node[n]; h >= 0 && m < FLM_NGRAM_LENGTH; h = link_at(g, path[m - 1])) {
-            path[m] = place_of(g, (size_t)h);
-            weight[m] = sum;
-            sum += (double)backoff_at(g, path[m++]);
-        }
+        const size_t m = shorten(path, weight, &sum, g, node[n]);
         const float all = (float)sum;
         for (size_t v = 0; v < V; v++) out[v] = g->unigram[v] + all;
         overwrite(out, g, path, weight, m);
@@ -147,13 +155,8 @@ void flm_ngram_of_words(float *out, float *base, const flm_ngrams *g, const int3
     double weight[FLM_NGRAM_LENGTH];
     for (size_t s = 0; s < S; s++) base[s] = g->unigram[word[s]];
     for (size_t n = 0; n < N; n++, out += 1 + S) {
-        size_t m = 0;
         double sum = 0;
-        for (int32_t h = node[n]; h >= 0 && m < FLM_NGRAM_LENGTH; h = link_at(g, path[m - 1])) {
-            path[m] = place_of(g, (size_t)h);
-            weight[m] = sum;
-            sum += (double)backoff_at(g, path[m++]);
-        }
+        size_t m = shorten(path, weight, &sum, g, node[n]);
         const float all = (float)sum;
         for (size_t s = 0; s < S; s++) out[1 + s] = base[s] + all;
         while (m-- > 0) { /* the shortest context first: longer ones write over it */
