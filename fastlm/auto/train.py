@@ -28,9 +28,10 @@ from fastlm.models import KneserNey, Mixture, PrefixModel
 from fastlm.models.precision import PRECISIONS, round_weights
 from fastlm.text.corpus import Corpus
 from fastlm.text.sources.containers import recognised
-from fastlm.text.sources.reading import Reading
+from fastlm.text.sources.reading import Reading, check_choice
 from fastlm.text.spaces import advice_on_spaces
 from fastlm.text.tokenizers.given import given_unit
+from fastlm.text.tokens import UNITS
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan
 from fastlm.training import checkpoint as checkpoints
@@ -207,6 +208,8 @@ def check(request: Request, source: Any) -> None:
     """Raise ValueError or TypeError for arguments that are seen to be wrong before the text is read."""
     if not isinstance(request.policy, Policy):
         raise TypeError(f"policy = {request.policy!r}; a fastlm.auto.policy.Policy was expected")
+    if request.tokenizer is None:
+        check_choice("unit", request.unit, ("auto", *UNITS))
     check_outputs({"checkpoint": request.checkpoint}, source, request.valid)
     if request.epochs is not None and not 0 < request.epochs < float("inf"):
         raise ValueError(f"epochs = {request.epochs}; a number above 0 was expected")

@@ -91,3 +91,9 @@ def test_ids_and_corpora_are_words() -> None:
     lm = fastlm.train([[1, 2, 3], [1, 2, 4]] * 20, model="kneser-ney")
     assert lm.vocabulary.unit == "word"
     assert fastlm.train([["York", "is"]] * 20, model="kneser-ney").vocabulary.unit == "word"
+
+
+def test_a_unit_that_is_none() -> None:
+    with pytest.raises(ValueError) as caught:
+        fastlm.train(["a b"], "pieces")
+    assert str(caught.value) == "unit = 'pieces'; expected one of 'auto', 'word', 'char', 'byte', 'piece'"

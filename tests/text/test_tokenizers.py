@@ -296,8 +296,8 @@ def test_slow_tokenizers_of_transformers_are_asked_for_the_text_alone():
 
 @pytest.mark.parametrize("unit, kind, message", [
     (7, TypeError, "unit is a int; the name of a unit, the path of a tokenizer.json, or a tokenizer with encode and"),
-    ("words", ValueError, "unit = 'words'; expected one of 'word', 'char', 'byte', 'piece'"),
-    ("tokenizer", ValueError, "unit = 'tokenizer'; expected one of 'word', 'char', 'byte', 'piece'"),
+    ("words", ValueError, "unit = 'words'; expected one of ('auto', )?'word', 'char', 'byte', 'piece'"),
+    ("tokenizer", ValueError, "unit = 'tokenizer'; expected one of ('auto', )?'word', 'char', 'byte', 'piece'"),
 ])
 def test_units_that_are_none(unit, kind, message):
     with pytest.raises(kind, match=message):
