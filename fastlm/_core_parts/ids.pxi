@@ -160,6 +160,11 @@ cdef class WordTable:
             if not self._enlarge(status):
                 return id
 
+    @property
+    def nbytes(self):
+        """How many bytes of memory the table takes."""
+        return self._blob.nbytes + self._offset.nbytes + self._slot.nbytes
+
     def arrays(self):
         """Return copies of (blob uint8, offsets int64 (V+1)), as the constructor takes them."""
         cdef size_t size = self.words.size

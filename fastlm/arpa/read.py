@@ -16,6 +16,7 @@ from fastlm.models import KneserNey
 from fastlm.models.initial import in_file
 from fastlm.models.ngram.packed import pack_trie
 from fastlm.models.ngram.trie import RepeatedNGram, TrieBuilder
+from fastlm.text.sources.memory import half_of_memory
 from fastlm.text.tokens import END as DOCUMENT_END
 from fastlm.text.tokens import UNKNOWN
 from fastlm.text.vocabulary import Vocabulary
@@ -26,6 +27,7 @@ UNSEEN_LOG10 = -100.0    # of an unknown word where a file has no <unk>: what Ke
 _BLOCK = 1 << 20         # bytes read at once
 _LONGEST_LINE = 1 << 24  # bytes; 127 words of 100,000 letters are fewer
 _ROWS = 1 << 14          # n-grams parsed at once
+_MEMORY = 36             # bytes of memory that an n-gram takes while it is read: 35 of 2.6 million of order 5
 _MOST_NODES = 2**31 - 1  # node numbers are int32
 _MOST_WORDS = 127        # of an n-gram
 _BEGINS, _BEGIN_INSIDE, _END_INSIDE = 1, 2, 4    # kinds of n-grams, as _core.ArpaWords.read_grams tells them
@@ -149,15 +151,16 @@ class Reader:
 
     unit: that of the tokens, None for what the file says, or else words. encoding: that of the words. ends: "lines"
     where contexts end at the ends of lines, so that n-grams that go on past it raise RunsOn; "run on" where contexts
-    are continued, and n-grams with <s> are copies of others; "cut" to leave out n-grams that go on.
+    are continued, and n-grams with <s> are copies of others; "cut" to leave out n-grams that go on. memory: bytes that
+    the n-grams may take; None for half of what there is.
     """
 
-    def __init__(self, text: Text, unit: str | None, encoding: str, ends: str) -> None:
+    def __init__(self, text: Text, unit: str | None, encoding: str, ends: str, memory: int | None = None) -> None:
         self._text, self._encoding, self._notes = text, encoding, Notes()
         self._options = options_of(text.skip_to_data())
         self._unit = unit or self._options.unit
         self._ends = "run on" if ends == "lines" and self._options.runs_on else ends
-        self._counts = self._read_counts()
+        self._counts = self._read_counts(half_of_memory() if memory is None else memory)
         self._words = _core.ArpaWords(np.zeros(0, np.uint8), np.zeros(1, np.int64))
         self._line_end = self._unknown = -1
 
@@ -180,8 +183,8 @@ class Reader:
         return LanguageModel(vocabulary, self._model(vocabulary), History(
             ended=f"read from ARPA text of order {len(self._counts)}{self._notes}"))
 
-    def _read_counts(self) -> list[int]:
-        """Return how many n-grams of 1, 2, ... words the file says it has."""
+    def _read_counts(self, memory: int) -> list[int]:
+        """Return how many n-grams of 1, 2, ... words the file says it has, which `memory` bytes must hold."""
         counts: list[int] = []
         while (line := self._text.next_line()) is not None and not line.lstrip().startswith(b"\\"):
             if found := _COUNT.fullmatch(line):
@@ -199,6 +202,9 @@ class Reader:
         if len(counts) > _MOST_WORDS or sum(counts) > _MOST_NODES:
             raise ValueError(f"it says that it has {sum(counts):,} n-grams of up to {len(counts)} words; at most "
                              f"{_MOST_NODES:,} of up to {_MOST_WORDS} can be read")
+        if sum(counts) * _MEMORY > memory:
+            raise ValueError(f"it says that it has {sum(counts):,} n-grams, which take {_MEMORY} bytes of memory each "
+                             f"while they are read; {memory // _MEMORY:,} fit into half of this machine's memory")
         return counts
 
     def _open_section(self, k: int) -> None:

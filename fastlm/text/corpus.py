@@ -50,8 +50,8 @@ class Corpus:
         vocabulary has one; in lines and paragraphs of other units, in "\\n". The token that ends a document follows, if
         the vocabulary has one.
         watch: a function that is called with what was scanned, see `text.filling`; ids are -1 where unknown.
-        Raises what `read_documents` raises, and ValueError for an empty source, and for an unknown token
-        where the vocabulary has no `<unk>`.
+        Raises what `read_documents` raises, and ValueError for an empty source, for one whose ids take more memory than
+        `memory` (half of what there is), and for an unknown token where the vocabulary has no `<unk>`.
 
             >>> Corpus.read(["I am"], Vocabulary({25: "I", 7: "am"})).ids
             array([25,  7], dtype=int32)
@@ -67,8 +67,10 @@ class Corpus:
             missing = vocabulary.settle(ids, name, text)
             if missing.size:
                 unknown_at.append(missing + filler.buffer.size - len(ids))
-        filler = Filler(unit, documents, vocabulary.scan, newline, vocabulary.end_of_document, settle)
+                filler.beside += 2 * missing.nbytes   # where they are, in parts and, at the end, as one array
         options = Reading.of({"normalize": vocabulary.normalize, **reading})
+        filler = Filler(unit, documents, vocabulary.scan, newline, vocabulary.end_of_document, settle,
+                        options.most_memory)
         for part in parts_of(source, documents, unit, options):
             filler.add(part)
         filler.close()
@@ -98,11 +100,16 @@ class Corpus:
         tally, options = tally_of(unit, min_count, max_size, pieces, reading)
         if isinstance(source := known(source), Corpus | IdLists):
             return cls._numbered(source, tally.unit, min_count, max_size, options)
-        filler = Filler(tally.unit, documents, tally.scan, tally.newline, watch=watch)
+        extent, memory = options.extent, options.most_memory
+        filler = Filler(tally.unit, documents, tally.scan, tally.newline, watch=watch,
+                        memory=memory if extent is None else float("inf"))
         for read in parts_of(source, documents, tally.unit, options):
             filler.add(read)
-            if options.extent is not None:
-                options.extent.made(filler.buffer.size, tally.different if isinstance(tally, Tally) else 0)
+            filler.beside = tally.memory
+            if extent is not None:
+                extent.made(filler.buffer.size, tally.different if isinstance(tally, Tally) else 0)
+                if filler.held > memory:
+                    extent.end()
         filler.close()
         ids, offsets, size = filler.buffer.take(), filler.ends, sum(filler.sizes)
         if not len(ids):

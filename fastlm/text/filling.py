@@ -11,6 +11,7 @@ import numpy as np
 
 from fastlm.text.scan import IdBuffer, Scanner
 from fastlm.text.sources.documents import Part, read_parts
+from fastlm.text.sources.memory import check_memory
 from fastlm.text.sources.reading import Reading
 from fastlm.text.tokens import TOKENIZER
 
@@ -19,6 +20,8 @@ Array = np.ndarray
 # (D,), None for one document or a part of one, and whether the last document ends with the text.
 Watch = Callable[[str, bytes, Array, Array | None, bool], None]
 _NEWLINE = ord("\n")
+_PER_ID = 4          # bytes of memory
+_PER_DOCUMENT = 16   # bytes of memory, for where it ends and how long it is
 
 
 class Opened:
@@ -41,24 +44,36 @@ def parts_of(source: Any, documents: str, unit: str, reading: Reading) -> Iterat
 class Filler:
     """Scans parts of a text, of the kind that `documents` names, into a buffer of ids.
 
+    memory: how many bytes the buffer and what is kept beside it may take; `add` raises ValueError beyond.
+
     Every document that is not empty ends a line, the last line of the text included: with the id `newline` in words
     (unless that is None), with the character in other units where documents are not files. The id `end`, where there is
     one, follows.
 
     ``buffer``: the ids; ``ends`` (D+1,): where documents end in it, after a 0; ``sizes`` (D,): their UTF-8 bytes;
-    ``open``: whether the last document has not ended.
+    ``open``: whether the last document has not ended; ``beside``: bytes that others keep of the text.
     """
 
     def __init__(self, unit: str, documents: str, scan: Scanner, newline: int | None, end: int | None = None,
-                 watch: Watch | None = None) -> None:
+                 watch: Watch | None = None, memory: float = float("inf")) -> None:
         self._unit, self._of_files, self._scan, self._newline, self._end = unit, documents == "file", scan, newline, end
-        self._watch = watch
+        self._watch, self._memory, self.beside = watch, memory, 0
         self.buffer = IdBuffer()
         self.ends, self.sizes, self.open = array("q", [0]), array("q"), False
         self._ends_line = self._some = self._unended = False   # of the open document: its last id, its text, its end
 
     def add(self, part: Part) -> None:
         """Scan one part."""
+        self._scan_part(part)
+        if self.held > self._memory:
+            check_memory(self.held, int(self._memory), part.name, "tokens", "a shorter text")
+
+    @property
+    def held(self) -> int:
+        """How many bytes of memory what was scanned takes."""
+        return _PER_ID * self.buffer.size + _PER_DOCUMENT * len(self.sizes) + self.beside
+
+    def _scan_part(self, part: Part) -> None:
         if not part.lines:
             self._add_document(part.name, part.text, part.ends)
         elif self._newline is None or self._unit in ("piece", TOKENIZER) or self._end is not None:
@@ -70,8 +85,8 @@ class Filler:
             if not text.endswith(b"\n"):
                 ends = np.append(ends, len(text))
             self._scan(text if text.endswith(b"\n") else text + b"\n", self.buffer)
-            self.ends.extend((np.flatnonzero(self.buffer.ids[begin:] == self._newline) + begin + 1).tolist())
-            self.sizes.extend(np.diff(ends, prepend=0).tolist())
+            self.ends.frombytes((np.flatnonzero(self.buffer.ids[begin:] == self._newline) + begin + 1).tobytes())
+            self.sizes.frombytes(np.diff(ends, prepend=0).tobytes())
             self._tell(part.name, text, begin, ends, True)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings, encoder, piece_scanner
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_lookup, char_scanner, scan_bytes, word_scanner
 from fastlm.text.sources.containers import recognised
+from fastlm.text.sources.memory import check_memory
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.reading import FORMS, check_choice
 from fastlm.text.sources.strings import text_bytes, without_bom
@@ -100,13 +101,13 @@ class Vocabulary:
     ) -> Self:
         """Return the vocabulary of a source, the most frequent token first, ties in the order of their UTF-8.
 
-        source, documents, and text_key, format, encoding, errors, normalize by name: as `read_documents` takes them.
-        unit: "word", "char", "byte", "piece", or a tokenizer, see `text.tokenizers`. Tokens seen fewer than `min_count`
-        times, or beyond `max_size` tokens in all, count as `<unk>`; it and the end of line are always there. A byte
-        vocabulary has 256 ids, whatever the source is; of pieces `max_size` are learnt, None for as many as `pieces`
-        says (`text.pieces.PieceSettings`).
-        Where there are several documents of characters or bytes that are not lines, or of pieces, one more token ends
-        them. Raises what `read_documents` raises, and ValueError for an empty source and for impossible limits.
+        source, documents, and text_key, format, encoding, errors, normalize, memory by name: as `read_documents` takes
+        them. unit: "word", "char", "byte", "piece", or a tokenizer, see `text.tokenizers`. Tokens seen fewer than
+        `min_count` times, or beyond `max_size` tokens in all, count as `<unk>`; it and the end of line are always
+        there. A byte vocabulary has 256 ids, whatever the source is; of pieces `max_size` are learnt, None for as many
+        as `pieces` says (`text.pieces.PieceSettings`). Where there are several documents of characters or bytes that
+        are not lines, or of pieces, one more token ends them. Raises what `read_documents` raises, and ValueError for
+        an empty source, impossible limits, and different tokens that take more memory than half of it, or `memory`.
 
             >>> Vocabulary.build(["a b a"]).tokens
             ['a', '\\n', 'b', '<unk>']
@@ -122,6 +123,7 @@ class Vocabulary:
                 ended += sum(map(bool, filler.sizes)) - (filler.open and filler.sizes[-1] > 0)
                 some = True
                 filler.clear()
+                check_memory(tally.memory, options.most_memory, part.name, "different tokens", "a shorter text")
         filler.close()
         tally.count(filler.buffer.ids)
         ended += sum(map(bool, filler.sizes))
@@ -166,8 +168,7 @@ class Vocabulary:
 
     @property
     def boundary(self) -> int:
-        """The id read before the first token of every document: the end of a document, or else of a line, or id 0 where
-        there is none."""
+        """The id read before the first token of every document: the end of a document, of a line, or id 0."""
         if self.end_of_document is not None:
             return self.end_of_document
         return 0 if self.end_of_line is None else self.end_of_line
@@ -217,9 +218,8 @@ class Vocabulary:
         """Return the ids of a text, int32 (N,), one for every word and "\\n", character, or byte; nothing is added.
 
         Bytes are taken for units "byte" and "piece" only. Where the vocabulary has no "\\n", newlines in words are
-        whitespace.
-        Raises ValueError for a token that is not there where there is no `<unk>`, and for NUL characters and
-        halves of surrogate pairs.
+        whitespace. Raises ValueError for a token that is not there where there is no `<unk>`, and for NUL characters
+        and halves of surrogate pairs.
         """
         return self._encode(text_bytes(text, "the text", self.unit))
 

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import math
 import warnings
@@ -11,6 +12,7 @@ import pytest
 
 import fastlm
 from fastlm import arpa
+from fastlm.arpa.read import Reader, Text
 from fastlm.models import KneserNey
 
 CLOSE = 1e-4     # in base-10 logarithms
@@ -182,10 +184,19 @@ def test_words_in_any_order(load) -> None:
         assert load("".join(moved)).score("a b").nats == pytest.approx(-math.log(.4 * .5 * .2), abs=1e-6)
 
 
-def test_a_line_without_an_end_is_an_error(load, monkeypatch) -> None:
-    monkeypatch.setattr("fastlm.arpa.read._LONGEST_LINE", 1 << 20)
-    with pytest.raises(ValueError, match="line 1 is longer than 1,048,576 bytes"):
-        load(b"\0" * (1 << 22))
+def test_a_line_without_an_end_is_an_error(load) -> None:
+    with pytest.raises(ValueError, match="line 1 is longer than 16,777,216 bytes"):
+        load(b"\0" * (18 << 20))
+
+
+def test_n_grams_that_do_not_fit_into_memory_are_refused() -> None:
+    """Of six n-grams, which take 36 bytes each; before anything is read of them."""
+    text = bigram_text().encode()
+    assert len(Reader(Text(io.BytesIO(text)), None, "utf-8", "lines", memory=36 * 6).read().vocabulary) == 4
+    with pytest.raises(ValueError) as caught:
+        Reader(Text(io.BytesIO(text)), None, "utf-8", "lines", memory=100)
+    assert str(caught.value) == ("it says that it has 6 n-grams, which take 36 bytes of memory each while they are "
+                                 "read; 2 fit into half of this machine's memory")
 
 
 # Words ---------------------------------------------------------------------------------------------------------------

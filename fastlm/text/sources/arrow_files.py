@@ -13,13 +13,16 @@ _ROWS = 1024
 _LONGEST_REASON = 200   # characters
 
 
-def parquet(name: str, file: Any) -> Table:
-    """Return the table of a parquet file. Raises ValueError where it is none, and where pyarrow is not installed."""
+def parquet(name: str, file: Any, most: int) -> Table:
+    """Return the table of a parquet file. most: see `seekable`.
+
+    Raises ValueError where it is none, and where pyarrow is not installed.
+    """
     pyarrow = _pyarrow(name, ".parquet")
     from pyarrow.parquet import ParquetFile
 
     try:
-        opened = ParquetFile(_native(pyarrow, file))
+        opened = ParquetFile(_native(pyarrow, file, name, most))
         schema = opened.schema_arrow
     except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise ValueError(f"{name} cannot be read as parquet: {_reason(error)}") from None
@@ -30,11 +33,14 @@ def parquet(name: str, file: Any) -> Table:
     return _table(name, pyarrow, schema, batches)
 
 
-def arrow(name: str, file: Any) -> Table:
-    """Return the table of an Arrow file, a Feather file of version 2, or an Arrow stream, as `datasets` keeps them."""
+def arrow(name: str, file: Any, most: int) -> Table:
+    """Return the table of an Arrow file, a Feather file of version 2, or an Arrow stream, as `datasets` keeps them.
+
+    most: see `seekable`.
+    """
     pyarrow = _pyarrow(name, ".arrow")
     is_file = file.peek(len(ARROW))[: len(ARROW)] == ARROW
-    native = _native(pyarrow, file)
+    native = _native(pyarrow, file, name, most)
     begin = 0
 
     def opened() -> Any:
@@ -88,8 +94,8 @@ def _is_text(types: Any, kind: Any) -> bool:
     return bool(types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner))
 
 
-def _native(pyarrow: Any, file: Any) -> Any:
-    return pyarrow.PythonFile(seekable(file), "r")
+def _native(pyarrow: Any, file: Any, name: str, most: int) -> Any:
+    return pyarrow.PythonFile(seekable(file, name, most), "r")
 
 
 def _pyarrow(name: str, kind: str) -> Any:

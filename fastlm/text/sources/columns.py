@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from fastlm.text.sources.paths import is_name
@@ -11,6 +11,7 @@ from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.strings import a_kind, is_missing, shown, text_bytes
 
 SAMPLE = 100             # rows by which the columns of text are found
+SAMPLE_SIZE = 1 << 24    # characters of them: rows may be as long as a file
 _MANY_COLUMNS = 20       # that a message names
 _NUMBER_OR_DATE = re.compile(r"[\s\d.,:;%/+\-TZ]*")
 
@@ -81,13 +82,27 @@ class LineNames:
 def from_rows(name: str, rows: Iterator[Mapping[str, Any]], row: Callable[[int], str] = "row {}".format,
               kind: type[Exception] = ValueError) -> Table:
     """Return a table of rows that are mappings of columns to values, read once."""
-    head = list(islice(rows, SAMPLE))
+    head = sample_of(rows, lambda one: sum(len(value) for value in one.values() if isinstance(value, str | list)))
     columns = dict.fromkeys(key for one in head for key in one if isinstance(key, str)) or {"": None}
     sample = {key: [one[key] for one in head if key in one] for key in columns}
 
     def values(key: str) -> Iterator[Any]:
         return (one.get(key, MISSING) for one in chain(head, rows))
     return Table(name, sample, values, row, kind)
+
+
+def sample_of(rows: Iterator[Any], size: Callable[[Any], int]) -> list[Any]:
+    """Return the first rows, `SAMPLE` of them, or fewer that are so long together that they are enough; size: tells how
+    long one is.
+
+    >>> sample_of(iter(["a" * SAMPLE_SIZE, "b"]), len) == ["a" * SAMPLE_SIZE]
+    True
+    """
+    head, total = list[Any](), 0
+    while len(head) < SAMPLE and total < SAMPLE_SIZE and (row := next(rows, None)) is not None:
+        head.append(row)
+        total += size(row)
+    return head
 
 
 def text_column(table: Table, reading: Reading) -> str:

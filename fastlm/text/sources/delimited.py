@@ -3,10 +3,10 @@
 import re
 from collections import deque
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
-from fastlm.text.sources.columns import SAMPLE, Fault, LineNames, Table
+from fastlm.text.sources.columns import Fault, LineNames, Table, sample_of
 from fastlm.text.sources.strings import checked, shown
 
 _LONGEST_FIELD = 1 << 26   # bytes of a field in quotes; one that never ends would take the rest of the file
@@ -29,7 +29,7 @@ def delimited(name: str, lines: Iterator[bytes], tabs: bool, text_key: str | Non
     header = next(rows, (1, []))[1]
     if text_key not in header:
         _check_header(name, header)
-    names, head = LineNames(), list(islice(rows, SAMPLE))
+    names, head = LineNames(), sample_of(rows, lambda row: sum(map(len, row[1])))
 
     def values(key: str) -> Iterator[Any]:
         column = header.index(key)

@@ -10,6 +10,7 @@ from fastlm.text.sources.compressed import naming_damage
 from fastlm.text.sources.containers import Items, TokenLists, recognised
 from fastlm.text.sources.encodings import encoded_file
 from fastlm.text.sources.files import Content, contents, contents_of_path
+from fastlm.text.sources.memory import check_memory
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.paths import files, is_name
 from fastlm.text.sources.reading import DOCUMENTS, Reading, check_choice
@@ -31,7 +32,7 @@ def read_documents(source: Any, documents: str = "file", unit: str = "word", **o
     .csv, .tsv, .parquet, .arrow and of tables in memory is a text.
     documents: "file", a text is a document; "line", every line, with its "\\n"; "blank-line", what stands
     between lines of nothing but whitespace. Lines end at "\\n" only.
-    options: text_key, format, encoding, errors and normalize, as `Reading` takes them.
+    options: text_key, format, encoding, errors, normalize and memory, as `Reading` takes them.
 
     Raises FileNotFoundError for a path that does not exist, TypeError for an object that is not a source, and
     ValueError for text that is not UTF-8 or contains a NUL (both are allowed where unit is "byte"), that cannot
@@ -74,35 +75,37 @@ def read_parts(source: Any, documents: str = "file", unit: str = "word", **optio
 def _parts(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
     form, extent = reading.form(unit), reading.extent
     for found in _texts(source, unit, reading):
-        for part in _parts_of(found, documents, unit):
+        for part in _parts_of(found, documents, unit, reading):
             if extent is not None and not extent.takes(len(part.text)):
                 return
             yield part._replace(text=normalized(part.text, form))
 
 
-def _parts_of(found: Content | Text, documents: str, unit: str) -> Iterator[Part]:
+def _parts_of(found: Content | Text, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
     if not isinstance(found, Content):
         if documents == "blank-line":
-            yield from (Part(*document) for document in _cut(*found, documents))
+            yield from (Part(*document) for document in _cut(*found, documents, reading))
         else:
             yield Part(*found, lines=documents == "line")
         return
     stream: BinaryIO = found.held  # type: ignore[assignment]
-    unit = "byte" if found.any_bytes else unit
+    unit, longest = "byte" if found.any_bytes else unit, reading.longest_line
     with naming_damage(found.name):
         if documents == "line":
-            yield from (Part(found.name, block, lines=True) for block in checked_blocks(stream, found.name, unit))
+            yield from (Part(found.name, block, lines=True)
+                        for block in checked_blocks(stream, found.name, unit, longest))
         elif documents == "blank-line":
-            yield from (Part(*document) for document in _cut_content(found, documents, unit))
+            yield from (Part(*document) for document in _cut_content(found, documents, unit, reading))
         else:
-            yield from (Part(found.name, *part) for part in checked_parts(stream, found.name, unit))
+            yield from (Part(found.name, *part) for part in checked_parts(stream, found.name, unit, longest))
 
 
 def _documents(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Text]:
     form = reading.form(unit)
     for found in _texts(source, unit, reading):
-        whole_or_cut = _cut_content(found, documents, unit) if isinstance(found, Content) else _cut(*found, documents)
-        for name, text in whole_or_cut:
+        cut = (_cut_content(found, documents, unit, reading) if isinstance(found, Content)
+               else _cut(*found, documents, reading))
+        for name, text in cut:
             yield name, normalized(text, form)
 
 
@@ -153,35 +156,37 @@ def contents_of_open(file: Any, reading: Reading, unit: str) -> Iterator[Content
         yield from contents(name, file, reading, unit)
 
 
-def _cut_content(content: Content, documents: str, unit: str) -> Iterator[Text]:
-    """Yield the documents of a stream, whose bytes are checked here."""
+def _cut_content(content: Content, documents: str, unit: str, reading: Reading) -> Iterator[Text]:
+    """Yield the documents of a stream, whose bytes are checked here, each in the memory that the reading allows."""
     stream: BinaryIO = content.held  # type: ignore[assignment]
     unit = "byte" if content.any_bytes else unit
     with naming_damage(content.name):
         if documents == "file":
-            yield content.name, whole(stream, content.name, unit, content.packed)
+            yield content.name, whole(stream, content.name, unit, reading.most_memory)
         else:
-            yield from _cut_lines(content.name, checked_lines(stream, content.name, unit), documents)
+            lines = checked_lines(stream, content.name, unit, reading.longest_line)
+            yield from _cut_lines(content.name, lines, documents, reading)
 
 
-def _cut(name: str, text: bytes, documents: str) -> Iterator[Text]:
+def _cut(name: str, text: bytes, documents: str, reading: Reading) -> Iterator[Text]:
     """Yield the documents of a text whose bytes are checked already."""
     if documents == "file":
         yield name, text
     else:
-        yield from _cut_lines(name, iter(io.BytesIO(text)), documents)
+        yield from _cut_lines(name, iter(io.BytesIO(text)), documents, reading)
 
 
-def _cut_lines(name: str, lines: Iterator[bytes], documents: str) -> Iterator[Text]:
-    block: list[bytes] = []
+def _cut_lines(name: str, lines: Iterator[bytes], documents: str, reading: Reading) -> Iterator[Text]:
+    block, size, memory = io.BytesIO(), 0, reading.most_memory
     for line in lines:
         if documents == "line":
             yield name, line
         elif line.isspace():
-            if block:
-                yield name, b"".join(block)
-            block = []
+            if size:
+                yield name, block.getvalue()
+            block, size = io.BytesIO(), 0
         else:
-            block.append(line)
-    if block:
-        yield name, b"".join(block)
+            size += block.write(line)
+            check_memory(size, memory, name, "text without a blank line", 'less, or documents="line",')
+    if size:
+        yield name, block.getvalue()

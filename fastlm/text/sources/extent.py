@@ -68,6 +68,15 @@ class Extent:
         if tokens:
             self.most = self.most_tokens * self.read / tokens
 
+    def end(self) -> None:
+        """Let nothing more be read: memory holds no more.
+
+        >>> extent = Extent()
+        >>> extent.takes(8), extent.end(), extent.takes(8), extent.whole
+        (True, None, False, False)
+        """
+        self.most = self.most_tokens = 0
+
     def count(self, size: int) -> None:
         """Count so many bytes of a file that are read."""
         if self.total is not None:

@@ -1,7 +1,7 @@
 """One file of any kind: a stream of text, or a table; an archive is several."""
 
-import io
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -12,21 +12,22 @@ from fastlm.text.sources.compressed import buffered, naming_damage, refuse_other
 from fastlm.text.sources.encodings import in_utf8
 from fastlm.text.sources.extent import Extent
 from fastlm.text.sources.formats import format_of
+from fastlm.text.sources.memory import check_memory
 from fastlm.text.sources.reading import Reading
-from fastlm.text.sources.streams import followed_by, lines_of, whole
+from fastlm.text.sources.streams import followed_by, lines_of, up_to
 from fastlm.text.tokens import RAW_UNITS
 
 _HEAD = 1 << 16     # bytes of a file by which its kind is told
+_JSON_GROWS = 16    # times that what JSON holds may take its bytes: an empty object in a list takes 24 times its three
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: a stream of UTF-8, still to be checked, or a table. ``packed``: whether it was compressed;
-    ``any_bytes``: whether the stream may hold bytes that are not UTF-8."""
+    """What a file holds: a stream of UTF-8, still to be checked, or a table. ``any_bytes``: whether the stream
+    may hold bytes that are not UTF-8."""
 
     name: str
     held: BinaryIO | Table
-    packed: bool = False
     any_bytes: bool = False
 
 
@@ -43,7 +44,7 @@ def contents(name: str, file: Any, reading: Reading, unit: str, inside: bool = F
         if head.startswith(archive.MAGIC):
             if inside:
                 raise ValueError(f"{name} is an archive in an archive; a file of text was expected")
-            for member, opened in archive.members(stream, name):
+            for member, opened in archive.members(stream, name, _most(packed, reading)):
                 yield from contents(member, opened, reading, unit, True)
             return
         refuse_others(head, name, unit == "byte")
@@ -71,22 +72,29 @@ def within(extent: Extent, name: str, file: Any, reading: Reading, unit: str) ->
 
 def _content(name: str, stream: Any, head: bytes, packed: bool, reading: Reading, unit: str) -> Content:
     if not head:   # an empty file holds nothing, whatever its name is
-        return Content(name, stream, packed)
+        return Content(name, stream)
     kind = format_of(name, head, reading, unit)
     if kind in ("parquet", "arrow"):
         from fastlm.text.sources import arrow_files
 
-        return Content(name, (arrow_files.parquet if kind == "parquet" else arrow_files.arrow)(name, stream), packed)
+        table = arrow_files.parquet if kind == "parquet" else arrow_files.arrow
+        return Content(name, table(name, stream, _most(packed, reading)))
     text = in_utf8(stream, name, reading, unit)
     if kind in ("csv", "tsv"):
         from fastlm.text.sources.delimited import delimited
 
-        return Content(name, delimited(name, lines_of(text, name), kind == "tsv", reading.text_key), packed)
+        lines = lines_of(text, name, reading.longest_line)
+        return Content(name, delimited(name, lines, kind == "tsv", reading.text_key))
     if kind in ("jsonl", "json", "like-json"):
-        return Content(name, _json(name, text, kind, packed, reading), packed)
+        return Content(name, _json(name, text, kind, packed, reading))
     if reading.text_key is not None:
         reading.note(name, " is read as plain text, which has no columns")
-    return Content(name, text, packed, unit in RAW_UNITS and reading.errors == "surrogateescape")
+    return Content(name, text, unit in RAW_UNITS and reading.errors == "surrogateescape")
+
+
+def _most(packed: bool, reading: Reading) -> int:
+    """Return how many bytes a file may have that is read whole or copied: of a compressed one as many as memory has."""
+    return reading.most_memory if packed else sys.maxsize
 
 
 def _json(name: str, text: Any, kind: str, packed: bool, reading: Reading) -> Table | BinaryIO:
@@ -94,24 +102,27 @@ def _json(name: str, text: Any, kind: str, packed: bool, reading: Reading) -> Ta
     table, too, where neither its name nor `format` calls it JSON."""
     from fastlm.text.sources import json_lines
 
+    most = reading.most_memory // (_JSON_GROWS if packed else 1)
+    longest = min(reading.longest_line, most)
     if kind == "jsonl":
-        return json_lines.json_lines(name, enumerate(lines_of(text, name), 1))
-    first = text.readline()
-    is_row = json_lines.begins_with_object(first)
+        return json_lines.json_lines(name, enumerate(lines_of(text, name, longest), 1))
+    first = text.readline(most + 1)
+    is_row = len(first) <= longest and json_lines.begins_with_object(first)
     if is_row and kind == "json" and json_lines.is_columns(json_lines.parsed(first, name)) and not text.peek(1):
         return json_lines.json_file(name, first)
     if is_row:
-        lines = lines_of(followed_by(first, text), name)
+        lines = lines_of(followed_by(first, text), name, longest)
         if kind == "like-json":
             reading.note(name, ' is read as JSON lines, as it begins; format="text" (--format text) reads it as it '
                          "stands")
         return json_lines.json_lines(name, enumerate(lines, 1))
     if kind == "like-json" and first.lstrip()[:1] != b"[":
         return followed_by(first, text)
-    held = whole(followed_by(first, text), name, "word", packed)
-    try:
+    held = up_to(most, followed_by(first, text))
+    if kind == "json":
+        check_memory(len(held), most, name, "JSON", "less, or a file of JSON lines,")
         return json_lines.json_file(name, held)
+    try:
+        return json_lines.json_file(name, held) if len(held) <= most else followed_by(held, text)
     except ValueError:
-        if kind == "json":
-            raise
-        return io.BufferedReader(io.BytesIO(held))
+        return followed_by(held, text)

@@ -14,7 +14,6 @@ from fastlm.text.sources.files import Content, contents_of_path
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.paths import files
 from fastlm.text.sources.reading import Reading
-from fastlm.text.sources.streams import LONGEST_LINE
 from fastlm.text.sources.strings import checked, is_file
 
 
@@ -58,14 +57,14 @@ def _contents(source: Any, unit: str, reading: Reading) -> Iterator[Content]:
 
 
 def _lines(stream: BinaryIO, name: str, reading: Reading, unit: str) -> Iterator[Row]:
-    number = 0
-    while line := stream.readline(LONGEST_LINE + 1):
+    number, longest = 0, reading.longest_line
+    while line := stream.readline(longest + 1):
         number += 1
         here = f"{name}, line {number}"
-        if len(line) > LONGEST_LINE:
+        if len(line) > longest:
             while line and not line.endswith(b"\n"):
-                line = stream.readline(LONGEST_LINE)
-            yield Row(here, None, f"{here} has more than {LONGEST_LINE:,} bytes; a shorter one was expected")
+                line = stream.readline(longest)
+            yield Row(here, None, f"{here} has more than {longest:,} bytes; a shorter one was expected")
         elif not line.strip(b"\r\n"):
             yield Row(here, None, f"{here} is empty; text was expected")
         elif reading.errors == MARK and codecs.encode("\udcff", "utf-8", "surrogatepass") in line:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from fastlm.text.sources.extent import Extent
+from fastlm.text.sources.memory import half_of_memory
 
 DOCUMENTS = ("file", "line", "blank-line")
 FORMATS = ("auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "arrow")
 FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+_LONGEST_LINE = 1 << 28   # bytes; an assumption
 NORMALIZED_UNITS = ("char", "piece")   # words and bytes are read as they are written
 
 
@@ -36,7 +38,9 @@ class Reading:
     `bytes.decode` takes it: "strict" refuses them, "replace" reads U+FFFD, "ignore" leaves them out; with "ignore" rows
     without a text are left out, too, and counted. normalize: the Unicode normalisation form "NFC", "NFD", "NFKC",
     "NFKD", None for text as it is written, or "auto": NFC for characters and pieces, None for words and bytes. say:
-    called with a sentence about what was guessed or left out. extent: how much is read; None for all.
+    called with a sentence about what was guessed or left out. extent: how much is read; None for all. memory: how many
+    bytes of memory one text, or all that is kept of what is read, may take, a line an eighth of them, up to 256 MiB;
+    None for half of what there is.
 
     Raises ValueError or TypeError, in one sentence, for choices that do not exist.
 
@@ -51,6 +55,7 @@ class Reading:
     normalize: str | None = "auto"
     say: Callable[[str], None] = log
     extent: Extent | None = None
+    memory: int | None = None
     _said: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +66,8 @@ class Reading:
             raise TypeError(f"text_key is a {type(self.text_key).__name__}; expected the name of a column")
         if self.encoding is not None:
             check_encoding(self.encoding)
+        if self.memory is not None and (not isinstance(self.memory, int) or self.memory < 1):
+            raise ValueError(f"memory = {self.memory!r}; expected a number of bytes from 1 on, or None")
         try:
             codecs.lookup_error(self.errors)
         except (LookupError, TypeError):
@@ -70,10 +77,11 @@ class Reading:
     @classmethod
     def of(cls, options: dict[str, Any]) -> Self:
         """Return the reading of keyword arguments, of which `reading` may be a whole one and the others change it."""
-        unknown = options.keys() - {"reading", "text_key", "format", "encoding", "errors", "normalize", "extent"}
+        unknown = options.keys() - {"reading", "text_key", "format", "encoding", "errors", "normalize", "extent",
+                                    "memory"}
         if unknown:
-            raise TypeError(f"{min(unknown)!r} is no option of reading; expected text_key, format, encoding, errors or "
-                            "normalize")
+            raise TypeError(f"{min(unknown)!r} is no option of reading; expected text_key, format, encoding, errors, "
+                            "normalize or memory")
         base = options.pop("reading", None)
         if base is None:
             return cls(**options)
@@ -82,8 +90,18 @@ class Reading:
     def but(self, **changes: Any) -> Self:
         """Return a reading with some choices changed."""
         kept = {name: getattr(self, name) for name in ("text_key", "format", "encoding", "errors", "normalize", "say",
-                                                       "extent")}
+                                                       "extent", "memory")}
         return type(self)(**{**kept, **changes})
+
+    @property
+    def longest_line(self) -> int:
+        """How many bytes a line may have, or a word: longer ones come of a file that has no lines, or of a bomb."""
+        return min(_LONGEST_LINE, self.most_memory // 8)
+
+    @property
+    def most_memory(self) -> int:
+        """How many bytes of memory a text may take."""
+        return half_of_memory() if self.memory is None else self.memory
 
     def form(self, unit: str) -> str | None:
         """Return the normalisation form of texts of a unit, None for texts as they are written."""

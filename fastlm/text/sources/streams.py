@@ -1,16 +1,15 @@
 """Streams of UTF-8 as checked lines, or whole."""
 
 import io
-import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from fastlm.text.scan import PIECE
+from fastlm.text.sources.memory import check_memory
 from fastlm.text.sources.strings import checked
 
-LONGEST_PART = 1 << 24   # bytes without whitespace; an assumption
 _BLANKS = b" \t\n\v\f\r"
-LONGEST_LINE = 1 << 28   # bytes; a line this long comes of a bomb or of a file that has no lines
+_PARTS = 16   # of the longest word, a long run of other units without white space is cut into; an assumption
 
 
 class _Followed(io.RawIOBase):
@@ -36,19 +35,19 @@ def followed_by(first: bytes, file: Any) -> BinaryIO:
     return io.BufferedReader(_Followed(first, file))
 
 
-def checked_lines(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
+def checked_lines(stream: BinaryIO, name: str, unit: str, longest: int) -> Iterator[bytes]:
     """Yield lines with their "\\n", checked a mebibyte at a time, since single lines are too short to be checked fast.
 
     Raises what `checked_blocks` raises.
     """
-    for block in checked_blocks(stream, name, unit):
+    for block in checked_blocks(stream, name, unit, longest):
         yield from io.BytesIO(block)
 
 
-def checked_blocks(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
+def checked_blocks(stream: BinaryIO, name: str, unit: str, longest: int) -> Iterator[bytes]:
     """Yield blocks of whole lines of about a mebibyte, checked; the last line may have no "\\n".
 
-    Raises ValueError for a line of more than `LONGEST_LINE` bytes, and what `checked` raises.
+    Raises ValueError for a line of more than `longest` bytes, and what `checked` raises.
     """
     offset, parts, size = 0, list[bytes](), 0
     while block := stream.read(PIECE):
@@ -59,32 +58,32 @@ def checked_blocks(stream: BinaryIO, name: str, unit: str) -> Iterator[bytes]:
             offset, parts, size = offset + len(text), [], 0
         parts.append(block[end:])
         size += len(block) - end
-        if size > LONGEST_LINE:
-            raise ValueError(f"{name}: the line at offset {offset} has more than {LONGEST_LINE:,} bytes; shorter lines "
+        if size > longest:
+            raise ValueError(f"{name}: the line at offset {offset} has more than {longest:,} bytes; shorter lines "
                              'were expected, and documents="file" reads the text whole')
     if size:
         yield checked(b"".join(parts), name, offset, unit)
 
 
-def checked_parts(stream: BinaryIO, name: str, unit: str) -> Iterator[tuple[bytes, bool]]:
+def checked_parts(stream: BinaryIO, name: str, unit: str, longest: int) -> Iterator[tuple[bytes, bool]]:
     """Yield (part, whether it is the last) of a text of any length, parts of about a mebibyte, checked.
 
-    A part ends before whitespace that follows a word, where every unit begins a new token. Where there is none in
-    `LONGEST_PART` bytes, characters, bytes and pieces are cut between any two characters. Raises ValueError for a word
-    of more than `LONGEST_LINE` bytes, and what `checked` raises.
+    A part ends before whitespace that follows a word, where every unit begins a new token. Where there is none in a
+    sixteenth of `longest` bytes, characters, bytes and pieces are cut between any two characters. Raises ValueError for
+    a word of more than `longest` bytes, and what `checked` raises.
     """
     offset, held = 0, b""
     while block := stream.read(max(PIECE, len(held))):
         held += block
         end = _before_blank(held)
-        if not end and unit != "word" and len(held) > LONGEST_PART:
+        if not end and unit != "word" and len(held) > longest // _PARTS:
             end = _between_characters(held)
         if end:
             text = checked(held[:end], name, offset, unit)
             yield text, False
             offset, held = offset + end, held[end:]
-        elif len(held) > LONGEST_LINE:
-            raise ValueError(f"{name}: the word at offset {offset} has more than {LONGEST_LINE:,} bytes; shorter words "
+        elif len(held) > longest:
+            raise ValueError(f"{name}: the word at offset {offset} has more than {longest:,} bytes; shorter words "
                              'were expected, or unit="char"')
     yield checked(held, name, offset, unit), True
 
@@ -104,28 +103,30 @@ def _between_characters(text: bytes) -> int:
     return end - 1
 
 
-def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO, name: str, longest: int) -> Iterator[bytes]:
     """Yield lines with their "\\n" as soon as they are there, still to be checked.
 
-    Raises ValueError for a line of more than `LONGEST_LINE` bytes.
+    Raises ValueError for a line of more than `longest` bytes.
     """
     number = 0
-    while line := stream.readline(LONGEST_LINE + 1):
+    while line := stream.readline(longest + 1):
         number += 1
-        if len(line) > LONGEST_LINE:
-            raise ValueError(f"{name}, line {number} has more than {LONGEST_LINE:,} bytes; shorter lines were expected")
+        if len(line) > longest:
+            raise ValueError(f"{name}, line {number} has more than {longest:,} bytes; shorter lines were expected")
         yield line
 
 
-def whole(stream: BinaryIO, name: str, unit: str, packed: bool) -> bytes:
-    """Return all of a stream, checked. packed: whether it comes out of a compressed file, which may hold more than this
-    machine can: half of its memory is the limit then."""
-    if not packed:
-        return checked(stream.read(), name, 0, unit)
-    out, limit = io.BytesIO(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    while block := stream.read(PIECE):
-        if out.tell() > limit:
-            raise ValueError(f"{name} holds more than {limit:,} bytes, half of this machine's memory; less was "
-                             'expected, or documents="line"')
+def whole(stream: BinaryIO, name: str, unit: str, memory: int) -> bytes:
+    """Return all of a stream, checked. Raises ValueError where it has more than `memory` bytes, and what `checked`
+    raises."""
+    text = up_to(memory, stream)
+    check_memory(len(text), memory, name, "text", 'less, or documents="line",')
+    return checked(text, name, 0, unit)
+
+
+def up_to(size: int, stream: BinaryIO) -> bytes:
+    """Return all of a stream, or more than so many bytes of it where it has more."""
+    out = io.BytesIO()
+    while out.tell() <= size and (block := stream.read(PIECE)):
         out.write(block)
-    return checked(out.getvalue(), name, 0, unit)
+    return out.getvalue()

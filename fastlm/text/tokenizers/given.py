@@ -123,6 +123,7 @@ class GivenTally:
     """
 
     newline = None   # a given tokenizer alone says what ends a line
+    memory = 0       # that grows with the text
     unknown: int | None = None
 
     def __init__(self, given: Given, min_count: int = 1, max_size: int | None = None) -> None:

@@ -228,7 +228,7 @@ def test_errors_of_a_named_encoding(tmp_path: Path) -> None:
         (
             {"encodng": "utf-8"},
             TypeError,
-            "'encodng' is no option of reading; expected text_key, format, encoding, errors or normalize",
+            "'encodng' is no option of reading; expected text_key, format, encoding, errors, normalize or memory",
         ),
     ],
 )

@@ -106,14 +106,12 @@ def test_parts_are_cut_before_whitespace(small: None, unit: str, tmp_path: Path)
     assert [name for name, _ in read_documents(tmp_path / "a", unit=unit)] == [str(tmp_path / "a")]
 
 
-def test_text_without_whitespace_is_cut_between_characters(small: None, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(streams, "LONGEST_PART", 32)
+def test_text_without_whitespace_is_cut_between_characters(small: None, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("é" * 99)
-    parts = [part.text.decode() for part in read_parts(tmp_path / "a", unit="char")]
+    parts = [part.text.decode() for part in read_parts(tmp_path / "a", unit="char", memory=32 * 16 * 8)]
     assert "".join(parts) == "é" * 99 and len(parts) > 1
-    monkeypatch.setattr(streams, "LONGEST_LINE", 64)
     with pytest.raises(ValueError) as caught:
-        list(read_parts(tmp_path / "a", unit="word"))
+        list(read_parts(tmp_path / "a", unit="word", memory=64 * 8))
     assert str(caught.value) == (f'{tmp_path / "a"}: the word at offset 0 has more than 64 bytes; shorter words were '
                                  'expected, or unit="char"')
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from fastlm.text.sources import lines
 from fastlm.text.sources.lines import read_lines
 
 
@@ -74,9 +73,8 @@ def test_rows_are_lines(tmp_path: Path) -> None:
     assert all(row.fault.startswith(row.name) for row in rows if row.text is None)
 
 
-def test_long_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "LONGEST_LINE", 5)
-    assert found(io.BytesIO(b"abcd\nabcde\n12345678901234567\nab")) == [
+def test_long_lines() -> None:
+    assert found(io.BytesIO(b"abcd\nabcde\n12345678901234567\nab"), memory=40) == [
         b"abcd\n",
         "line 2 has more than 5 bytes; a shorter one was expected",
         "line 3 has more than 5 bytes; a shorter one was expected",
