@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -77,9 +78,10 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
         25,000, or of a text of more than five million tokens a two-hundredth, at most 500,000; for "auto" and "mixture"
         a fiftieth at most where the budget is below ten seconds. Nothing is held out for "kneser-ney".
     model : str, PrefixModel or function, default "auto"
-        A name of `fastlm.auto.build.MODELS`; a model of the size of the vocabulary; or a function from that size to a
-        model. "auto" is n-grams and LSTMs, or n-grams alone where the time or the text is too short for a network;
-        "mixture" trains an LSTM in any case; "kneser-ney" is n-grams alone, which are counted and need no budget.
+        A name of `fastlm.auto.build.MODELS`; a model of the size of the vocabulary, of which a copy is trained, from
+        the weights that it has; or a function from that size to a model. "auto" is n-grams and LSTMs, or n-grams alone
+        where the time or the text is too short for a network; "mixture" trains an LSTM in any case; "kneser-ney" is
+        n-grams alone, which are counted and need no budget.
     budget : seconds, or "90s", "10m", "1h", default "60s"
         Wall-clock time for everything, reading included. Of a text that is too large for it a part is read, from all
         over it where its size is known, and ``card["read"]`` says how much. `epochs` or `plan` replace it; "kneser-ney"
@@ -247,7 +249,9 @@ def read(source: Any, request: Request) -> tuple[Vocabulary, Corpus, PrefixModel
     elif isinstance(request.model, str):
         return vocabulary, corpus, None, spelling
     else:
-        given = request.model if isinstance(request.model, PrefixModel) else request.model(len(vocabulary))
+        # A copy, since the model may be that of another language model, which goes on with its own vocabulary.
+        given = (copy.deepcopy(request.model) if isinstance(request.model, PrefixModel)
+                 else request.model(len(vocabulary)))
     if given.vocab_size != len(vocabulary):
         raise ValueError(f"the model is for {given.vocab_size} ids and the text has {len(vocabulary)}")
     return vocabulary, corpus, given, spelling

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -229,6 +230,17 @@ def test_a_model_of_the_users_choice():
         fastlm.train(["x y z\n"], "word", model=3)
     with pytest.raises(ValueError, match=r"the model is for 3 ids and the text has \d+"):
         fastlm.train(["x y z\n"], "word", model=FeedForward(3), epochs=1)
+
+
+@pytest.mark.parametrize("name, options", [("kneser-ney", {}), ("feed-forward", {"epochs": 2})])
+def test_a_model_of_another_language_model_stays_as_it_is(name: str, options: dict[str, Any]) -> None:
+    """Vocabularies of the same size: what is trained is a copy, which counts anew or goes on from the same weights."""
+    old = fastlm.train(["the cat sat on the mat\n" * 30], "word", model=name, **options)
+    digest, nats = old.digest(), old.score("the cat sat on the mat").nats
+    new = fastlm.train(["the zebra ran to the river\n" * 30], "word", model=old.model, **options)
+    assert len(new.vocabulary) == len(old.vocabulary) and new.model is not old.model
+    assert old.digest() == digest and old.score("the cat sat on the mat").nats == nats
+    assert new.perplexity(["the zebra ran to the river\n"]) < 4 and new.digest() != digest
 
 
 def test_a_twentieth_is_held_out_of_a_longer_text_and_nothing_of_a_short_one():
