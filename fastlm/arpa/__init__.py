@@ -14,8 +14,10 @@ also names the unit, if it is not the word, and says whether contexts run on acr
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from fastlm.arpa.read import DATA, NoCopies, Reader, RunsOn, Text
@@ -25,7 +27,8 @@ from fastlm.files.compressing import compressing
 from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
 from fastlm.models import KneserNey
-from fastlm.text.sources.compressed import naming_damage, uncompressed
+from fastlm.text.sources.archive import seekable
+from fastlm.text.sources.compressed import buffered, naming_damage, uncompressed
 
 __all__ = ["convert", "is_arpa", "load", "save"]
 
@@ -34,12 +37,12 @@ _ENDINGS = (".arpa", ".lm")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
-def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
+def save(lm: LanguageModel, target: str | os.PathLike[str] | BinaryIO) -> None:
     """Write an n-gram language model as ARPA text. An older file stays until the new one is whole.
 
-    A path that ends in .gz, .bz2, .xz or .zst is compressed. Raises ValueError for a model that is not a `KneserNey`,
-    for a vocabulary of pieces or without an end-of-line token, and for contexts that end at another token; OSError
-    where the file cannot be written.
+    target: a path, which is compressed where it ends in .gz, .bz2, .xz or .zst, or a file object that takes bytes.
+    Raises ValueError for a model that is not a `KneserNey`, for a vocabulary of pieces or without an end-of-line token,
+    and for contexts that end at another token; OSError where the file cannot be written.
 
     >>> arpa.save(fastlm.train("my.txt", model="kneser-ney", order=3), "my.arpa")    # doctest: +SKIP
     """
@@ -53,13 +56,17 @@ def save(lm: LanguageModel, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"contexts end at token {model.boundary} and lines at {line_end}; ARPA text needs an end of "
                          "line, and contexts that end there or nowhere")
 
+    if not isinstance(target, str | os.PathLike):
+        write(target, lm.vocabulary, model)
+        return
+
     def fill(file: BinaryIO) -> None:
-        with compressing(file, path) as stream:
+        with compressing(file, target) as stream:
             write(stream, lm.vocabulary, model)
-    atomic.replace(path, fill)
+    atomic.replace(target, fill)
 
 
-def load(path: str | os.PathLike[str], unit: str | None = None, encoding: str = "utf-8") -> LanguageModel:
+def load(source: Any, unit: str | None = None, encoding: str = "utf-8") -> LanguageModel:
     """Return the n-gram language model in an ARPA file of any tool, plain or compressed (.gz, .bz2, .xz, .zst).
 
     Scores are those of the file. Where it has no ``<unk>``, an unknown word has log10 p = -100, as in KenLM. Contexts
@@ -67,40 +74,68 @@ def load(path: str | os.PathLike[str], unit: str | None = None, encoding: str = 
     0 is read as 0. Probabilities need not sum to one: ``next_tokens`` and the like then give the file's figures as they
     are. ``history.ended`` of the model says which of these the file called for.
 
-    path: of the file. unit: "word", "char" or "byte", what its tokens are; None for what the file says, or else words.
-    encoding: that of its words. Raises OSError where the file cannot be read, and ValueError, in one sentence with the
-    number of the line, where it is not sound.
+    source: the path of the file, its bytes, or a file object that gives them. unit: "word", "char" or "byte", what its
+    tokens are; None for what the file says, or else words. encoding: that of its words. Raises OSError where the file
+    cannot be read, ValueError, in one sentence with the number of the line, where it is not sound, and TypeError for
+    another kind of source.
 
     >>> lm = arpa.load("my.arpa")                                                    # doctest: +SKIP
     """
-    for ends in ("lines", "run on", "cut"):
-        with open(path, "rb") as file, naming_damage(os.fspath(path)):
-            stream, _ = uncompressed(file, os.fspath(path))
+    with _opened(source) as (name, file), naming_damage(name):
+        start = file.tell()
+        for ends in ("lines", "run on", "cut"):
+            file.seek(start)
+            stream, _ = uncompressed(buffered(file), name)
             try:
                 return Reader(Text(stream), unit, encoding, ends).read()
             except (RunsOn, NoCopies):
                 continue
             except ValueError as error:
-                raise ValueError(f"{os.fspath(path)} is no sound ARPA file: {error}") from None
+                raise ValueError(f"{name} is no sound ARPA file: {error}") from None
     raise AssertionError("n-grams that go on are left out in the end")
 
 
-def is_arpa(source: Any) -> bool:
-    r"""Return whether a source is the path of an ARPA file, plain or compressed: a line of its first MiB is \data\.
+@contextmanager
+def _opened(source: Any) -> Iterator[tuple[str, Any]]:
+    """Give the name of a source, for messages, and a stream of its bytes that can seek."""
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            yield os.fspath(source), seekable(file, os.fspath(source))
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield f"the {type(source).__name__} object", io.BytesIO(source)
+    elif not callable(getattr(source, "read", None)) or isinstance(source.read(0), str):
+        raise TypeError(f"a {type(source).__name__} was given; the name of an ARPA file, bytes or a file object that "
+                        "is open for reading bytes was expected")
+    else:
+        name = f"the file object {getattr(source, 'name', type(source).__name__)!r}"
+        yield name, seekable(source, name)
 
-    A model file is told from its first nine bytes. OSError where a file cannot be read; False for what is no path.
+
+def is_arpa(source: Any) -> bool:
+    r"""Return whether a source, as `load` takes it, is ARPA text, plain or compressed: a line of its first MiB is
+    \data\.
+
+    A model file is told from its first nine bytes. OSError where a file cannot be read; False for pipes, of which
+    nothing can be read twice, and for what is no source. A file object stays where it stands.
     """
-    if not isinstance(source, str | os.PathLike) or not os.path.isfile(source):
+    if isinstance(source, str | os.PathLike) and not os.path.isfile(source):
         return False
-    with open(source, "rb") as file:
-        if file.peek(9)[8:9] == b"{":               # the header of a model file, after its length
-            return False
-        try:
-            with naming_damage(os.fspath(source)):
-                stream, _ = uncompressed(file, os.fspath(source))
+    if hasattr(source, "read") and not (hasattr(source, "seekable") and source.seekable()):
+        return False
+    try:
+        with _opened(source) as (name, file), naming_damage(name):
+            start = file.tell()
+            try:
+                head = file.read(9)
+                file.seek(start)
+                if head[8:9] == b"{":               # the header of a model file, after its length
+                    return False
+                stream, _ = uncompressed(buffered(file), name)
                 return DATA.search(stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")) is not None
-        except ValueError:
-            return False
+            finally:
+                file.seek(start)
+    except (TypeError, ValueError):
+        return False
 
 
 def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], read: Callable[[Any], LanguageModel]

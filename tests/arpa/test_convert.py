@@ -28,7 +28,7 @@ def test_what_an_arpa_file_is(lm, tmp_path) -> None:
     (tmp_path / "text").write_text("the cat sat on \\data\\\n")
     (tmp_path / "empty").write_bytes(b"")
     assert [arpa.is_arpa(name) for name in ("m.arpa", tmp_path / "m.arpa", "long", "packed")] == [True] * 4
-    others = ["m.fastlm", "text", "empty", "absent", "cut.gz", tmp_path, b"\\data\\\n", None]
+    others = ["m.fastlm", "text", "empty", "absent", "cut.gz", tmp_path, b"data", None]
     assert [arpa.is_arpa(name) for name in others] == [False] * len(others)
 
 

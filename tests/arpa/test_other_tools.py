@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import math
+import os
 import warnings
 
 import numpy as np
@@ -89,6 +90,44 @@ def test_compressed_files_are_read_and_written(ending: str, tmp_path) -> None:
     assert again.score("the cat").nats == pytest.approx(lm.score("the cat").nats, abs=1e-6)
     (tmp_path / "other.lm").write_bytes(packed)                # by how it begins, whatever its name is
     assert arpa.load(tmp_path / "other.lm").vocabulary == again.vocabulary
+
+
+def test_bytes_and_file_objects_hold_what_a_file_holds(tmp_path) -> None:
+    lm = fastlm.train(["the cat sat\nthe dog sat\n" * 3], "word", model="kneser-ney", order=2, min_count=1)
+    arpa.save(lm, tmp_path / "m.arpa")
+    plain, out = (tmp_path / "m.arpa").read_bytes(), io.BytesIO(b"before")
+    out.seek(6)
+    arpa.save(lm, out)
+    assert out.getvalue() == b"before" + plain
+    nats = arpa.load(tmp_path / "m.arpa").score("the cat").nats
+    out.seek(6)
+    with open(tmp_path / "m.arpa", "rb") as file, open(tmp_path / "m.arpa", "rb", buffering=0) as raw:
+        for source in (plain, bytearray(plain), gzip.compress(plain), io.BytesIO(gzip.compress(plain)), file, raw, out):
+            assert arpa.is_arpa(source)
+            assert (fastlm if source is file else arpa).load(source).score("the cat").nats == nats
+    assert fastlm.load(plain).score("the cat").nats == nats
+    read, write = os.pipe()
+    with open(read, "rb") as pipe:
+        with open(write, "wb") as end:
+            end.write(plain)
+        assert not arpa.is_arpa(pipe) and arpa.load(pipe).score("the cat").nats == nats
+
+
+@pytest.mark.parametrize("source", [None, 3, io.StringIO("\\data\\\n")])
+def test_other_sources_are_refused(source) -> None:
+    assert not arpa.is_arpa(source)
+    with pytest.raises(TypeError) as caught:
+        arpa.load(source)
+    assert str(caught.value) == (f"a {type(source).__name__} was given; the name of an ARPA file, bytes or a file "
+                                 "object that is open for reading bytes was expected")
+
+
+def test_unsound_bytes_are_named() -> None:
+    for source, name in ((b"text", "the bytes object"), (io.BytesIO(b"text"), "the file object 'BytesIO'")):
+        with pytest.raises(ValueError) as caught:
+            arpa.load(source)
+        assert str(caught.value) == (f"{name} is no sound ARPA file: it has no \\data\\ section with the numbers of "
+                                     "its n-grams")
 
 
 def test_a_damaged_compressed_file_is_a_sentence(tmp_path) -> None:
