@@ -16,9 +16,9 @@ from fastlm.text.blocks import Block
 from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
-_TOGETHER = 32       # documents, or runs of short ones, that are read side by side
+TOGETHER = 32        # documents, or runs of short ones, that are read side by side
+LONG = 256           # tokens of documents that are not joined to others; an assumption
 _FIGURES = 7         # of a document
-_LONG = 256          # tokens of documents that are not joined to others; an assumption
 
 
 @dataclass(frozen=True)
@@ -85,37 +85,38 @@ class Score:
         return float(np.exp(self.total_nats / self.words)) if self.words else math.nan
 
 
-def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: Array, workers: Workers) -> Array:
+def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: Array, workers: Workers,
+                    together: int = TOGETHER, long: int = LONG) -> Array:
     """Return the loss -ln p (N,) float64 of every target of documents that follow one another; 0 for a target -1.
 
     inputs (N,) int32: each document, inputs[offsets[d]:offsets[d+1]] of offsets (D+1,), is read from an empty prefix;
-    targets (N,) int32: the token after each input. Long documents are scored one by one, or side by side; short ones
-    are joined to runs, several documents after one another, which are read side by side. The figures do not depend on
-    the number of threads.
+    targets (N,) int32: the token after each input. Documents of `long` tokens or more are scored one by one, or
+    `together` of them side by side; shorter ones are joined to runs, several documents after one another, of which as
+    many are read side by side. The figures do not depend on the number of threads.
     """
     out, sizes = np.zeros(len(inputs)), np.diff(offsets)
-    long = np.flatnonzero(sizes >= _LONG)
-    order = long[np.argsort(-sizes[long], kind="stable")].tolist()
-    groups: list[list[slice]] = [[slice(offsets[d], offsets[d + 1]) for d in order[first: first + _TOGETHER]]
-                                 for first in range(0, len(order), _TOGETHER)]
-    length = max(_LONG, model.rows_together() // _TOGETHER)
-    runs = [run for first, last in pairwise([-1, *long.tolist(), len(sizes)])
+    alone = np.flatnonzero(sizes >= long)
+    order = alone[np.argsort(-sizes[alone], kind="stable")].tolist()
+    groups: list[list[slice]] = [[slice(offsets[d], offsets[d + 1]) for d in order[first: first + together]]
+                                 for first in range(0, len(order), together)]
+    length = max(long, model.rows_together() // together)
+    runs = [run for first, last in pairwise([-1, *alone.tolist(), len(sizes)])
             for run in _runs(offsets[first + 1: last + 1], length)]
-    groups += [runs[first: first + _TOGETHER] for first in range(0, len(runs), _TOGETHER)]
+    groups += [runs[first: first + together] for first in range(0, len(runs), together)]
     starts = np.zeros(len(inputs), np.uint8)
     starts[offsets[:-1][sizes > 0]] = 1
 
     def score_group(group: list[slice]) -> None:
-        together = []
+        stepped = []
         for span in group:
             x, y = inputs[span], targets[span]
             if not starts[span][1:].any() and model.scores_directly(x, y):
                 out[span] = model.score(x, y)
             else:
-                together.append(span)
-        if together:
-            nll = score_together(model, *([array[span] for span in together] for array in (inputs, targets, starts)))
-            for span, array in zip(together, nll, strict=True):
+                stepped.append(span)
+        if stepped:
+            nll = score_together(model, *([array[span] for span in stepped] for array in (inputs, targets, starts)))
+            for span, array in zip(stepped, nll, strict=True):
                 out[span] = array
     workers.map(score_group, groups)
     return out

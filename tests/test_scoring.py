@@ -22,11 +22,11 @@ def documents(count: int = 70, longest: int = 30) -> tuple[list[np.ndarray], lis
     return [ids[:-1] for ids in texts], [ids[1:] for ids in texts]
 
 
-def score(model, inputs, targets, threads: int = 1) -> list[np.ndarray]:
+def score(model, inputs, targets, threads: int = 1, **sizes: int) -> list[np.ndarray]:
     offsets = np.cumsum([0, *map(len, inputs)])
     with Workers(threads) as workers:
         nats = score_documents(model, np.concatenate([*inputs, NOTHING]), np.concatenate([*targets, NOTHING]), offsets,
-                               workers)
+                               workers, **sizes)
     return [nats[first:last] for first, last in pairwise(offsets)]
 
 
@@ -83,14 +83,12 @@ def test_a_document_is_scored_the_same_beside_others_that_are_read_in_another_wa
 
 
 @pytest.mark.parametrize("name", ["LSTM", "KneserNey", "CacheModel"])
-def test_short_documents_are_joined_to_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_documents_are_joined_to_runs(name: str) -> None:
     """Documents of fewer than 20 tokens, in runs of 20 or more, between longer ones; empty ones among them."""
-    monkeypatch.setattr("fastlm.scoring._LONG", 20)
-    monkeypatch.setattr("fastlm.scoring._TOGETHER", 3)
     model = CacheModel(V, LSTM(V, hidden=3), window=9) if name == "CacheModel" else model_of(name, V)
     inputs, targets = documents(90)
     inputs[40:40], targets[40:40] = [NOTHING] * 3, [NOTHING] * 3
-    for ids, wanted, nats in zip(inputs, targets, score(model, inputs, targets), strict=True):
+    for ids, wanted, nats in zip(inputs, targets, score(model, inputs, targets, together=3, long=20), strict=True):
         alone = -model.log_probabilities(ids)[np.arange(len(ids)), wanted]
         np.testing.assert_allclose(nats, alone, rtol=0, atol=2e-5)
 

@@ -17,14 +17,18 @@ from fastlm.text.sources.lines import read_lines
 from fastlm.text.tokens import RAW_UNITS
 from fastlm.training.progress import tell
 
-_LINES, _BYTES = 4096, 1 << 20   # lines and bytes that are scored together, enough for the speed of long texts
+_BYTES = 1 << 20   # of lines that are scored together
 
 
 class LineScorer:
-    """Scores lines in groups, and writes a figure for each, in their order."""
+    """Scores lines in groups, and writes a figure for each, in their order.
 
-    def __init__(self, lm: fastlm.LanguageModel, closed: bool, write: Callable[[str], None]) -> None:
-        self._lm, self._closed, self._write = lm, closed, write
+    together: lines of a group, by default enough for the speed of long texts.
+    """
+
+    def __init__(self, lm: fastlm.LanguageModel, closed: bool, write: Callable[[str], None],
+                 together: int = 4096) -> None:
+        self._lm, self._closed, self._write, self._together = lm, closed, write, together
         self._rows: list[Row] = []
         self._bytes = 0
         self.lines, self.faults, self.first_fault = 0, 0, ""
@@ -33,7 +37,7 @@ class LineScorer:
         """Take the next line; where there are many, write their figures."""
         self._rows.append(row)
         self._bytes += len(row.text or b"")
-        if len(self._rows) >= _LINES or self._bytes >= _BYTES:
+        if len(self._rows) >= self._together or self._bytes >= _BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -23,7 +23,7 @@ _MAGIC = b"fastlmz1"
 _HEADER, _CHECK = struct.Struct("<8s32s8sBQQIQ"), struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CHECK.size
 _LINES, _ADAPTS = 1, 2     # flags
-_FED = 1 << 16             # bytes of the coded text that are read at once
+_FED = 1 << 16             # bytes of the coded text that are read at once, and of the text that are written
 _LOOKS_AHEAD = 8           # bytes that the decoder reads before it needs them
 
 
@@ -54,10 +54,11 @@ def decompress(lm: LanguageModel, data: bytes) -> bytes:
 
 
 def compress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, documents: str | None = None,
-                  adapt: bool = False) -> None:
+                  adapt: bool = False, at_once: int = PIECE) -> None:
     """Compress a binary file, as `compress` does, in constant memory.
 
-    file: read from where it stands to its end; output: a file that can seek, in which the header is written last.
+    file: read from where it stands to its end; output: a file that can seek, in which the header is written last;
+    at_once: bytes of the text that are read at a time.
     """
     if documents not in (None, "file", "line"):
         raise ValueError(f"documents = {documents!r}; 'file' or 'line' was expected, or None")
@@ -75,7 +76,7 @@ def compress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, documents
         encoder.encode(p, symbol)
         return symbol
     writer = _Writer(lm, TextCoder(lm, code, lines, writes=True))
-    for chunk in _chunks(file, lm.vocabulary.unit, lines):
+    for chunk in _chunks(file, lm.vocabulary.unit, lines, at_once):
         writer.add(chunk, total)
         crc, total = zlib.crc32(chunk, crc), total + len(chunk)
         coded += output.write(encoder.take())
@@ -88,21 +89,22 @@ def compress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, documents
     output.seek(0, io.SEEK_END)
 
 
-def decompress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO) -> None:
+def decompress_file(lm: LanguageModel, file: BinaryIO, output: BinaryIO, at_once: int = _FED) -> None:
     """Write to `output` the bytes that were compressed, in constant memory; raise ValueError as `decompress` does.
 
-    What was written before an error is not all, or not right.
+    at_once: bytes of the file that are read at a time, 64 or more. What was written before an error is not all, or not
+    right.
     """
     flags, total, tail, crc, coded, isa, digest = _read_header(file)
     lm = lm.adapting() if flags & _ADAPTS else lm
     if digest != _identity(lm):
         raise ValueError(f"it was compressed by the model {digest.hex()[:12]} and this one is "
                          f"{_identity(lm).hex()[:12]}; the same one was expected")
-    source = _Coded(file, coded)
+    source = _Coded(file, coded, at_once)
     found = written = 0
     try:
         coder = TextCoder(lm, source.code, bool(flags & _LINES), writes=False)
-        for part in _joined(_read(lm, coder, total, tail)):
+        for part in _joined(_read(lm, coder, total, tail), at_once):
             found, written = zlib.crc32(part, found), written + output.write(part)
         if found != crc:
             raise ValueError("its check sum is wrong")
@@ -128,14 +130,14 @@ def _read_header(file: BinaryIO) -> tuple[int, int, int, int, int, str, bytes]:
 
 
 class _Coded:
-    """Reads symbols from the coded text, of `size` bytes, in a file."""
+    """Reads symbols from the coded text, of `size` bytes, in a file, of which it reads some at once."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._left = file, size
+    def __init__(self, file: BinaryIO, size: int, at_once: int) -> None:
+        self._file, self._left, self._at_once = file, size, at_once
         self._decoder = _core.RangeDecoder(self._next())
 
     def _next(self) -> bytes:
-        wanted = min(_FED, self._left)
+        wanted = min(self._at_once, self._left)
         found = self._file.read(wanted)
         if len(found) < wanted:
             raise ValueError(f"the compressed text is damaged: {self._left - len(found)} of its bytes are missing")
@@ -285,24 +287,24 @@ def _read(lm: LanguageModel, coder: TextCoder, total: int, tail: int) -> Iterato
         yield coder.end(None, left)
 
 
-def _joined(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield longer parts of the same bytes."""
+def _joined(parts: Iterator[bytes], least: int) -> Iterator[bytes]:
+    """Yield longer parts of the same bytes, of `least` bytes each but for the last one."""
     held: list[bytes] = []
     size = 0
     for part in parts:
         held.append(part)
         size += len(part)
-        if size >= _FED:
+        if size >= least:
             yield b"".join(held)
             held, size = [], 0
     yield b"".join(held)
 
 
-def _chunks(file: BinaryIO, unit: str, lines: bool) -> Iterator[bytes]:
-    """Yield a text in parts of about `PIECE` bytes, none of which ends within a token, within white space, or, where
+def _chunks(file: BinaryIO, unit: str, lines: bool, at_once: int) -> Iterator[bytes]:
+    """Yield a text in parts of about `at_once` bytes, none of which ends within a token, within white space, or, where
     lines are documents, within a line."""
     held = b""
-    while more := file.read(PIECE):
+    while more := file.read(at_once):
         held += more
         if cut := held.rfind(b"\n") + 1 if lines else _whole_tokens(held, unit):
             yield held[:cut]

@@ -13,7 +13,7 @@ from fastlm.text.tokens import NEWLINE, TOKENIZER
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
-_TOGETHER = 1 << 16    # bytes of documents that are looked at by one call, since most documents are short
+TOGETHER = 1 << 16     # bytes of documents that are looked at by one call, since most documents are short
 _IS_SPACE = np.zeros(256, bool)
 _IS_SPACE[list(SPACES)] = True
 _TABS_AS_LETTERS = bytes.maketrans(b"\v\f", b"\x1e\x1f")   # where words hold them, see `Vocabulary.tabs_inside`
@@ -26,15 +26,16 @@ class TextMeter:
     words; ``words``: how many blank-separated words and ends of lines there are, the last one counted where it lacks.
     Where a user's tokenizer does not turn the ids of a text into exactly this text again, the spelling is nan: nothing
     says how likely what is lost is.
-    They are complete after `finish`. `take` gives them for each document.
+    They are complete after `finish`. `take` gives them for each document. together: bytes of words whose white space is
+    looked at by one call.
 
     >>> meter = TextMeter(Vocabulary(["a", "<unk>", "\\n"]), Spelling.learn({"b": 9}))
     >>> meter.add(b"a b\\n", np.array([0, -1, 2])); meter.finish().words
     3
     """
 
-    def __init__(self, vocabulary: Vocabulary, spelling: Spelling | None) -> None:
-        self.vocabulary, self.spelling = vocabulary, spelling
+    def __init__(self, vocabulary: Vocabulary, spelling: Spelling | None, together: int = TOGETHER) -> None:
+        self.vocabulary, self.spelling, self._together = vocabulary, spelling, together
         self.spelling_nats, self.spacing_nats, self.words = 0.0, 0.0, 0
         self._figures = np.zeros((3, 0))   # of documents since the last `take`: nats of spelling, of spacing; words
         self._open = False                 # whether the last document goes on
@@ -81,7 +82,7 @@ class TextMeter:
         self._tokens += len(ids)
         self._texts.append(text)
         self._bytes += len(text)
-        if self._bytes >= _TOGETHER:
+        if self._bytes >= self._together:
             self._read()
 
     def _gives_back(self, text: bytes, ids: Array) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 PIECE = 1 << 20
 _MANY_IDS = 1 << 22    # from so many on a buffer grows by an eighth and no longer by half
-_IN_CACHE = 1 << 15
+IN_CACHE = 1 << 15     # bytes of which the code points stay in the fastest cache
 
 Walk = Callable[..., tuple[int, int]]
 Scanner = Callable[[bytes, "IdBuffer"], None]
@@ -89,12 +89,12 @@ def char_lookup(ids: Mapping[int, int]) -> np.ndarray:
     return lookup
 
 
-def char_scanner(lookup: np.ndarray | None = None) -> Scanner:
+def char_scanner(lookup: np.ndarray | None = None, at_once: int = IN_CACHE) -> Scanner:
     """Return a scanner of code points, or of their ids in a lookup, whose last entry is for all code points past its
-    end."""
+    end; at_once: bytes that are decoded at a time."""
 
     def scan(text: bytes, buffer: IdBuffer) -> None:
-        for _, piece in pieces(text, _IN_CACHE):
+        for _, piece in pieces(text, at_once):
             codes = np.frombuffer(str(piece, "utf-8").encode("utf-32-le"), np.dtype("<u4"))
             if lookup is None:
                 buffer.append(codes)

@@ -15,6 +15,8 @@ import pytest
 
 import fastlm
 from fastlm.cli import main
+from fastlm.cli.score import LineScorer
+from fastlm.text.sources.lines import read_lines
 
 LINES = ["the cat sat on the mat", "the dog sat", "a cat and the dog"] * 6
 
@@ -147,15 +149,17 @@ def test_bad_lines_do_not_end_the_job(folder: Path, tmp_path: Path, capsys: pyte
     assert err.endswith("c.txt, line 2 has a token that the model lacks\n")
 
 
-def test_many_lines_are_scored_in_groups(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_lines_are_scored_in_groups(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "many.txt"
     path.write_text("".join(f"{line}\n" for line in LINES * 5) + "\n")
     expected = run(capsys, "score", folder / "word.fastlm", path)
-    monkeypatch.setattr("fastlm.cli.score._LINES", 7)
-    assert run(capsys, "score", folder / "word.fastlm", path) == expected
     lm = fastlm.load(folder / "word.fastlm")
+    written: list[str] = []
+    scorer = LineScorer(lm, False, written.append, together=7)
+    for row in read_lines(path, "word"):
+        scorer.add(row)
+    scorer.flush()
+    assert "".join(written) == expected[0] and len(written) == -(-(5 * len(LINES) + 1) // 7) and scorer.faults
     assert [float(figure) for figure in expected[0].split()[:3]] == pytest.approx(
         [lm.score(line).total_nats for line in LINES[:3]], abs=2e-6
     )

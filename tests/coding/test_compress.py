@@ -9,7 +9,7 @@ import pytest
 
 import fastlm
 from fastlm import _core, compress, decompress
-from fastlm.coding.compress import HEADER_BYTES, compress_file
+from fastlm.coding.compress import HEADER_BYTES, compress_file, decompress_file
 
 LINES = ["the cat sat on the mat.", "the dog lay  on the rug.", "if x:", "\tdo  it", "    and more", "",
          "caf\u00e9 \u6f22"]
@@ -98,15 +98,16 @@ def test_a_model_trained_on_lines_reads_lines() -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 50])
-def test_a_text_that_comes_in_parts(piece: int, lm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_comes_in_parts(piece: int, lm: Any) -> None:
     text = "the cat  sat \n\n  on\tthe caf\u00e9 \u6f22\U0001f600\n \n" * 3 + "  "
     whole = compress(lm, text)
-    monkeypatch.setattr("fastlm.coding.compress.PIECE", piece)
-    monkeypatch.setattr("fastlm.coding.compress._FED", 65)
-    parts = compress(lm, text)
+    coded, again = io.BytesIO(), io.BytesIO()
+    compress_file(lm, io.BytesIO(text.encode()), coded, at_once=piece)
+    parts = coded.getvalue()
+    decompress_file(lm, io.BytesIO(parts), again, at_once=65)
     if lm.vocabulary.unit != "piece":   # pieces are other ones where a word is cut in two, as in no text with blanks
         assert parts == whole
-    assert decompress(lm, parts) == text.encode() == decompress(lm, whole)
+    assert again.getvalue() == text.encode() == decompress(lm, whole) == decompress(lm, parts)
 
 
 def test_the_coded_text_is_refused_where_it_is_not_sound() -> None:

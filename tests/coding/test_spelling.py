@@ -128,14 +128,13 @@ def test_tables_that_nobody_checked() -> None:
 
 
 @pytest.mark.parametrize("together", [1, 1 << 16])
-def test_the_meter_adds_up_documents(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlm.coding.meter._TOGETHER", together)
+def test_the_meter_adds_up_documents(together: int) -> None:
     lm = fastlm.train(["the cat sat\non  the mat\n" * 20], model="kneser-ney")
     texts = ["the cat", "a zebra  sat\n", "", "\n", "on\tthe\r\n mat", "q q q\n"]
-    meters = [TextMeter(lm.vocabulary, lm.spelling) for _ in texts]
+    meters = [TextMeter(lm.vocabulary, lm.spelling, together) for _ in texts]
     for meter, text in zip(meters, texts, strict=True):
         assert list(read_blocks(iter([text, "x"]), lm.vocabulary, meter=meter))
-    together_ = TextMeter(lm.vocabulary, lm.spelling)
+    together_ = TextMeter(lm.vocabulary, lm.spelling, together)
     assert list(read_blocks(iter([part for text in texts for part in (text, "x")]), lm.vocabulary, meter=together_))
     assert together_.words == sum(meter.words for meter in meters) == 3 + 4 + 0 + 1 + 5 + 4 + 2 * 6
     assert together_.spelling_nats == pytest.approx(sum(meter.spelling_nats for meter in meters))
@@ -147,13 +146,12 @@ def test_the_meter_adds_up_documents(together: int, monkeypatch: pytest.MonkeyPa
 def test_a_document_in_parts_has_the_figures_of_the_whole(unit: str, piece: int, monkeypatch) -> None:
     """Blocks that end within documents, which are read a few bytes at a time."""
     monkeypatch.setattr("fastlm.text.sources.streams.PIECE", piece)
-    monkeypatch.setattr("fastlm.coding.meter._TOGETHER", 20)
     lm = fastlm.train(["the cat sat\non  the mat\n" * 20], unit, model="kneser-ney")
     text = b"the cat\n a zebra  sat\n\n on\tthe\r\n mat q q \xc3\xa9 the"
     whole = list(read_blocks(iter([text.decode()]), lm.vocabulary, meter=TextMeter(lm.vocabulary, lm.spelling)))
     for tokens in (1, 5, 1000):
-        parts = list(read_blocks(io.BytesIO(text), lm.vocabulary, "file", TextMeter(lm.vocabulary, lm.spelling),
-                                 tokens))
+        meter = TextMeter(lm.vocabulary, lm.spelling, together=20)
+        parts = list(read_blocks(io.BytesIO(text), lm.vocabulary, "file", meter, tokens))
         assert len(whole) == 1 and sum(len(part.ids) for part in parts) == len(whole[0].ids)
         np.testing.assert_allclose(sum(part.figures for part in parts), whole[0].figures, rtol=1e-9, atol=1e-12)
 

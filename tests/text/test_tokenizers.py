@@ -244,19 +244,24 @@ def test_a_first_generated_word_keeps_its_blank():
     assert text == lm.next_tokens("the", 1)[0][0]
 
 
-def test_long_texts_are_handed_over_in_parts(monkeypatch):
-    vocabulary = Vocabulary.build([TEXT], unit=hugging_face())
-    given = []
-    monkeypatch.setattr(module, "_parts", lambda text: (given.append(part) or part
-                                                         for part in ("The cat\n", "sat on")))
-    assert vocabulary.encode("The cat\nsat on").tolist() and given == ["The cat\n", "sat on"]
+def test_long_texts_are_handed_over_in_parts():
+    class Heard(Letters):
+        def __init__(self):
+            self.given = []
+
+        def encode(self, text):
+            self.given.append(text)
+            return super().encode(text)
+    heard = Heard()
+    assert Tokenizer.of(heard).ids("The cat\nsat on", together=6).tolist() == [ord(one) for one in "The cat\nsat on"]
+    assert heard.given[-2:] == ["The cat\n", "sat on"]
+    long = "The cat\nsat on" * 500_000
+    assert len(Tokenizer.of(heard).ids(long)) == len(long) and "".join(heard.given[-2:]) == long
 
 
-def test_the_parts_of_a_long_text_are_the_text(monkeypatch):
-    import re
-    monkeypatch.setattr(module, "_PARTS", re.compile(module._PARTS.pattern.replace(str(module._TOGETHER), "6")))
-    assert list(module._parts("The cat\n\n sat\non the\nmat")) == ["The cat\n\n sat\n", "on the\n", "mat"]
-    assert list(module._parts("")) == [] and list(module._parts("ab")) == ["ab"]
+def test_the_parts_of_a_long_text_are_the_text():
+    assert list(module.parts("The cat\n\n sat\non the\nmat", 6)) == ["The cat\n\n sat\n", "on the\n", "mat"]
+    assert list(module.parts("")) == [] and list(module.parts("ab")) == ["ab"]
 
 
 # transformers, told by its attributes ------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 from fastlm.text.sources.paths import files
 
-_PARTS = 256          # parts, evenly spaced, that are read of a source that is too large
-_SAMPLE = 1 << 22     # bytes after which it is decided how much there is time for
-_SMALL_FILE = 1 << 18   # bytes: a file of no more is read whole or not at all
+PARTS = 256           # parts, evenly spaced, that are read of a source that is too large
+SAMPLE = 1 << 22      # bytes after which it is decided how much there is time for
+SMALL_FILE = 1 << 18  # bytes: a file of no more is read whole or not at all
 _LONGEST_REST = 1 << 16   # bytes of a line that are read beyond the end of a part
 _CAUTION = 0.8        # share of what the time would allow at the speed so far, since vocabularies grow
 
@@ -22,8 +22,8 @@ class Extent:
 
     left: returns the seconds that are left for reading, infinite for no limit. most: bytes at most; most_tokens: tokens
     at most, about, where the reader tells how many there are; word_seconds: seconds of the time that each different one
-    takes after reading. ``read``: the bytes
-    read so far; ``total``: those of the source, None where that is not known; ``whole``: whether nothing was left out.
+    takes after reading; sample, parts, small_file: as the constants above say. ``read``: the bytes read so far;
+    ``total``: those of the source, None where that is not known; ``whole``: whether nothing was left out.
 
     >>> extent = Extent(most=10)
     >>> extent.takes(8), extent.takes(8), extent.takes(8), extent.read, extent.whole
@@ -31,8 +31,10 @@ class Extent:
     """
 
     def __init__(self, left: Callable[[], float] = lambda: float("inf"), most: float = float("inf"),
-                 most_tokens: float = float("inf"), word_seconds: float = 0.0) -> None:
+                 most_tokens: float = float("inf"), word_seconds: float = 0.0, sample: int = SAMPLE,
+                 parts: int = PARTS, small_file: int = SMALL_FILE) -> None:
         self._time, self.most, self.most_tokens, self._word_seconds = left, most, most_tokens, word_seconds
+        self._sample, self._parts, self._small_file = sample, parts, small_file
         self._different = 0
         self._begun: float | None = None
         self._some = False                      # whether a part has been taken
@@ -88,7 +90,7 @@ class Extent:
         begin, self._passed = self._passed, self._passed + size
         if self.total is None:
             return file
-        if size > _SMALL_FILE:
+        if size > self._small_file:
             return io.BufferedReader(_Spaced(file, self, begin, size))
         if self.end_of_part(begin) <= begin and size:
             self.whole = False
@@ -101,9 +103,9 @@ class Extent:
         if self.total is None or (self._left() == float("inf") and self.most >= self.total):
             return sys.maxsize
         if place >= self._end_of_stride:
-            if self.read < _SAMPLE:
-                return place + _SAMPLE - self.read
-            stride = max(1, self.total // _PARTS)
+            if self.read < self._sample:
+                return place + self._sample - self.read
+            stride = max(1, self.total // self._parts)
             self._end_of_stride = (place // stride + 1) * stride
             length = int(stride * self._share(place))
             self._end_of_part = self._end_of_stride - stride + length

@@ -5,16 +5,15 @@ from typing import Literal, cast
 
 import numpy as np
 
-_BLOCK = 1 << 20          # bytes looked at together
-_LOOK_BACK = 1 << 12      # bytes in which a place to cut is looked for first
+BLOCK = 1 << 20           # bytes looked at together
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
-def normalized(text: bytes, form: str | None) -> bytes:
+def normalized(text: bytes, form: str | None, block: int = BLOCK) -> bytes:
     """Return UTF-8 in a normalisation form, the same object where nothing changes; None for any text as it is.
 
-    Bytes that are not UTF-8 stay as they are.
+    Bytes that are not UTF-8 stay as they are. block: how many bytes are looked at together, 4 or more.
 
         >>> normalized("e\u0301".encode(), "NFC") == "é".encode()
         True
@@ -24,7 +23,7 @@ def normalized(text: bytes, form: str | None) -> bytes:
     parts: list[bytes] = []
     begin = 0
     while begin < len(text):
-        end = _cut(text, begin + _BLOCK)
+        end = _cut(text, begin + block, block)
         part = text[begin:end]
         parts.append(part if part.isascii() else _normalized(part, form))
         begin = end
@@ -46,13 +45,15 @@ def _normalized(part: bytes, form: str) -> bytes:
     return unicodedata.normalize(cast(Form, form), string).encode("utf-8", "surrogateescape")
 
 
-def _cut(text: bytes, end: int) -> int:
+def _cut(text: bytes, end: int, block: int) -> int:
     """Return a place near `end`, or the end of the text, before an ASCII character: what follows never changes what
-    stands before it, since ASCII characters are starters that are not the second part of any composition."""
+    stands before it, since ASCII characters are starters that are not the second part of any composition. The place is
+    in the block before `end`, or else in one after it.
+    """
     if end >= len(text):
         return len(text)
-    for begin in (end - _LOOK_BACK, end - _BLOCK + 1):
+    for begin in (end - (block >> 8), end - block + 1):   # most texts have one near the end
         ascii_at = np.flatnonzero(np.frombuffer(text[begin:end], np.uint8) < 0x80)
         if len(ascii_at):
             return begin + int(ascii_at[-1])
-    return _cut(text, end + _BLOCK)
+    return _cut(text, end + block, block)

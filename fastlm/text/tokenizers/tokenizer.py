@@ -13,8 +13,7 @@ from fastlm.text.tokenizers.packages import PACKAGES, Own, Package
 Array = np.ndarray
 MOST_IDS = 1 << 24      # of a tokenizer, fifty times the most there are; each takes memory, whether texts use it or not
 MOST_BYTES = 1 << 26    # that a model file keeps of a tokenizer: several times the largest one there is
-_TOGETHER = 1 << 22     # characters that are handed over at a time, since tokenizers take some 100 bytes for each token
-_PARTS = re.compile(rf"(?s).{{{_TOGETHER}}}.*?\n(?=[^\s])|.+")
+TOGETHER = 1 << 22      # characters that are handed over at a time, since tokenizers take some 100 bytes for each token
 
 
 class Tokenizer:
@@ -73,12 +72,13 @@ class Tokenizer:
             raise ValueError(f"{self.kind} {_version(self.kind)} refuses the tokenizer of this model: {error}"
                              ) from error
 
-    def ids(self, text: str) -> Array:
+    def ids(self, text: str, together: int = TOGETHER) -> Array:
         """Return the tokenizer's own ids of a text, int64 (n,). Raises TypeError or ValueError where it gives others.
 
-        A text of many megabytes is handed over in parts, which end where a line does.
+        A long text is handed over in parts, which end where a line does, of `together` characters and the rest of a
+        line.
         """
-        return np.concatenate([np.zeros(0, np.int64), *map(self._ids, _parts(text))])
+        return np.concatenate([np.zeros(0, np.int64), *map(self._ids, parts(text, together))])
 
     def _ids(self, text: str) -> Array:
         found = np.asarray(self.package.encode(text))
@@ -118,8 +118,14 @@ class Tokenizer:
         return scan
 
 
-def _parts(text: str) -> Iterator[str]:
-    return (match[0] for match in _PARTS.finditer(text))
+def parts(text: str, together: int = TOGETHER) -> Iterator[str]:
+    """Yield parts of a text of so many characters, each with the rest of its last line and the blank ones after it.
+
+    >>> list(parts("The cat\n\n sat\non the\nmat", 6))
+    ['The cat\n\n sat\n', 'on the\n', 'mat']
+    """
+    cut = re.compile(rf"(?s).{{{together}}}.*?\n(?=[^\s])|.+")   # the last one is kept by `re`
+    return (match[0] for match in cut.finditer(text))
 
 
 def _version(package: str) -> str:

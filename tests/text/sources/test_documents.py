@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastlm.text.scan import IdBuffer, char_scanner, pieces
 from fastlm.text.sources.documents import read_documents
 from fastlm.text.vocabulary import Vocabulary
 
@@ -209,14 +210,22 @@ def test_lone_surrogates() -> None:
     assert [text for _, text in read_documents(["b\udc80"], "file", "byte")] == [b"b\x80"]
 
 
-def test_offsets_beyond_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = "aé€𝒜" * 50
-    for size in (4, 5, 6, 7, 9, 11):
-        monkeypatch.setattr("fastlm.text.scan.PIECE", size)
-        monkeypatch.setattr("fastlm.text.scan.pieces.__defaults__", (size,))
-        monkeypatch.setattr("fastlm.text.scan._IN_CACHE", size)
+def test_offsets_beyond_one_piece() -> None:
+    """A text of 1.1 million bytes, which is checked a mebibyte at a time, cut at any place within a character."""
+    for before in ("", "a", "aa", "aaa"):
+        whole = before + "aé€𝒜" * 110_000
         assert texts(io.BytesIO(whole.encode())) == [whole]
         vocabulary = Vocabulary.build([whole], "char")
         assert vocabulary.decode(vocabulary.encode(whole)) == whole
-        with pytest.raises(ValueError, match="byte 0x9D at offset 501 is not UTF-8"):
+        with pytest.raises(ValueError, match=f"byte 0x9D at offset {1_100_001 + len(before)} is not UTF-8"):
             texts(io.BytesIO(whole.encode() + b"a" + "𝒜".encode()[1:]))
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, 7, 9, 11])
+def test_pieces_end_between_characters(size: int) -> None:
+    text = ("aé€𝒜" * 50).encode()
+    found = [str(piece, "utf-8") for _, piece in pieces(text, size)]
+    assert "".join(found).encode() == text and max(len(piece.encode()) for piece in found) <= size
+    buffer = IdBuffer()
+    char_scanner(at_once=size)(text, buffer)
+    assert buffer.ids.tolist() == [ord(character) for character in text.decode()]

@@ -3,10 +3,11 @@
 import gzip
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastlm.text.sources import documents, extent, streams
+from fastlm.text.sources import documents, streams
 from fastlm.text.sources.documents import read_documents, read_parts
 from fastlm.text.sources.extent import Extent
 
@@ -24,10 +25,13 @@ class Watch:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of 16 bytes, decided after the first 40, four of a source."""
+    """Streams are read 16 bytes at a time."""
     monkeypatch.setattr(streams, "PIECE", 16)
-    for name, value in (("_SAMPLE", 40), ("_PARTS", 4), ("_SMALL_FILE", 10)):
-        monkeypatch.setattr(extent, name, value)
+
+
+def extent_of(**options: Any) -> Extent:
+    """Return an extent of four parts of a source, decided after the first 40 bytes; of files of 11 bytes or more."""
+    return Extent(**options, sample=40, parts=4, small_file=10)
 
 
 def lines(count: int) -> str:
@@ -36,7 +40,7 @@ def lines(count: int) -> str:
 
 def test_all_is_read_without_a_limit(tmp_path: Path) -> None:
     (tmp_path / "a").write_text(lines(9))
-    whole = Extent()
+    whole = extent_of()
     whole.measure([tmp_path])
     assert b"".join(part.text for part in read_parts(tmp_path, extent=whole)) == lines(9).encode()
     assert (whole.read, whole.total, whole.whole) == (81, 81, True)
@@ -46,7 +50,7 @@ def test_the_time_is_over(small: None) -> None:
     """Each part is asked for once; the first one is read in any case."""
     texts = [f"text {n}" for n in range(9)]
     for seconds, wanted in ((0.5, 1), (4.5, 4), (99.0, 9)):
-        some = Extent(left=Watch(seconds))
+        some = extent_of(left=Watch(seconds))
         assert [part.text.decode() for part in read_parts(texts, extent=some)] == texts[:wanted]
         assert (some.read, some.total, some.whole) == (6 * wanted, None, wanted == 9)
 
@@ -55,7 +59,7 @@ def test_parts_from_all_over_a_file(small: None, tmp_path: Path) -> None:
     """A hundred lines, 900 bytes, of which 300 may be read: the first 40 and then the beginnings of the quarters."""
     path = tmp_path / "a"
     path.write_text(lines(100))
-    some = Extent(most=300)
+    some = extent_of(most=300)
     some.measure([path])
     text = b"".join(part.text for part in read_parts(path, extent=some)).decode()
     found = [int(line[5:]) for line in text.splitlines()]
@@ -67,7 +71,7 @@ def test_parts_from_all_over_a_file(small: None, tmp_path: Path) -> None:
 def test_whole_small_files_from_all_over_a_folder(small: None, tmp_path: Path) -> None:
     for n in range(60):
         (tmp_path / f"{n:02}").write_text(f"text {n:02}\n")
-    some = Extent(most=160)
+    some = extent_of(most=160)
     some.measure([tmp_path])
     found = [int(part.text[5:]) for part in read_parts(tmp_path, extent=some) if not part.ends]
     assert some.total == 480 and 15 <= len(found) <= 25 and found[-1] >= 45 and not some.whole
@@ -76,7 +80,7 @@ def test_whole_small_files_from_all_over_a_folder(small: None, tmp_path: Path) -
 def test_a_compressed_file_is_read_from_its_beginning(small: None, tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(lines(100).encode()))
-    some = Extent(most=100)
+    some = extent_of(most=100)
     some.measure([path])
     text = b"".join(part.text for part in read_parts(path, extent=some))
     assert lines(100).encode().startswith(text) and 100 <= len(text) <= 132
@@ -85,7 +89,7 @@ def test_a_compressed_file_is_read_from_its_beginning(small: None, tmp_path: Pat
 
 def test_lines_and_paragraphs_and_tables(small: None, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "the {n:03}"}}\n' for n in range(600)))
-    some = Extent(most=5000)   # of 12,000 bytes, of which a hundred rows are read ahead
+    some = extent_of(most=5000)   # of 12,000 bytes, of which a hundred rows are read ahead
     some.measure([tmp_path])
     found = [part.text for part in read_parts(tmp_path / "a.jsonl", extent=some)]
     assert found[:2] == [b"the 000", b"the 001"] and found == sorted(found) and found[-1] >= b"the 350"
@@ -124,7 +128,7 @@ def test_an_empty_file_is_an_empty_document(tmp_path: Path) -> None:
 
 def test_different_words_take_of_the_time_that_is_left() -> None:
     """Ten seconds less a tenth of a second for each of 90 words."""
-    some = Extent(left=lambda: 10.0, most_tokens=100, word_seconds=0.1)
+    some = extent_of(left=lambda: 10.0, most_tokens=100, word_seconds=0.1)
     assert some.takes(7)
     some.made(50, 90)
     assert some._left() == pytest.approx(1.0) and some.most == 14.0 and some.takes(7)
