@@ -80,8 +80,8 @@ def _add_train(verbs: Any) -> None:
                        "sampled for vocabularies of more than 2,000 words, full for others (default: auto)")
     train.add_argument("--precision", type=int, choices=(16, 32), help="bits of a network's weight (default: 16)")
     train.add_argument("--order", type=int, metavar="N", help="tokens of the longest n-grams of auto, mixture and "
-                       "kneser-ney (default: 5 for words, 8 for characters and bytes; auto and mixture: 12 for large "
-                       "alphabets where it is better)")
+                       "kneser-ney (default: 5 for words, 6 for pieces, 8 for characters and bytes, and of these 12 "
+                       "or 16 where the text repeats itself)")
     length = train.add_mutually_exclusive_group()
     length.add_argument("--budget", default="60s", metavar="TIME", help="wall-clock time of the whole command, from "
                         "its start to the saved model: 90s, 10m, 1h; short runs may be late on a busy machine, and "
