@@ -73,7 +73,7 @@ def _add_train(verbs: Any) -> None:
                        "a twentieth of the text or less, from several places; none for kneser-ney)")
     train.add_argument("--unit", default="auto", metavar="UNIT", help="what a token is: word, between whitespace; "
                        "char, a character; byte; piece, of a word, learnt from the text; auto, which of them suits the "
-                       "text and the time; or the path of a tokenizer.json (default: auto)")
+                       "text and the time; or the path of a tokenizer.json or a sentencepiece .model (default: auto)")
     train.add_argument("--model", choices=MODELS, default="auto", help="what is trained; auto is n-grams and LSTMs as "
                        "large as the time allows, mixed (default: auto)")
     train.add_argument("--softmax", choices=SOFTMAXES, default="auto", help="how a network predicts words; auto is "

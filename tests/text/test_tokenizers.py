@@ -181,7 +181,7 @@ def test_only_the_same_tokenizer_is_taken_again(tmp_path):
     assert fastlm.load(tmp_path / "m.fastlm", tokenizer=Halves()).score(TEXT).nats == lm.score(TEXT).nats
     with pytest.raises(ValueError, match="this tokenizer has '!' for its id 32; ' ' was expected, as when the model"):
         fastlm.load(tmp_path / "m.fastlm", tokenizer=Shifted())
-    with pytest.raises(TypeError, match="unit is a int; the name of a unit, the path of a tokenizer.json, or a token"):
+    with pytest.raises(TypeError, match="unit is a int; the name of a unit, the path of a tokenizer.json or of "):
         fastlm.load(tmp_path / "m.fastlm", tokenizer=7)
     counted("char").save(tmp_path / "c.fastlm")
     with pytest.raises(ValueError, match="tokenizer is a Letters; the model's unit is 'char', which needs none"):
@@ -300,7 +300,8 @@ def test_slow_tokenizers_of_transformers_are_asked_for_the_text_alone():
 
 
 @pytest.mark.parametrize("unit, kind, message", [
-    (7, TypeError, "unit is a int; the name of a unit, the path of a tokenizer.json, or a tokenizer with encode and"),
+    (7, TypeError, "unit is a int; the name of a unit, the path of a tokenizer.json or of a .model of sentencepiece, "
+                   "or a tokenizer with encode and decode was expected"),
     ("words", ValueError, "unit = 'words'; expected one of ('auto', )?'word', 'char', 'byte', 'piece'"),
     ("tokenizer", ValueError, "unit = 'tokenizer'; expected one of ('auto', )?'word', 'char', 'byte', 'piece'"),
 ])
@@ -602,6 +603,45 @@ def test_files_that_are_none(content, reason, tmp_path):
         Vocabulary.from_tokenizer_json(path)
     with pytest.raises(FileNotFoundError):
         fastlm.train([TEXT], unit=str(tmp_path / "none.json"), model="kneser-ney")
+
+
+def test_a_model_of_sentencepiece_is_taken_by_its_path(tmp_path):
+    from fastlm.cli import main
+    processor = sentence_piece()
+    path, model = tmp_path / "m.model", tmp_path / "m.fastlm"
+    path.write_bytes(processor.serialized_model_proto())
+    for unit in (path, str(path)):
+        lm = counted(unit)
+        assert lm.vocabulary.unit == "tokenizer" and lm.vocabulary == counted(processor).vocabulary
+        assert lm.vocabulary.tokenizer_ids[lm.vocabulary.encode("the cat")].tolist() == processor.encode("the cat")
+    (tmp_path / "my.txt").write_text(TEXT, encoding="utf-8")
+    command = ["train", str(tmp_path / "my.txt"), "-o", str(model), "--model", "kneser-ney", "--quiet", "--unit"]
+    assert main([*command, str(path)]) == 0
+    path.unlink()   # the model's own file keeps it
+    assert fastlm.load(model).score("the cat").nats == lm.score("the cat").nats
+
+
+@pytest.mark.parametrize("content, reason", [
+    (b"", "m.model is empty; a .model of sentencepiece was expected"),
+    (b"\n\x03abc", "m.model is no .model of sentencepiece: INTERNAL: "),
+    (b'{"model": {}}', "m.model is no .model of sentencepiece: INTERNAL: "),
+])
+def test_other_files_are_no_model_of_sentencepiece(content, reason, tmp_path):
+    pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
+    (tmp_path / "m.model").write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{tmp_path}/{reason}[^\n]*$"):
+        given_unit(tmp_path / "m.model")
+
+
+def test_a_model_of_sentencepiece_needs_the_package(tmp_path, monkeypatch):
+    import sys
+    (tmp_path / "m.model").write_bytes(b"\n")
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(ValueError) as caught:
+        fastlm.train([TEXT], unit=str(tmp_path / "m.model"), model="kneser-ney")
+    assert str(caught.value) == (f'{tmp_path}/m.model is applied by sentencepiece: pip install "fastlm[sentencepiece]"')
+    with pytest.raises(FileNotFoundError):
+        fastlm.train([TEXT], unit="none.model", model="kneser-ney")
 
 
 def test_the_command_line_takes_a_file(tmp_path):

@@ -15,7 +15,7 @@ from fastlm.text.scan import Scanner
 from fastlm.text.sources.reading import log
 from fastlm.text.tokenizers.byte_level import ByteLevel, NotByteLevel, parse
 from fastlm.text.tokenizers.origin import Origin
-from fastlm.text.tokenizers.packages import HuggingFace
+from fastlm.text.tokenizers.packages import HuggingFace, SentencePiece
 from fastlm.text.tokenizers.tokenizer import MOST_BYTES, Tokenizer
 from fastlm.text.tokens import insert_end
 
@@ -64,17 +64,20 @@ def given_unit(unit: Any, say: Say = log) -> Given | None:
 
 def is_path(unit: str) -> bool:
     """Return whether a unit is the path of a file rather than a name."""
-    return unit.endswith(".json") or os.sep in unit
+    return unit.endswith((".json", ".model")) or os.sep in unit
 
 
 def given_file(path: str | os.PathLike[str], say: Say = log) -> Given:
-    """Return what a tokenizer.json stands for: pieces, or a tokenizer of the package `tokenizers` where that is needed.
+    """Return what a file stands for: a tokenizer.json for pieces, or for a tokenizer of the package `tokenizers` where
+    that is needed; a .model of `sentencepiece` for its tokenizer.
 
     Raises OSError for a file that cannot be read, ValueError for one that is none, or needs the package where that is
     not installed.
     """
     with open(path, "rb") as file:
         kept = file.read(MOST_BYTES + 1)
+    if os.fspath(path).endswith(".model"):
+        return _sentence_piece(os.fspath(path), kept)
     try:
         if len(kept) > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES} bytes")
@@ -91,6 +94,20 @@ def given_file(path: str | os.PathLike[str], say: Say = log) -> Given:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is no tokenizer.json: {error}") from None
     return found
+
+
+def _sentence_piece(path: str, kept: bytes) -> Given:
+    """Return what the contents of a .model stand for. Raises ValueError as `given_file` does."""
+    if not 0 < len(kept) <= MOST_BYTES:
+        size = "is empty" if not kept else f"has more than {MOST_BYTES} bytes"
+        raise ValueError(f"{path} {size}; a .model of sentencepiece was expected")
+    try:
+        return _by_package(Tokenizer.of(SentencePiece.rebuilt(kept).processor))
+    except ImportError:
+        raise ValueError(f'{path} is applied by sentencepiece: pip install "fastlm[sentencepiece]"') from None
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is no .model of sentencepiece: {reason}") from error
 
 
 def given_tokenizer(tokenizer: Tokenizer, say: Say = log) -> Given:

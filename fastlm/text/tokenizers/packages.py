@@ -106,7 +106,7 @@ class SentencePiece:
     name = "sentencepiece"
 
     def __init__(self, processor: Any) -> None:
-        self._processor = processor
+        self.processor = processor
 
     @classmethod
     def of(cls, given: Any) -> Self | None:
@@ -124,26 +124,26 @@ class SentencePiece:
 
     def encode(self, text: str) -> Sequence[int]:
         """Return the ids of a text."""
-        ids: Sequence[int] = self._processor.encode(text, out_type=int)
+        ids: Sequence[int] = self.processor.encode(text, out_type=int)
         return ids
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of ids."""
-        return str(self._processor.decode(ids))
+        return str(self.processor.decode(ids))
 
     def tokens(self) -> list[str | None]:
         """Return how every id is written, with blanks for the signs that stand for them."""
-        ids = range(self._processor.get_piece_size())
-        return [plain(piece) for piece in map(self._processor.id_to_piece, ids)]
+        ids = range(self.processor.get_piece_size())
+        return [plain(piece) for piece in map(self.processor.id_to_piece, ids)]
 
     def unknown(self) -> int | None:
         """Return the id of the unknown token, None where there is none."""
-        id = int(self._processor.unk_id())
+        id = int(self.processor.unk_id())
         return id if id >= 0 else None
 
     def kept(self) -> bytes:
         """Return the model of the processor, as in a .model file."""
-        return bytes(self._processor.serialized_model_proto())
+        return bytes(self.processor.serialized_model_proto())
 
 
 class Tiktoken:

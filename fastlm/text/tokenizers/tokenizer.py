@@ -39,8 +39,8 @@ class Tokenizer:
             package = known.of(given)
             if package is not None:
                 return cls(package.name, package.kept(), package)
-        raise TypeError(f"unit is a {type(given).__name__}; the name of a unit, the path of a tokenizer.json, or a "
-                        "tokenizer with encode and decode was expected")
+        raise TypeError(f"unit is a {type(given).__name__}; the name of a unit, the path of a tokenizer.json or "
+                        "of a .model of sentencepiece, or a tokenizer with encode and decode was expected")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tokenizer) and (self.kind, self.kept) == (other.kind, other.kept)
