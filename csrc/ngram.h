@@ -69,7 +69,7 @@ void flm_ngram_group(int32_t *position, size_t *begin, const int32_t *id, size_t
 void flm_ngram_cuts(size_t *cut, const size_t *begin, size_t V, size_t tasks);
 /* The positions of the word that has most, among the words [first, last): `most` of flm_ngram_sort. */
 size_t flm_ngram_largest_group(const size_t *begin, size_t first, size_t last);
-/* Sorts the n-grams of words [first, last) by the tokens after the first. rank: where each position went; shared[r]:
+/* Sorts the n-grams of words [first, last) by the tokens after the first. rank: where each position went, or NULL; shared[r]:
  * first tokens that the r-th n-gram has in common with the one before it, 0 at begin[v]; reach[r] = span[position[r]].
  * Scratch: key (2*most), spare (most), `most` the largest group. Cost about n * order * log2(V) / 8 bytes moved. */
 void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *reach, uint64_t *key, int32_t *spare,
@@ -83,13 +83,13 @@ void flm_ngram_sizes(size_t *size, const uint8_t *shared, const uint8_t *reach, 
  * predicts as well that also occurs once; and nearly as surely. */
 void flm_ngram_keep_repeated(uint8_t *reach, const uint8_t *shared, const size_t *begin, size_t first, size_t last,
                              size_t whole);
-/* The highest order, from 2 to `order`, for which the rest of counting n tokens takes at most `memory` bytes; the lower
- * of 2 and `order` where none does. nodes[k] (order+1): n-grams of up to k words. With k words, in bytes:
+/* The bytes that the rest of counting n tokens takes at most, for 2 words or more. nodes[k] (order+1): n-grams of up to k
+ * words. With k = order:
  *     numbering:  24 n (the text and its position, rank, node and above: 4 each; the flags) + 16 nodes[k] (word, link,
  *                 child, count);
  *     estimating: 24 nodes[k] (the same, logp and backoff) + 8 (nodes[k-1] - nodes[k-3]) (the probabilities of two
  *                 levels in double). */
-size_t flm_ngram_order_within(const size_t *nodes, size_t n, size_t order, double memory);
+double flm_ngram_counting_bytes(const size_t *nodes, size_t n, size_t order);
 /* count[id[i]]++ (V) for every token that is predicted, starts[i] == 0: the counts of order 1. */
 void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *starts, size_t n);
 /* Numbers the nodes of level k >= 2 from `next` on: word, link, child of the level above, node[r] of every rank, and
@@ -103,15 +103,16 @@ void flm_ngram_number(int32_t *word, int32_t *link, int32_t *child, int32_t *cou
 /* times[k] (5) = how many of count (n) are k, for k = 1..4. */
 void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n);
 /* p(w) = (a(w) - D(a(w)) + sum_v D(a(v)) / V) / sum_v a(v), 1/V without any count; logp of nodes [0, V). discount (4):
- * D(0) = 0, D(1), D(2), D(3 and more). */
+ * D(0) = 0, D(1), D(2), D(3 and more). Here and below logp may be the memory of count, which is overwritten then. */
 void flm_ngram_unigrams(float *logp, double *p, const int32_t *count, const double *discount, size_t V);
 /* For the contexts h in [first, last), all of one level, S(h) the sum of a(hw):
  * gamma(h) = sum_w D(a(hw)) / S(h); p(w|h) = (a(hw) - D(a(hw))) / S(h) + gamma(h) p(w|h without its oldest word).
  * p, shorter: linear probabilities of the level of hw (NULL: not wanted) and of the one above, whose first nodes are
- * origin and above. */
+ * origin and above. pruned (contexts) or NULL: how many more words have followed, once each, which are left out; they are
+ * part of S(h), and gamma(h) has all that they would have: 1 where no others have followed. */
 void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *shorter, const int32_t *child,
-                        const int32_t *link, const int32_t *count, const double *discount, size_t first, size_t last,
-                        size_t origin, size_t above);
+                        const int32_t *link, const int32_t *count, const int32_t *pruned, const double *discount,
+                        size_t first, size_t last, size_t origin, size_t above);
 
 /* Packing. code[c] (nodes; those of V and more are set) = the place in the book of the log p of n-gram c, and backoff[h]
  * as packed, for the contexts [first, last) of one level; contexts of fewer words come before. book (size) rises; p

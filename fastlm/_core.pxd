@@ -278,7 +278,7 @@ cdef extern from "ngram.h" nogil:
     void flm_ngram_group(int32_t *, size_t *, const int32_t *, size_t, size_t)
     void flm_ngram_cuts(size_t *, const size_t *, size_t, size_t)
     size_t flm_ngram_largest_group(const size_t *, size_t, size_t)
-    size_t flm_ngram_order_within(const size_t *, size_t, size_t, double)
+    double flm_ngram_counting_bytes(const size_t *, size_t, size_t)
     void flm_ngram_count_words(int32_t *, const int32_t *, const uint8_t *, size_t)
     void flm_ngram_sort(int32_t *, int32_t *, uint8_t *, uint8_t *, uint64_t *, int32_t *, const int32_t *,
                         const uint8_t *, const size_t *, size_t, size_t, size_t, size_t, size_t)
@@ -290,7 +290,7 @@ cdef extern from "ngram.h" nogil:
     void flm_ngram_count_counts(int64_t *, const int32_t *, size_t)
     void flm_ngram_unigrams(float *, double *, const int32_t *, const double *, size_t)
     void flm_ngram_estimate(float *, float *, double *, const double *, const int32_t *, const int32_t *,
-                            const int32_t *, const double *, size_t, size_t, size_t, size_t)
+                            const int32_t *, const int32_t *, const double *, size_t, size_t, size_t, size_t)
     void flm_ngram_quantise(uint16_t *, float *, const flm_trie *, const float *, const double *, const int32_t *, size_t,
                             size_t, size_t)
     size_t flm_ngram_rank(uint32_t *, const int32_t *, size_t, size_t)
@@ -360,6 +360,48 @@ cdef extern from "ngram.h" nogil:
     int flm_factor_levels(size_t *, const flm_trie *, size_t *)
     void flm_factor_unpack_keys(int64_t *, const flm_ngrams *, const flm_factor_index *)
     void flm_factor_unpack(int32_t *, float *, int32_t *, int32_t *, float *, const flm_ngrams *)
+
+
+cdef extern from "runs.h" nogil:
+    ctypedef struct flm_run_place:
+        size_t rank, same
+
+    ctypedef struct flm_run:
+        const uint8_t *at
+        const uint8_t *end
+        int whole, done
+
+    ctypedef struct flm_merge:
+        flm_run *run
+        size_t *tree
+        size_t k
+        size_t *size
+        size_t *once
+        size_t *after_once
+
+    ctypedef struct flm_kept:
+        size_t order, whole
+        int once
+
+    ctypedef struct flm_growing:
+        int32_t *word
+        int32_t *link
+        int32_t *child
+        int32_t *count
+        int32_t *pruned
+        size_t *next
+        size_t first_word
+
+    enum:
+        FLM_RUN_RECORD
+
+    size_t flm_run_write(uint8_t *, size_t, flm_run_place *, const int32_t *, const int32_t *, const uint8_t *,
+                         const uint8_t *, size_t, size_t)
+    size_t flm_merge_runs(uint8_t *, size_t, size_t *, flm_merge *)
+    void flm_grow(flm_growing *, flm_run *, const flm_kept *)
+    void flm_grow_to(flm_growing *, size_t)
+    void flm_link_counted(flm_growing *, size_t, size_t, size_t)
+    void flm_count_left_out(flm_growing *, flm_run *, const flm_kept *)
 
 
 cdef extern from "arpa.h" nogil:

@@ -45,13 +45,15 @@ def discounts(counts, order, number=float):
 class KneserNey:
     """p(w|h) of a text; `without` is an event left out of the counts, though not of the discounts."""
 
-    def __init__(self, documents, order, vocab_size, boundary=None, number=float, without=None, met=None):
-        """met: the events, in place of documents."""
+    def __init__(self, documents, order, vocab_size, boundary=None, number=float, without=None, met=None, whole=None):
+        """met: the events, in place of documents. whole: n-grams of more tokens that occur once are left out."""
         self.order, self.vocab_size, self.number = order, vocab_size, number
         met = events(documents, order, boundary) if met is None else met
         self.discounts = discounts(adjusted_counts(met, order), order, number)
         if without is not None:
             met.remove(without)
+        occurrences = Counter(event[first:] for event in met for first in range(len(event)))
+        self.left_out = {gram for gram, n in occurrences.items() if whole is not None and n == 1 and len(gram) > whole}
         self.successors = {}
         for gram, a in adjusted_counts(met, order).items():
             self.successors.setdefault(gram[:-1], {})[gram[-1]] = a
@@ -63,10 +65,10 @@ class KneserNey:
         after = self.successors.get(context)
         if not after:
             return shorter
-        d = self.discounts[len(context)]
         total = sum(after.values())
-        own = after.get(word, 0) - d[min(3, after.get(word, 0))]
-        return (own + sum(d[min(3, a)] for a in after.values()) * shorter) / total
+        taken = {w: a if (*context, w) in self.left_out else self.discounts[len(context)][min(3, a)]
+                 for w, a in after.items()}
+        return (after.get(word, 0) - taken.get(word, 0) + sum(taken.values()) * shorter) / total
 
 
 def ngram(tables, vocab_size, node):

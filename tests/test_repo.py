@@ -110,7 +110,7 @@ def test_suffixes_tell_what_is_compiled_by_itself():
 def test_every_kernel_file_names_itself_and_the_header_that_declares_it(path):
     opening = re.match(r"/\*.*?\*/", text_of(path), re.DOTALL)[0]
     assert opening.startswith(f"/* {name_of(path)}: ")
-    header = re.search(r"(?:Declared in|table of) (fastlm|ngram|cache|words|pieces|arpa)\.h",
+    header = re.search(r"(?:Declared in|table of) (fastlm|ngram|runs|cache|words|pieces|arpa)\.h",
                        opening.replace("\n * ", " "))[1]
     declared = re.findall(r"\bflm_\w+(?=\()", text_of(f"csrc/{header}.h"))
     defined = re.findall(r"^[a-z]\w*(?: \w+)*? \*?(flm_\w+)\(", text_of(path), re.MULTILINE)

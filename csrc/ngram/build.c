@@ -30,18 +30,11 @@ void flm_ngram_keep_repeated(uint8_t *reach, const uint8_t *shared, const size_t
         }
 }
 
-/* Bytes that numbering and estimating take at most; see ngram.h. */
-static double bytes_of(const size_t *nodes, size_t n, size_t order)
+double flm_ngram_counting_bytes(const size_t *nodes, size_t n, size_t order)
 {
     const double all = (double)nodes[order], two = (double)(nodes[order - 1] - nodes[order > 3 ? order - 3 : 0]);
     const double numbering = 24 * (double)n + 16 * all, estimating = 24 * all + 8 * two;
     return numbering > estimating ? numbering : estimating;
-}
-
-size_t flm_ngram_order_within(const size_t *nodes, size_t n, size_t order, double memory)
-{
-    while (order > 2 && bytes_of(nodes, n, order) > memory) order--;
-    return order;
 }
 
 void flm_ngram_count_words(int32_t *count, const int32_t *id, const uint8_t *starts, size_t n)
@@ -86,14 +79,18 @@ void flm_ngram_count_counts(int64_t *times, const int32_t *count, size_t n)
         if (count[i] > 0 && count[i] < 5) times[count[i]]++;
 }
 
+/* Sets *at, where an int32 may stand that is not needed any more. */
+static inline void put_over(float *at, float x) { memcpy(at, &x, sizeof x); }
+
 void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *shorter, const int32_t *child,
-                        const int32_t *link, const int32_t *count, const double *discount, size_t first, size_t last,
-                        size_t origin, size_t origin_shorter)
+                        const int32_t *link, const int32_t *count, const int32_t *pruned, const double *discount,
+                        size_t first, size_t last, size_t origin, size_t origin_shorter)
 {
     double last_gamma = 1, log_gamma = 0;
     for (size_t h = first; h < last; h++) {
         const size_t from = (size_t)child[h], to = (size_t)child[h + 1];
         double total = 0, mass = 0;
+        if (pruned && to > from) total = mass = pruned[h];
         for (size_t c = from; c < to; c++) {
             total += count[c];
             mass += discount[count[c] < 3 ? count[c] : 3];
@@ -108,7 +105,7 @@ void flm_ngram_estimate(float *logp, float *backoff, double *p, const double *sh
             const double own = (count[c] - discount[count[c] < 3 ? count[c] : 3]) / total;
             const double q = own + gamma * shorter[(size_t)link[c] - origin_shorter];
             if (p) p[c - origin] = q;
-            logp[c] = q < 1 ? (float)log_of(q) : 0;
+            put_over(logp + c, q < 1 ? (float)log_of(q) : 0);
         }
     }
 }
@@ -124,6 +121,6 @@ void flm_ngram_unigrams(float *logp, double *p, const int32_t *count, const doub
         const double own =
             total > 0 ? (count[v] - discount[count[v] < 3 ? count[v] : 3] + mass / (double)V) / total : 1 / (double)V;
         p[v] = own;
-        logp[v] = own < 1 ? (float)log_of(own) : 0;
+        put_over(logp + v, own < 1 ? (float)log_of(own) : 0);
     }
 }

@@ -158,7 +158,7 @@ void flm_ngram_sort(int32_t *position, int32_t *rank, uint8_t *shared, uint8_t *
         shared[from] = 0;
         for (size_t r = from; r < from + n; r++) {
             reach[r] = span[position[r]];
-            rank[position[r]] = (int32_t)r;
+            if (rank) rank[position[r]] = (int32_t)r;
         }
     }
 }

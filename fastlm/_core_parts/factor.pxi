@@ -111,7 +111,7 @@ def estimate_ngrams(float[::1] logp not None, float[::1] backoff not None, doubl
         raise ValueError(f"link[{n}] = {link[n]}, expected {origin_shorter} to "
                          f"{origin_shorter + <size_t> shorter.shape[0] - 1}")
     with nogil:
-        flm_ngram_estimate(&logp[0], &backoff[0], &p[0], &shorter[0], &child[0], &link[0], &count[0], &discount[0],
+        flm_ngram_estimate(&logp[0], &backoff[0], &p[0], &shorter[0], &child[0], &link[0], &count[0], NULL, &discount[0],
                            first, last, origin, origin_shorter)
 
 

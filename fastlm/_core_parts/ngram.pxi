@@ -3,40 +3,126 @@
 MAX_ORDER = FLM_NGRAM_LENGTH    # words of the longest n-grams
 
 
-cdef class NGramBuilder:
+cdef class NGramEstimates:
+    """N-grams that are counted, and estimated in steps that share their work out to `tasks` calls each.
+
+    After counting, in this order: `unigrams`; for every level from 2 on `longer`, then `estimate` for every task;
+    `tables`. Any number of tasks gives the same tables.
+    """
+
+    cdef int32_t[::1] word, link, child, counts, pruned
+    cdef float[::1] logp, backoff
+    cdef double[::1] p, shorter
+    cdef list origin                        # level k is nodes origin[k-1] to origin[k]
+    cdef size_t at                          # the level that is being counted, or estimated
+    cdef bytearray done                     # of every task: whether it has done its share
+    cdef readonly size_t order, vocab_size, tasks
+
+    cdef int _begin(self, size_t order, size_t vocab_size, size_t tasks) except -1:
+        if not 1 <= order <= FLM_NGRAM_LENGTH:
+            raise ValueError(f"order = {order}; 1 to {FLM_NGRAM_LENGTH} words were expected")
+        if not 1 <= tasks < 2**31:
+            raise ValueError(f"tasks = {tasks}, expected at least 1")
+        self.order, self.vocab_size, self.tasks = order, vocab_size, tasks
+        self.word = self.logp = self.p = self.shorter = self.pruned = None   # a view that was never set is not None
+        self.origin, self.at, self.done = [], 0, bytearray(tasks)
+        return 0
+
+    cdef int _allocate(self, ends) except -1:
+        """Make the tables of n-grams of up to 0, 1, ... words (order+1,). OverflowError for 2^31 n-grams or more."""
+        cdef size_t V = self.vocab_size
+        if ends[self.order] >= 2**31:
+            raise OverflowError(f"there are {ends[self.order]} n-grams of up to {self.order} words; fewer than 2^31 "
+                                "were expected")
+        self.origin = ends.tolist()
+        self.word, self.link, self.counts = (numpy.zeros(ends[self.order], numpy.int32) for _ in range(3))
+        self.child = numpy.full(ends[self.order - 1] + 1 if self.order > 1 else 1, ends[self.order], numpy.int32)
+        self.word.base[:V] = numpy.arange(V)
+        self.link.base[:V] = -1
+        return 0
+
+    cdef int _turn(self, str step, bint ready) except -1:
+        """Raise ValueError for a step that is out of order."""
+        if not ready:
+            raise ValueError(f"{step} was called out of turn; the order of the steps is in the docstring of the class")
+        return 0
+
+    cdef int _task(self, size_t task) except -1:
+        if task >= self.tasks:
+            raise ValueError(f"task = {task}, expected less than {self.tasks}")
+        return 0
+
+    cdef bint _shared(self) except -1:
+        """Return whether every task has done its share of the step."""
+        return all(self.done)
+
+    cdef tuple _counted(self, bint keep):
+        self.at = 0
+        self.logp = numpy.empty(self.word.shape[0], numpy.float32) if keep else self.counts.base.view(numpy.float32)
+        self.backoff = numpy.zeros(self.child.shape[0] - 1, numpy.float32)
+        return self.counts.base, self.origin
+
+    def unigrams(self, const double[::1] discount not None):
+        """Estimate the single words; discount (4,): 0, D1, D2, D3+."""
+        self._turn("unigrams", self.logp is not None and self.at == 0)
+        self.p, self.at = numpy.empty(self.vocab_size), 1
+        extent("discount", discount.shape[0], 4)
+        with nogil:
+            flm_ngram_unigrams(&self.logp[0], &self.p[0], &self.counts[0], &discount[0], self.vocab_size)
+
+    def longer(self, size_t level):
+        """Go on to the n-grams of `level` words, to be estimated."""
+        self._turn("longer", self.p is not None and level == self.at + 1 <= self.order and self._shared())
+        self.at, self.done = level, bytearray(self.tasks)
+        self.shorter = self.p                             # the longest n-grams' are nobody's shorter ones
+        self.p = numpy.empty(self.origin[level] - self.origin[level - 1]) if level < self.order else None
+
+    def estimate(self, size_t task, size_t level, const double[::1] discount not None):
+        """Estimate the n-grams of `level` words, 2 or more, after the task's share of their contexts."""
+        self._task(task)
+        self._turn("estimate", self.shorter is not None and level == self.at and not self.done[task])
+        cdef size_t above = self.origin[level - 2], here = self.origin[level - 1]
+        cdef size_t first = above + (here - above) * task // self.tasks
+        cdef size_t last = above + (here - above) * (task + 1) // self.tasks
+        extent("discount", discount.shape[0], 4)
+        cdef double *p = NULL if self.p is None else &self.p[0]
+        cdef int32_t *pruned = NULL if self.pruned is None else &self.pruned[0]
+        with nogil:
+            flm_ngram_estimate(&self.logp[0], &self.backoff[0], p, &self.shorter[0], &self.child[0],
+                               &self.link[0], &self.counts[0], pruned, &discount[0], first, last, here, above)
+        self.done[task] = 1
+
+    def tables(self):
+        """Return word, link, child, logp, backoff, as NGrams takes them."""
+        self._turn("tables", self.logp is not None and self.at == self.order and self._shared())
+        return self.word.base, self.link.base, self.child.base, self.logp.base, self.backoff.base
+
+
+cdef class NGramBuilder(NGramEstimates):
     """The n-grams of a text, counted and estimated in steps that share their work out to `tasks` calls each.
 
     ids (n,) int32; starts (n,) uint8, 1 at every document's first token, which is read and never predicted; boundary:
     the id that ends contexts, or -1; order: words of the longest n-grams, 1 to 127. In this order: `sort` for every
-    task; `keep_repeated` for every task, where wanted; `allocate`; for every level from 2 on `level`, then `number` for every task; `counted`; `unigrams`; for every
-    level from 2 on `longer`, then `estimate` for every task; `tables`. Any number of tasks gives the same tables.
+    task; `keep_repeated` for every task, where wanted; `allocate`; for every level from 2 on `level`, then `number` for
+    every task; `counted`; and those of `NGramEstimates`.
     """
 
     cdef const int32_t[::1] id
     cdef const uint8_t[::1] starts
     cdef uint8_t[::1] span, shared, reach
-    cdef int32_t[::1] position, rank, node, above, word, link, child, counts
-    cdef float[::1] logp, backoff
-    cdef double[::1] p, shorter
+    cdef int32_t[::1] position, rank, node, above
     cdef size_t[::1] begin, cut
     cdef size_t[:, ::1] sizes
-    cdef list origin
-    cdef size_t at                          # the level that is being counted, or estimated
-    cdef bytearray done                     # of every task: whether it has done its share
-    cdef readonly size_t order, vocab_size, tasks
 
     def __cinit__(self, const int32_t[::1] ids not None, const uint8_t[::1] starts not None, int boundary, size_t order,
                   size_t vocab_size, size_t tasks):
         cdef size_t n = <size_t> ids.shape[0]
         extent("starts", starts.shape[0], ids.shape[0])
-        if not 1 <= order <= FLM_NGRAM_LENGTH:
-            raise ValueError(f"order = {order}; 1 to {FLM_NGRAM_LENGTH} words were expected")
+        self._begin(order, vocab_size, tasks)
         if not 0 < n < 2**31 or not starts[0]:
             raise ValueError(f"a text of {n} tokens was given; at least 1, the first of a document, was expected")
-        if not 1 <= tasks < 2**31:
-            raise ValueError(f"tasks = {tasks}, expected at least 1")
         check_ids(ids, vocab_size)
-        self.id, self.starts, self.order, self.vocab_size, self.tasks = ids, starts, order, vocab_size, tasks
+        self.id, self.starts = ids, starts
         self.span, self.position = numpy.empty(n, numpy.uint8), numpy.empty(n, numpy.int32)
         self.begin, self.cut = numpy.empty(vocab_size + 1, numpy.uintp), numpy.empty(tasks + 1, numpy.uintp)
         with nogil:
@@ -46,8 +132,7 @@ cdef class NGramBuilder:
         self.rank = numpy.empty(n, numpy.int32)
         self.shared, self.reach = numpy.empty(n, numpy.uint8), numpy.empty(n, numpy.uint8)
         self.sizes = numpy.zeros((tasks, order + 1), numpy.uintp)
-        self.node = self.logp = self.p = self.shorter = None        # a view that was never set is not None
-        self.origin, self.at, self.done = [], 0, bytearray(tasks)
+        self.node = None
 
     def sort(self, size_t task):
         """Sort the n-grams of the task's first words."""
@@ -80,27 +165,18 @@ cdef class NGramBuilder:
         self._turn("level_sizes", self.node is None and self.at == 0 and self._shared())
         return numpy.diff(self._ends(), prepend=0)
 
-    def lower(self, double memory):
-        """Lower the order, before `allocate`, until counting takes about `memory` bytes, or to 2."""
-        self._turn("lower", self.at == 0 and self._shared())
+    def counting_bytes(self):
+        """Return how many bytes the rest of counting will take, before `allocate`."""
+        self._turn("counting_bytes", self.node is None and self.at == 0 and self._shared())
         cdef size_t[::1] nodes = self._ends()
-        self.order = flm_ngram_order_within(&nodes[0], <size_t> self.id.shape[0], self.order, memory)
-        self.sizes = self.sizes.base[:, :self.order + 1].copy()
+        return flm_ngram_counting_bytes(&nodes[0], <size_t> self.id.shape[0], self.order)
 
     def allocate(self):
         """Make the tables, now that their sizes are known. OverflowError for 2^31 n-grams or more."""
         self._turn("allocate", self.at == 0 and self._shared())
-        cdef size_t n = <size_t> self.id.shape[0], V = self.vocab_size
-        ends = self._ends()
-        if ends[self.order] >= 2**31:
-            raise OverflowError(f"there are {ends[self.order]} n-grams of up to {self.order} words; fewer than 2^31 "
-                                "were expected")
-        self.origin = ends.tolist()                       # level k is nodes origin[k-1] to origin[k]
-        self.word, self.link, self.counts = (numpy.zeros(ends[self.order], numpy.int32) for _ in range(3))
-        self.child = numpy.full(ends[self.order - 1] + 1 if self.order > 1 else 1, ends[self.order], numpy.int32)
+        cdef size_t n = <size_t> self.id.shape[0]
+        self._allocate(self._ends())
         self.node, self.above = numpy.empty(n, numpy.int32), numpy.empty(n, numpy.int32)
-        self.word.base[:V] = numpy.arange(V)
-        self.link.base[:V] = -1
         if self.order == 1:
             flm_ngram_count_words(&self.counts[0], &self.id[0], &self.starts[0], n)
         self.at = 1
@@ -110,21 +186,6 @@ cdef class NGramBuilder:
         sizes = self.sizes.base.sum(0)
         sizes[:2] = 0, self.vocab_size
         return numpy.cumsum(sizes)
-
-    cdef int _turn(self, str step, bint ready) except -1:
-        """Raise ValueError for a step that is out of order."""
-        if not ready:
-            raise ValueError(f"{step} was called out of turn; the order of the steps is in the docstring of the class")
-        return 0
-
-    cdef int _task(self, size_t task) except -1:
-        if task >= self.tasks:
-            raise ValueError(f"task = {task}, expected less than {self.tasks}")
-        return 0
-
-    cdef bint _shared(self) except -1:
-        """Return whether every task has done its share of the step."""
-        return all(self.done)
 
     def level(self, size_t level):
         """Go on to the n-grams of `level` words, to be numbered."""
@@ -144,50 +205,14 @@ cdef class NGramBuilder:
                              self.order)
         self.done[task] = 1
 
-    def counted(self):
-        """Free what only counting needed; return the counts (nodes,) int32, and where each level begins and ends."""
+    def counted(self, bint keep):
+        """Free what only counting needed; return the counts (nodes,) int32, which estimating overwrites unless they are
+        kept, and where each level begins and ends."""
         self._turn("counted", self.node is not None and self.at == self.order and self._shared())
         self.position = self.rank = self.node = self.above = None
         self.shared = self.reach = None
         self.id = self.starts = None
-        self.at = 0
-        self.logp = numpy.empty(self.word.shape[0], numpy.float32)
-        self.backoff = numpy.zeros(self.child.shape[0] - 1, numpy.float32)
-        return self.counts.base, self.origin
-
-    def unigrams(self, const double[::1] discount not None):
-        """Estimate the single words; discount (4,): 0, D1, D2, D3+."""
-        self._turn("unigrams", self.logp is not None and self.at == 0)
-        self.p, self.at = numpy.empty(self.vocab_size), 1
-        extent("discount", discount.shape[0], 4)
-        with nogil:
-            flm_ngram_unigrams(&self.logp[0], &self.p[0], &self.counts[0], &discount[0], self.vocab_size)
-
-    def longer(self, size_t level):
-        """Go on to the n-grams of `level` words, to be estimated."""
-        self._turn("longer", self.p is not None and level == self.at + 1 <= self.order and self._shared())
-        self.at, self.done = level, bytearray(self.tasks)
-        self.shorter = self.p                             # the longest n-grams' are nobody's shorter ones
-        self.p = numpy.empty(self.origin[level] - self.origin[level - 1]) if level < self.order else None
-
-    def estimate(self, size_t task, size_t level, const double[::1] discount not None):
-        """Estimate the n-grams of `level` words, 2 or more, after the task's share of their contexts."""
-        self._task(task)
-        self._turn("estimate", self.shorter is not None and level == self.at and not self.done[task])
-        cdef size_t above = self.origin[level - 2], here = self.origin[level - 1]
-        cdef size_t first = above + (here - above) * task // self.tasks
-        cdef size_t last = above + (here - above) * (task + 1) // self.tasks
-        extent("discount", discount.shape[0], 4)
-        cdef double *p = NULL if self.p is None else &self.p[0]
-        with nogil:
-            flm_ngram_estimate(&self.logp[0], &self.backoff[0], p, &self.shorter[0], &self.child[0],
-                               &self.link[0], &self.counts[0], &discount[0], first, last, here, above)
-        self.done[task] = 1
-
-    def tables(self):
-        """Return word, link, child, logp, backoff, as NGrams takes them."""
-        self._turn("tables", self.logp is not None and self.at == self.order and self._shared())
-        return self.word.base, self.link.base, self.child.base, self.logp.base, self.backoff.base
+        return self._counted(keep)
 
 
 def count_counts(const int32_t[::1] count not None):

@@ -10,7 +10,8 @@ from typing import Any
 from fastlm.auto.request import Request, Text
 from fastlm.auto.timetable import Timetable
 from fastlm.models import KneserNey
-from fastlm.models.ngram.kneser_ney import at_most
+from fastlm.models.ngram.counting import counted_at_once
+from fastlm.models.ngram.streams import at_most
 from fastlm.text.corpus import Corpus
 from fastlm.text.sources.containers import Items
 from fastlm.text.sources.extent import Extent
@@ -61,8 +62,11 @@ def size(amount: float) -> str:
 
 
 def tokens_to_count(model: KneserNey, text: Text, request: Request, timetable: Timetable) -> int:
-    """Return how many tokens of a text there is time for n-grams to count: all, or what `counting_share` of the time
-    left is enough for at the speed at which `counting_sample` tokens are counted."""
+    """Return how many tokens of a text there is time for n-grams to count: all, or what a share of the time left is
+    enough for at the speed at which `counting_sample` tokens are counted.
+
+    The share is `merging_share` where the text is so large that it is counted in segments, else `counting_share`.
+    """
     policy, tokens = request.policy, len(text.train.ids)
     if not timetable.limited or request.plan is not None or tokens <= policy.counting_large * policy.counting_sample:
         return tokens
@@ -70,5 +74,8 @@ def tokens_to_count(model: KneserNey, text: Text, request: Request, timetable: T
     sample: Corpus = at_most(text.train, policy.counting_sample)
     KneserNey(model.vocab_size, model.order, model.boundary).fit(sample, request.threads)
     each = (timetable.now() - begun) / len(sample.ids)
-    affordable = policy.counting_share * max(0.0, timetable.left()) / (policy.counting_margin * max(each, 1e-12))
+    share, margin = policy.counting_share, policy.counting_margin
+    if not counted_at_once(tokens, policy.counting_bytes):
+        share, margin = policy.merging_share, policy.merging_margin
+    affordable = share * max(0.0, timetable.left()) / (margin * max(each, 1e-12))
     return int(min(tokens, max(affordable, policy.counting_sample)))

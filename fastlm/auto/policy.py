@@ -12,6 +12,7 @@ from fastlm.auto.unit_policy import (
     ALPHABETS,
     CORRECTED,
     JOINED,
+    LARGE,
     LOOKBACK,
     NETWORKS,
     ORDER,
@@ -24,7 +25,6 @@ from fastlm.auto.unit_policy import (
 )
 from fastlm.coding.spelling import MOST_SYMBOLS
 from fastlm.coding.spelling import ORDER as SPELLING_ORDER
-from fastlm.models.ngram.kneser_ney import BUDGET_BYTES
 from fastlm.text.pieces import PieceSettings
 from fastlm.training.loop_settings import LoopSettings
 
@@ -122,8 +122,8 @@ class Policy(SizePolicy):
         8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
         "much memory", "assumption")
     counting_bytes: float = tuned(
-        BUDGET_BYTES, "bytes", "a text of 100 MB is counted within 2 GB in all; a longer one is counted in part",
-        "assumption")
+        1.5e9, "bytes", "a text of 1 GB is counted within 3 GB in all, in segments that are merged, and without "
+        "n-grams that occur once where need be", "assumption")
 
     # How unknown tokens are spelt, and words are spaced.
     spelling_order: int = tuned(
@@ -159,6 +159,11 @@ class Policy(SizePolicy):
     counting_margin: float = tuned(
         1.6, "seconds for each second expected", "each of many tokens takes longer than each of a sample: longer sorts "
         "and more cache misses", "assumption")
+    merging_share: float = tuned(
+        0.75, "share of the time left", "a text so large that it is counted in segments teaches networks little in the "
+        "time that it takes to read", LARGE)
+    merging_margin: float = tuned(
+        1.3, "seconds for each second expected", "0.6 to 1.25 where segments are merged", LARGE)
 
     # What is held out of the text.
     least_tokens_to_hold_out: int = tuned(

@@ -32,6 +32,7 @@ UNITS = "tried: Which unit suits a text"
 CORRECTED = "tried: Correcting n-grams of large vocabularies"
 ALPHABETS = "tried: Large alphabets"
 ORDER = "tried: The order of n-grams"
+LARGE = "tried: Large texts"
 SPELLING = "tried: Spelling unknown words"
 
 

@@ -159,5 +159,5 @@ def test_characters_of_large_alphabets_are_cross_fitted_where_memory_leaves_enou
 
 def test_what_is_not_cross_fitted() -> None:
     assert folds(unit="word") is None and folds(tokens=1999) is None and folds(tokens=2000) == Folds(8, 8)
-    in_part = KneserNey(50).fit([np.zeros(900, np.int32)], budget_bytes=48 * 300)
+    in_part = KneserNey(50).fit([np.zeros(900, np.int32)], most_tokens=300)
     assert not in_part.counted_whole and folds([in_part]) is None

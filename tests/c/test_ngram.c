@@ -48,8 +48,8 @@ static trie build(const int32_t *id, const uint8_t *starts, int32_t boundary, si
     for (size_t k = 2; k <= order; k++) {
         double *const swap = p;
         p = shorter, shorter = swap;
-        flm_ngram_estimate(logp, backoff, p, shorter, child, link, t.count, discount, t.levels[k - 2], t.levels[k - 1],
-                           t.levels[k - 1], t.levels[k - 2]);
+        flm_ngram_estimate(logp, backoff, p, shorter, child, link, t.count, NULL, discount, t.levels[k - 2],
+                           t.levels[k - 1], t.levels[k - 1], t.levels[k - 2]);
     }
     t.g = (flm_trie){word, link, child, logp, backoff, nodes, contexts, V, order};
     void *done[] = {span, shared, reach, position, rank, node, above, spare, begin, size, key, p, shorter};
@@ -231,13 +231,11 @@ static void shares_of_the_work(void)
 
 /* In bytes: order 5 takes 24 * 200 + 8 * (100 - 20) = 5440, order 4 24 * 100 + 8 * (40 - 10) = 2640, order 3 24 * 40 +
  * 16 * 40 = 1600. */
-static void orders_that_memory_allows(void)
+static void memory_of_counting(void)
 {
     const size_t nodes[6] = {0, 10, 20, 40, 100, 200};
-    CHECK(flm_ngram_order_within(nodes, 40, 5, 5440) == 5 && flm_ngram_order_within(nodes, 40, 5, 5439) == 4);
-    CHECK(flm_ngram_order_within(nodes, 40, 5, 2640) == 4 && flm_ngram_order_within(nodes, 40, 5, 2639) == 3);
-    CHECK(flm_ngram_order_within(nodes, 40, 3, 1600) == 3 && flm_ngram_order_within(nodes, 40, 3, 1599) == 2);
-    CHECK(flm_ngram_order_within(nodes, 40, 5, 0) == 2 && flm_ngram_order_within(nodes, 40, 1, 0) == 1);
+    CHECK(flm_ngram_counting_bytes(nodes, 40, 5) == 5440 && flm_ngram_counting_bytes(nodes, 40, 4) == 2640);
+    CHECK(flm_ngram_counting_bytes(nodes, 40, 3) == 1600);
 }
 
 static void words_are_counted(void)
@@ -253,7 +251,7 @@ static void words_are_counted(void)
 int main(void)
 {
     shares_of_the_work();
-    orders_that_memory_allows();
+    memory_of_counting();
     words_are_counted();
     for (unsigned seed = 0; seed < 60; seed++) {
         const size_t n = 1 + 7 * seed + (seed % 10 == 9 ? 2000 : 0), V = (size_t[]){1, 2, 5, 70}[seed % 4];

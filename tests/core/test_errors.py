@@ -282,7 +282,7 @@ def test_an_unknown_instruction_set_in_the_environment_is_refused() -> None:
 def test_no_object_is_made_without_its_arguments() -> None:
     """Its methods would read arrays that it never got."""
     for kind in (_core.Matrix, _core.Attention, _core.WordTable, _core.Cache, _core.Rate, _core.Factors,
-                 _core.NGramBuilder):
+                 _core.NGramBuilder, _core.NGramSegment, _core.MergedRuns, _core.NGramTrie):
         with pytest.raises(TypeError):
             kind.__new__(kind)
     for kind in (_core.NGrams, _core.FactoredNGrams):

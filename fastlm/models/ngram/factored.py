@@ -14,8 +14,9 @@ from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import are_checked, reserve
 from fastlm.models.ngram.discounts import discounts_of
-from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput, at_most, stream
+from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput
 from fastlm.models.ngram.packed import Tables, pack_factored
+from fastlm.models.ngram.streams import at_most, stream
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers, stop_if_asked
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -14,17 +14,17 @@ from fastlm.batch import Batch, State
 from fastlm.heads import Head
 from fastlm.models.base import PrefixModel
 from fastlm.models.initial import are_checked, named, reserve
+from fastlm.models.ngram.counting import AT_ONCE_BYTES, count, share
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.models.ngram.packed import PLAIN, Tables, pack_trie, trie_ends
+from fastlm.models.ngram.segments import kept_of, less_than
+from fastlm.models.ngram.streams import pieces
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
 Array = np.ndarray
 TABLES = _core.PACKED
 BUDGET_BYTES = 1.3e9   # for counting, beside the text: so a text of 100 MB is counted within 2 GB in all
-_BYTES_PER_TOKEN = 48  # of the text that counting takes at least, about; what else it takes decides the order
-_TASKS = 16            # shares of the work; their number never depends on the threads, so that the bytes do not either
-_PIECES = 16           # cut out of a text that is too long to be counted whole
 _ROWS = 1 << 16        # read at once; a row is one number here, so more of them fit than of a network
 
 
@@ -70,7 +70,7 @@ class KneserNey(PrefixModel):
         self.repeated_above = repeated_above
         self.head = CountedOutput(self)
         self.counts: Counts | None = None
-        self.counted_whole, self.note = True, ""
+        self.counted_whole, self.pruned, self.note = True, False, ""
         reserve(12 * vocab_size, f"the tables of {vocab_size} single tokens")
         unigrams = np.full(vocab_size, -np.log(vocab_size), np.float32)
         self._use({"grams": np.zeros(8, np.uint8), "contexts": np.zeros(8, np.uint8),
@@ -86,9 +86,11 @@ class KneserNey(PrefixModel):
             most_tokens: int | None = None) -> KneserNey:
         """Count a text, a Corpus or id sequences, one for each document; return the model itself.
 
-        budget_bytes: about how much memory counting may take beside the text. Of a text too long for it evenly spaced
-        pieces are counted, and then `order` is lowered as far as it must be: ``counted_whole`` is false in that case,
-        and ``note`` describes it in words.
+        budget_bytes: about how much memory counting may take beside the text. A text too long for it is counted in
+        segments, which are merged in a temporary file of some 10 bytes a token (in the folder that the environment
+        variable TMPDIR names); the tables are the same, bit by bit. Where these would take more memory, n-grams that
+        occur once are left out, the longest first, and in the end `order` is lowered: ``counted_whole`` is false in
+        that case, and ``note`` describes it in words.
         keep_counts: whether the counts stay in memory, for `leave_one_out`. most_tokens: how many tokens to count at
         most, because there is no time for more; None for no limit.
 
@@ -98,54 +100,36 @@ class KneserNey(PrefixModel):
         """
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_ids(corpus)
-        tokens_given, order_given = len(corpus.ids), self.order
-        in_memory = int(budget_bytes / _BYTES_PER_TOKEN)
-        hurried = most_tokens is not None and most_tokens < min(in_memory, tokens_given)
-        corpus = at_most(corpus, in_memory if most_tokens is None else min(in_memory, most_tokens))
-        tokens_counted = len(corpus.ids)
-        ids, starts = stream(corpus)
+        given, asked = len(corpus.ids), kept_of(self.order, self.repeated_above)
+        # Single tokens are not merged, and there are few texts in which they are asked for alone.
+        affordable = min(given, int(budget_bytes / AT_ONCE_BYTES)) if self.order == 1 else given
+        hurried = most_tokens is not None and most_tokens < affordable
+        parts = pieces(corpus, most_tokens if hurried else affordable)     # type: ignore[arg-type]
+        tokens = sum(len(part) for part in parts)
         del corpus
-        builder = _core.NGramBuilder(ids, starts, -1 if self.boundary is None else self.boundary, self.order,
-                                     self.vocab_size, _TASKS)
-        del ids, starts                 # the builder frees them before it needs the most memory
         with Workers(threads) as workers:
-            def run_tasks(step: Callable[..., None], *arguments: Any) -> None:
-                workers.map(lambda task: step(task, *arguments), range(_TASKS))
-            run_tasks(builder.sort)
-            left_out = self._limit(builder, run_tasks, budget_bytes)
-            builder.allocate()
-            for level in range(2, self.order + 1):
-                builder.level(level)
-                run_tasks(builder.number, level)
-            count, ends = builder.counted()
-            discounts = np.array([discounts_of(count[a:b], more) for a, b, more
+            builder, left_out, kept = count(parts, self.vocab_size, self.order, -1 if self.boundary is None
+                                            else self.boundary, self.repeated_above, workers, budget_bytes)
+            self.order = kept.order
+            self.options = self.options | {"order": kept.order}
+            counts, ends = builder.counted(keep_counts)
+            discounts = np.array([discounts_of(counts[a:b], more) for a, b, more
                                   in zip([0, *ends[1:-1]], ends[1:], left_out[1:self.order + 1], strict=True)])
             builder.unigrams(discounts[0])
             for level in range(2, self.order + 1):
                 builder.longer(level)
-                run_tasks(builder.estimate, level, discounts[level - 1])
+                share(workers, builder.estimate, level, discounts[level - 1])
         plain = dict(zip(PLAIN, builder.tables(), strict=True))
         del builder
-        self.counts = Counts(count, discounts, plain, ends) if keep_counts else None
-        del count
+        self.counts = Counts(counts, discounts, plain, ends) if keep_counts else None
+        del counts
         self._use(pack_trie(plain, self.vocab_size, ends, threads), checked=True)
-        self.counted_whole = (tokens_counted, self.order) == (tokens_given, order_given)
-        self.note = "" if self.counted_whole else (
-            f"; {tokens_counted:,} of {tokens_given:,} tokens and order {self.order} of {order_given}, to stay within "
-            + ("the time" if hurried else f"{budget_bytes / 1e9:g} GB"))
+        self.counted_whole, self.pruned = tokens == given and kept == asked, kept.once
+        within = f"to stay within {budget_bytes / 1e9:g} GB"
+        part = "" if tokens == given else \
+            f"; {tokens:,} of {given:,} tokens, {'to stay within the time' if hurried else within}"
+        self.note = part + less_than(asked, kept, within)
         return self
-
-    def _limit(self, builder: Any, run_tasks: Callable[..., None], budget_bytes: float) -> list[int]:
-        """Leave out the n-grams that `repeated_above` says, then lower the order as far as memory needs it; return how
-        many n-grams of 0, 1, ... tokens were left out."""
-        before = builder.level_sizes()
-        if self.repeated_above is not None and self.repeated_above < self.order:
-            run_tasks(builder.keep_repeated, self.repeated_above)
-        left_out = before - builder.level_sizes()
-        builder.lower(budget_bytes)
-        self.order = builder.order
-        self.options = self.options | {"order": builder.order}
-        return left_out.tolist()
 
     def leave_one_out(self, rows: Any, targets: Array, logits: bool = False) -> tuple[Array, Array | None]:
         """Return what the model would predict on its own text if it had not counted the one occurrence it is asked for.
@@ -160,6 +144,9 @@ class KneserNey(PrefixModel):
         """
         if self.repeated_above is not None and self.repeated_above < self.order:
             raise ValueError(f"repeated_above = {self.repeated_above} left n-grams out; a model of all n-grams was "
+                             "expected")
+        if self.pruned:
+            raise ValueError("n-grams that occur once were left out, to save memory; a model of all n-grams was "
                              "expected")
         if self.counts is None:
             raise ValueError("the counts of the model were not kept; fit it again with keep_counts=True to leave one "
@@ -308,31 +295,3 @@ class CountedOutput(Head):
 
 def _nodes(x: Any) -> Array:
     return np.ascontiguousarray(x.value if isinstance(x, Variable) else x, np.int32)
-
-
-def at_most(corpus: Corpus, tokens: int) -> Corpus:
-    """Return a corpus of about `tokens` tokens at most: itself, or 16 evenly spaced pieces of equal length.
-
-    The pieces have up to 15 tokens fewer than `tokens` together, and at least one token each.
-    """
-    if len(corpus.ids) <= tokens:
-        return corpus
-    length = max(1, tokens // _PIECES)
-    firsts = [(len(corpus.ids) - length) * index // (_PIECES - 1) for index in range(_PIECES)]
-    return Corpus.concatenate([corpus.slice(first, first + length) for first in firsts])
-
-
-def stream(corpus: Corpus) -> tuple[Array, Array]:
-    """Return the ids of all documents (n,) int32, and flags (n,) uint8: 1 at the first token of every document.
-
-    Each document begins with the corpus's boundary token where it has one. First tokens are read and not predicted.
-    """
-    firsts = corpus.first_tokens()
-    if corpus.boundary is None:
-        ids = corpus.ids
-    else:
-        ids = np.insert(corpus.ids, firsts, np.int32(corpus.boundary))
-        firsts = firsts + np.arange(len(firsts))
-    starts = np.zeros(len(ids), np.uint8)
-    starts[firsts] = 1
-    return ids, starts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastlm.models.ngram.kneser_ney import stream
+from fastlm.models.ngram.streams import stream
 from fastlm.text.corpus import Corpus
 from fastlm.workers import stop_if_asked
 

@@ -6,7 +6,7 @@ import pytest
 import fastlm
 from fastlm.heads.base import Head
 from fastlm.models import Factored, KneserNey
-from fastlm.models.ngram.kneser_ney import at_most
+from fastlm.models.ngram.streams import at_most
 from fastlm.text.corpus import Corpus
 from tests import ngram_oracle
 
@@ -50,25 +50,32 @@ def test_parts_of_a_long_text() -> None:
 
 
 def test_the_order_is_lowered_until_it_fits() -> None:
-    """As if it had been asked for, and said; the most memory changes nothing."""
-    model = KneserNey(97, order=6).fit([TEXT])
-    assert model.note == "" and model.order == 6
-    nodes = model.ngrams.nodes
-    lower = KneserNey(97, order=6).fit([TEXT], budget_bytes=20.0 * nodes)
-    assert 2 <= lower.order < 6 and lower.config()["order"] == lower.order and lower.ngrams.nodes < nodes
-    assert lower.note == f"; 4,000 of 4,000 tokens and order {lower.order} of 6, to stay within {2e-8 * nodes:g} GB"
-    asked = KneserNey(97, order=lower.order).fit([TEXT])
+    """Where leaving out what occurs once is not enough, as if a lower order had been asked for, and said."""
+    text = np.tile(TEXT, 2)                 # nothing but a few n-grams at the ends occurs once
+    model = KneserNey(97, order=6).fit([text])
+    assert model.note == "" and model.order == 6 and model.counted_whole
+    lower = KneserNey(97, order=6).fit([text], budget_bytes=12.0 * model.ngrams.nodes)
+    assert 2 <= lower.order < 6 and lower.config()["order"] == lower.order and lower.ngrams.nodes < model.ngrams.nodes
+    within = f", to stay within {1.2e-8 * model.ngrams.nodes:g} GB"
+    assert lower.note == f"; n-grams of more than 1 tokens that occur once were left out{within}; " \
+                         f"order {lower.order} of 6{within}" and not lower.counted_whole
+    lower.fit([text])
+    asked = KneserNey(97, order=lower.order).fit([text])
     assert all(lower.tables[name].tobytes() == asked.tables[name].tobytes() for name in asked.tables)
-    lower.fit([TEXT], keep_counts=True)
-    assert lower.leave_one_out(lower.forward(fastlm.Batch.of([TEXT[:-1]]))[0], TEXT[1:])[0].shape == (3999,)
 
 
-def test_a_text_too_long_is_counted_in_part() -> None:
-    model = KneserNey(97, order=2).fit([TEXT], budget_bytes=48 * 1000)
-    assert model.note == "; 992 of 4,000 tokens and order 2 of 2, to stay within 4.8e-05 GB"
+def test_a_text_there_is_no_time_for_is_counted_in_part() -> None:
+    model = KneserNey(97, order=2).fit([TEXT], most_tokens=1000)
+    assert model.note == "; 992 of 4,000 tokens, to stay within the time" and not model.counted_whole
     pieces = at_most(Corpus.from_ids([TEXT]), 1000)
     form = ngram_oracle.KneserNey([pieces.ids[a:b].tolist() for a, b in zip(pieces.offsets, pieces.offsets[1:],
                                                                             strict=False)], 2, 97)
     np.testing.assert_allclose(np.exp(model.log_probabilities([1])[0]), [form.p(w, [1]) for w in range(97)], rtol=1e-5)
     less = Factored(97, [1]).fit([TEXT], budget_bytes=100 * 1000)
     assert less.ngrams.nodes < Factored(97, [1]).fit([TEXT]).ngrams.nodes
+
+
+def test_single_tokens_of_a_long_text_are_counted_in_part() -> None:
+    """There is no n-gram to be merged, and a text without them is never long."""
+    model = KneserNey(97, order=1).fit([TEXT], budget_bytes=48 * 1000)
+    assert model.note == "; 992 of 4,000 tokens, to stay within 4.8e-05 GB"
