@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -27,14 +27,15 @@ from fastlm.models.precision import in_halves
 from fastlm.models.rebuild import check_rebuilt
 from fastlm.prefix_state import PrefixState, name_tokens
 from fastlm.scoring import Score, by_document, score_blocks, total
-from fastlm.text.blocks import Block, read_blocks
 from fastlm.text.corpus import Corpus
-from fastlm.text.sources.containers import texts
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.batches import read_and_predict
 from fastlm.training.budget import parse_bytes
 from fastlm.training.history import History, Plan
 from fastlm.workers import Workers, one_thread_products
+
+if TYPE_CHECKING:
+    from fastlm.text.blocks import Block
 
 Array = np.ndarray
 
@@ -300,6 +301,8 @@ class LanguageModel:
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
+        from fastlm.text.sources.containers import texts
+
         return total(self._scored(texts([text]), None, threads, adapt), self._escape_nats, per_token=True)
 
     @property
@@ -406,6 +409,8 @@ class LanguageModel:
     def _scored(self, source: Any, documents: str | None, threads: int | None,
                 adapt: bool, **reading: Any) -> Iterator[tuple[Block, Array]]:
         """Yield the blocks of a source with the losses of their tokens, see `scoring.score_blocks`."""
+        from fastlm.text.blocks import read_blocks  # here, since a model that predicts reads no source
+
         model, meter = self.adapting().model if adapt else self.model, TextMeter(self.vocabulary, self.spelling)
         with one_thread_products(), Workers(threads) as workers:
             blocks = read_blocks(source, self.vocabulary, documents or self.documents, meter, **reading)

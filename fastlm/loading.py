@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fastlm import arpa
 from fastlm.coding.spelling import Spelling
 from fastlm.files import modelfile
 from fastlm.language_model import LanguageModel
@@ -14,7 +13,6 @@ from fastlm.models.cache import CacheModel
 from fastlm.models.initial import are_checked, in_file, limited
 from fastlm.models.rebuild import DAMAGE, dictionary, rebuild, shortened
 from fastlm.text.mapped import MappedVocabulary
-from fastlm.text.tokenizers.exchange import with_tokenizer
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training.history import History, Plan
 
@@ -57,8 +55,11 @@ def load(source: Any, verify: bool | None = None, tokenizer: Any = None) -> Lang
     -------
     >>> lm = fastlm.load("my.fastlm")                            # doctest: +SKIP
     """
-    if arpa.is_arpa(source):
-        return arpa.load(source)
+    if not modelfile.begins_like_one(source):
+        from fastlm import arpa  # here, since most files are no ARPA text
+
+        if arpa.is_arpa(source):
+            return arpa.load(source)
     file = modelfile.read(source)
     if file.metadata.get("kind") != "model":
         raise modelfile.ModelFileError(f"{file.name} holds a {file.metadata.get('kind', 'foreign file')}; a model was "
@@ -74,6 +75,8 @@ def load(source: Any, verify: bool | None = None, tokenizer: Any = None) -> Lang
     if not checked:
         file.remember()
     if tokenizer is not None:
+        from fastlm.text.tokenizers.exchange import with_tokenizer  # here, since few models have one
+
         lm.vocabulary = with_tokenizer(lm.vocabulary, tokenizer)
     return lm
 

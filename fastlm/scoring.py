@@ -6,14 +6,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
 from fastlm.models.base import PrefixModel
-from fastlm.text.blocks import Block
 from fastlm.workers import Workers, stop_if_asked
+
+if TYPE_CHECKING:
+    from fastlm.text.blocks import Block
 
 Array = np.ndarray
 TOGETHER = 32        # documents, or runs of short ones, that are read side by side
@@ -151,8 +154,8 @@ def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,
         yield block, nats
 
 
-Scored = Iterable[tuple[Block, Array]]
-Escape = Callable[[Block, Array], Array]
+Scored = Iterable[tuple["Block", Array]]
+Escape = Callable[["Block", Array], Array]
 
 
 def total(scored: Scored, escape: Escape, per_token: bool) -> Score:

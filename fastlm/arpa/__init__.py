@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from fastlm.arpa.read import DATA, NoCopies, Reader, RunsOn, Text
 from fastlm.arpa.write import write
-from fastlm.files import atomic
+from fastlm.files import atomic, modelfile
 from fastlm.files.compressing import compressing
 from fastlm.files.overwrite import check_outputs
 from fastlm.language_model import LanguageModel
@@ -118,18 +118,12 @@ def is_arpa(source: Any) -> bool:
     A model file is told from its first nine bytes. OSError where a file cannot be read; False for pipes, of which
     nothing can be read twice, and for what is no source. A file object stays where it stands.
     """
-    if isinstance(source, str | os.PathLike) and not os.path.isfile(source):
-        return False
-    if hasattr(source, "read") and not (hasattr(source, "seekable") and source.seekable()):
+    if modelfile.begins_like_one(source):
         return False
     try:
         with _opened(source) as (name, file), naming_damage(name):
             start = file.tell()
             try:
-                head = file.read(9)
-                file.seek(start)
-                if head[8:9] == b"{":               # the header of a model file, after its length
-                    return False
                 stream, _ = uncompressed(buffered(file), name)
                 return DATA.search(stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")) is not None
             finally:

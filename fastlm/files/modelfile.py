@@ -38,7 +38,7 @@ from fastlm.files import header, trust
 from fastlm.files.atomic import check_writable, replace
 from fastlm.files.header import DIGEST_KEY, DTYPES, LINE, MAX_HEADER, NO_DIGEST, RESERVED, VERSION, Fault
 
-__all__ = ["Contents", "ModelFileError", "check_writable", "load", "read", "save"]
+__all__ = ["Contents", "ModelFileError", "begins_like_one", "check_writable", "load", "read", "save"]
 
 Buffer: TypeAlias = mmap.mmap | bytes
 _AT_ONCE = 16 << 20      # bytes that are hashed at once: a signal is answered between two pieces
@@ -124,6 +124,25 @@ def read(source: Any) -> Contents:
         raise TypeError(f"the file object gave a {type(given).__name__}; one that is open for reading bytes was "
                         "expected")
     return _parse(f"the file object {reprlib.repr(getattr(source, 'name', type(source).__name__))}", given, None)
+
+
+def begins_like_one(source: Any) -> bool:
+    """Return whether a source, as `read` takes it, begins as model files do; True for what cannot be looked at first:
+    what is no file or bytes, and pipes. A file object stays where it stands. Raises OSError as `read` does."""
+    if isinstance(source, str | os.PathLike):
+        if not os.path.isfile(source):
+            return True
+        with open(source, "rb") as file:
+            head = file.read(9)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        head = bytes(source[:9])
+    elif callable(getattr(source, "seekable", None)) and source.seekable():
+        start = source.tell()
+        head = source.read(9)
+        source.seek(start)
+    else:
+        return True
+    return head[8:9] == b"{"   # the header, after its length
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -76,6 +75,8 @@ def rescue(save: Callable[[str], None], path: str | os.PathLike[str]) -> str:
     save: writes to the path that it is given, or raises OSError. The folder of `path`, the current folder and the
     folder for temporary files are tried in this order, with a name that is new there.
     """
+    import tempfile  # here, since it costs `import fastlm` 4 ms
+
     name = f"{os.path.basename(path)}.rescued-{os.getpid()}"
     folders = list(dict.fromkeys([os.path.dirname(os.path.abspath(path)), os.getcwd(), tempfile.gettempdir()]))
     for folder in folders:

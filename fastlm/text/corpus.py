@@ -4,19 +4,19 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fastlm.text.counting import Tally, tally_of
-from fastlm.text.filling import Filler, Opened, Watch, parts_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings
 from fastlm.text.scan import PIECE, IdBuffer
-from fastlm.text.sources.containers import recognised
 from fastlm.text.sources.reading import Reading
-from fastlm.text.sources.token_lists import IdLists, named_by_numbers
 from fastlm.text.vocabulary import Vocabulary
+
+# What reads sources is imported where it is used: models hold ids of a corpus, and one that is loaded reads no source.
+if TYPE_CHECKING:
+    from fastlm.text.filling import Watch
 
 Span = slice  # under this name, since a corpus has a method `slice`
 _EMPTY = "the corpus is empty: there is no token in it"
@@ -41,7 +41,7 @@ class Corpus:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file", watch: Watch | None = None,
+    def read(cls, source: Any, vocabulary: Vocabulary, documents: str = "file", watch: "Watch | None" = None,
              **reading: Any) -> Self:
         """Read a source with a given vocabulary.
 
@@ -56,6 +56,8 @@ class Corpus:
             >>> Corpus.read(["I am"], Vocabulary({25: "I", 7: "am"})).ids
             array([25,  7], dtype=int32)
         """
+        from fastlm.text.filling import Filler, parts_of
+
         unit, newline = vocabulary.unit, vocabulary.end_of_line
         if (ids_given := cls._given(source := known(source), vocabulary)) is not None:
             return ids_given
@@ -87,7 +89,7 @@ class Corpus:
         documents: str = "file",
         pieces: PieceSettings | None = None,
         fold: bool = False,
-        watch: Watch | None = None,
+        watch: "Watch | None" = None,
         **reading: Any,
     ) -> tuple[Vocabulary, Self]:
         """Read a source once and make its vocabulary on the way: (vocabulary, corpus).
@@ -97,6 +99,10 @@ class Corpus:
         seen once are read as ``<unk>``, see `Tally.choose`. The corpus's `left_out` tells which
         tokens the vocabulary lacks. Documents that are ids already, a corpus among them, are named by their numbers.
         """
+        from fastlm.text.counting import Tally, tally_of
+        from fastlm.text.filling import Filler, parts_of
+        from fastlm.text.sources.token_lists import IdLists
+
         tally, options = tally_of(unit, min_count, max_size, pieces, reading)
         if isinstance(source := known(source), Corpus | IdLists):
             return cls._numbered(source, tally.unit, min_count, max_size, options)
@@ -177,6 +183,8 @@ class Corpus:
         if unit != "word" or min_count != 1 or max_size is not None:
             raise ValueError(f"unit = {unit!r}, min_count = {min_count}, max_size = {max_size} were given for ids, "
                              'which are all kept, as words; unit="word", 1 and None were expected')
+        from fastlm.text.sources.token_lists import named_by_numbers
+
         if not isinstance(corpus := source, Corpus):
             corpus = cls.from_ids(source.documents)
             end = int(corpus.ids.max()) + 1
@@ -189,6 +197,8 @@ class Corpus:
     def _given(cls, source: Any, vocabulary: Vocabulary) -> Any:
         """Return the corpus of a source of ids, None for other sources. Raises IndexError for ids that are outside the
         vocabulary."""
+        from fastlm.text.sources.token_lists import IdLists
+
         if not isinstance(source, Corpus | IdLists):
             return None
         corpus = source if isinstance(source, Corpus) else cls.from_ids(source.documents)
@@ -274,6 +284,9 @@ class Corpus:
 
 def known(source: Any) -> Any:
     """Return what a source is; a corpus, or documents that are open, as they are."""
+    from fastlm.text.filling import Opened
+    from fastlm.text.sources.containers import recognised
+
     return source if isinstance(source, Corpus | Opened) else recognised(source)
 
 

@@ -3,37 +3,33 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastlm._core import WordTable
-from fastlm.text.counting import Tally, tally_of
-from fastlm.text.filling import Filler, Opened, parts_of
 from fastlm.text.letters import letters_of
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings, encoder, piece_scanner
 from fastlm.text.scan import PIECE, IdBuffer, Scanner, char_lookup, char_scanner, scan_bytes, word_scanner
-from fastlm.text.sources.containers import recognised
-from fastlm.text.sources.memory import check_memory
 from fastlm.text.sources.normal_form import normalized
 from fastlm.text.sources.reading import FORMS, check_choice
 from fastlm.text.sources.strings import text_bytes, without_bom
-from fastlm.text.sources.token_lists import IdLists, named_by_numbers
-from fastlm.text.tokenizers.byte_level import write_pieces
-from fastlm.text.tokenizers.given import GivenTally, given_file
 from fastlm.text.tokenizers.origin import Origin, check_origin
 from fastlm.text.tokens import END, NEWLINE, RAW_UNITS, TOKENIZER, UNITS, UNKNOWN, by_id, ids_of, insert_end
 from fastlm.text.written import token_at, tokens_of_arrays
+
+if TYPE_CHECKING:
+    from fastlm.text.counting import Tally
+    from fastlm.text.tokenizers.given import GivenTally
 
 
 class Vocabulary:
     """The tokens of a language model and their ids.
 
-    Words are what stands between ASCII whitespace, with "\\n" the token that ends a line; characters are code
-    points; bytes are the 256 values themselves. `<unk>` stands for every token that is not there.
-
-    Pieces of words are runs of bytes, and every byte is one of them, so that nothing is unknown.
+    Words are what stands between ASCII whitespace, with "\\n" the token that ends a line; characters are code points;
+    bytes are the 256 values themselves. `<unk>` stands for every token that is not there. Pieces of words are runs of
+    bytes, and every byte is one of them, so that nothing is unknown.
 
     tokens_by_id: a sequence of tokens, None where an id has none, or a mapping of ids to tokens; the size is
     the largest id + 1. counts: int64 (V,) occurrences where they are known; None for zeros. normalize: the Unicode
@@ -41,10 +37,9 @@ class Vocabulary:
     merges: of pieces, int32 (M, 3), see `text.pieces`. end_of_document: the id of the token that ends a document, which
     no text contains. origin: the tokenizer that a user brought, with unit "tokenizer" or "piece", where one did.
     Attributes: tokens (a list, None at a gap), counts, unit, normalize, merges, origin, `tokenizer_ids` (int32 (V,),
-    those of the user's tokenizer, -1 for none), and the ids `unknown` (of `<unk>`), `end_of_line` (of "\\n")
-    and `end_of_document`, None where there is none. A vocabulary is never changed.
-    Raises ValueError for a token that its unit cannot read or that is there twice, and for an id that is not an
-    integer from 0 on.
+    those of the user's tokenizer, -1 for none), and the ids `unknown` (of `<unk>`), `end_of_line` (of "\\n") and
+    `end_of_document`, None where there is none. A vocabulary is never changed. Raises ValueError for a token that its
+    unit cannot read or that is there twice, and for an id that is not an integer from 0 on.
 
         >>> vocabulary = Vocabulary({25: "I", 7: "am", 100: "a"})
         >>> vocabulary.encode("I am a"), len(vocabulary)
@@ -112,18 +107,22 @@ class Vocabulary:
             >>> Vocabulary.build(["a b a"]).tokens
             ['a', '\\n', 'b', '<unk>']
         """
-        tally, options = tally_of(unit, min_count, max_size, pieces, reading)
-        if not isinstance(source, Opened) and isinstance(source := recognised(source), IdLists):
-            return cls(*named_by_numbers(np.concatenate([as_ids(ids) for ids in source.documents])))
-        filler, some, ended = Filler(tally.unit, documents, tally.scan, tally.newline), False, 0
-        for part in parts_of(source, documents, tally.unit, options):
+        from fastlm.text import counting, filling  # here, since a model that is loaded reads no source
+        from fastlm.text.sources import containers, memory, token_lists
+
+        tally, options = counting.tally_of(unit, min_count, max_size, pieces, reading)
+        source = source if isinstance(source, filling.Opened) else containers.recognised(source)
+        if isinstance(source, token_lists.IdLists):
+            return cls(*token_lists.named_by_numbers(np.concatenate([as_ids(ids) for ids in source.documents])))
+        filler, some, ended = filling.Filler(tally.unit, documents, tally.scan, tally.newline), False, 0
+        for part in filling.parts_of(source, documents, tally.unit, options):
             filler.add(part)
             if filler.buffer.size > PIECE:
                 tally.count(filler.buffer.ids)
                 ended += sum(map(bool, filler.sizes)) - (filler.open and filler.sizes[-1] > 0)
                 some = True
                 filler.clear()
-                check_memory(tally.memory, options.most_memory, part.name, "different tokens", "a shorter text")
+                memory.check_memory(tally.memory, options.most_memory, part.name, "different tokens", "a shorter text")
         filler.close()
         tally.count(filler.buffer.ids)
         ended += sum(map(bool, filler.sizes))
@@ -132,7 +131,7 @@ class Vocabulary:
         return cls.of_tally(tally, documents, ended, options.form(tally.unit))[0]
 
     @classmethod
-    def of_tally(cls, tally: Tally | GivenTally, documents: str, ended: int,
+    def of_tally(cls, tally: "Tally | GivenTally", documents: str, ended: int,
                  normalize: str | None, fold: bool = False) -> tuple[Self, Any]:
         """Return the vocabulary of a tally, and what its provisional ids become: their ids int32, or for pieces a
         function of (segments, offsets) that returns ids and offsets.
@@ -144,8 +143,7 @@ class Vocabulary:
         if unit in ("piece", TOKENIZER):
             arguments, final = tally.arguments(ended if ends else 0)
             return cls(normalize=normalize, **arguments), final
-        assert isinstance(tally, Tally)
-        tokens, counts, final = tally.choose(fold)
+        tokens, counts, final = tally.choose(fold)  # type: ignore[union-attr]
         if not ends:
             return cls(tokens, unit, counts, normalize), final
         if unit == "byte":
@@ -156,11 +154,13 @@ class Vocabulary:
     @classmethod
     def from_tokenizer_json(cls, path: str | PathLike[str]) -> Self:
         """Return the vocabulary of a tokenizer.json, by its ids. Raises what `given_file` raises."""
+        from fastlm.text.tokenizers.given import GivenTally, given_file
         given = given_file(path)
         return cls(normalize=given.normalize, **GivenTally(given).arguments(0)[0])
 
     def to_tokenizer_json(self, path: str | PathLike[str]) -> None:
         """Write pieces as a tokenizer.json with the same ids. Raises ValueError for another unit, and OSError."""
+        from fastlm.text.tokenizers.byte_level import write_pieces
         write_pieces(path, self)
 
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 """How much memory one text may take: a compressed file of a few kilobytes may hold more than a machine can."""
 
 import os
-import resource
 from contextlib import suppress
 from functools import cache
 
@@ -12,6 +11,8 @@ _OF_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 def half_of_memory() -> int:
     """Return half of the bytes of memory that this process may use: those of the machine or, where they are fewer, of
     the container that it runs in, or of its limits (`ulimit -v`, `ulimit -d`)."""
+    import resource  # here, since it is asked for once
+
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in _OF_CONTAINERS:
         with suppress(OSError, ValueError), open(name) as file:   # "max" stands for no limit

@@ -1,12 +1,16 @@
 """Reading: the choices by which a source becomes text, the same on every path."""
 
+from __future__ import annotations
+
 import codecs
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from fastlm.text.sources.extent import Extent
 from fastlm.text.sources.memory import half_of_memory
+
+if TYPE_CHECKING:
+    from fastlm.text.sources.extent import Extent
 
 DOCUMENTS = ("file", "line", "blank-line")
 FORMATS = ("auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "arrow")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from fastlm.text.tokenizers.tokenizer import Tokenizer
 from fastlm.text.tokens import TOKENIZER
+
+if TYPE_CHECKING:
+    from fastlm.text.tokenizers.tokenizer import Tokenizer
 
 Array = np.ndarray
 
@@ -67,6 +69,8 @@ class Origin:
             kept = tensors["tokenizer"]
             if kept.dtype != np.uint8:
                 raise ValueError(f"the tokenizer is {kept.dtype}; uint8 was expected")
+            from fastlm.text.tokenizers.tokenizer import Tokenizer  # here, since few models have one
+
             tokenizer = Tokenizer(_name(tensors["tokenizer_kind"]), kept.tobytes())
         return cls(tensors["own_ids"], tokenizer, None if unknown is None else int(unknown[0]),
                    _name(tensors["cutting"]))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
 import numpy as np
@@ -129,6 +128,8 @@ def parts(text: str, together: int = TOGETHER) -> Iterator[str]:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # here, since it costs `import fastlm` 15 ms
+
     try:
         return version(package)
     except PackageNotFoundError:
