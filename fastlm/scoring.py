@@ -12,7 +12,7 @@ import numpy as np
 
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, State
-from fastlm.models.base import PrefixModel
+from fastlm.models import Factored, KneserNey, Mixture, PrefixModel
 from fastlm.workers import Workers, stop_if_asked
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 TOGETHER = 32        # documents, or runs of short ones, that are read side by side
 LONG = 256           # tokens of documents that are not joined to others; an assumption
+PART = 1 << 16       # tokens of a very long document that one thread scores, about; an assumption
+LAST = 1 << 10       # tokens before it from which its state is guessed; an assumption
 _FIGURES = 7         # of a document
 
 
@@ -95,11 +97,17 @@ def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: 
     inputs (N,) int32: each document, inputs[offsets[d]:offsets[d+1]] of offsets (D+1,), is read from an empty prefix;
     targets (N,) int32: the token after each input. Documents of `long` tokens or more are scored one by one, or
     `together` of them side by side; shorter ones are joined to runs, several documents after one another, of which as
-    many are read side by side. The figures do not depend on the number of threads.
+    many are read side by side. Very long ones are scored as `score_long` does. The figures do not depend on the number
+    of threads.
     """
     out, sizes = np.zeros(len(inputs)), np.diff(offsets)
     alone = np.flatnonzero(sizes >= long)
-    order = alone[np.argsort(-sizes[alone], kind="stable")].tolist()
+    in_parts = (sizes[alone] >= 2 * PART) & state_is_recent(model)
+    for d in alone[in_parts].tolist():
+        span = slice(offsets[d], offsets[d + 1])
+        out[span] = score_long(model, inputs[span], targets[span], None, workers)[0]
+    grouped = alone[~in_parts]
+    order = grouped[np.argsort(-sizes[grouped], kind="stable")].tolist()
     groups: list[list[slice]] = [[slice(offsets[d], offsets[d + 1]) for d in order[first: first + together]]
                                  for first in range(0, len(order), together)]
     length = max(long, model.rows_together() // together)
@@ -125,6 +133,46 @@ def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: 
     return out
 
 
+def state_is_recent(model: PrefixModel) -> bool:
+    """Return whether a model's state depends on little more than the last tokens: n-grams, and several of them mixed.
+
+    >>> state_is_recent(KneserNey(9, order=3))
+    True
+    """
+    if isinstance(model, Mixture):
+        return all(map(state_is_recent, model.parts))
+    return isinstance(model, KneserNey | Factored)
+
+
+def score_long(model: PrefixModel, inputs: Array, targets: Array, state: State | None, workers: Workers,
+               part: int = PART, last: int = LAST) -> tuple[Array, State | None]:
+    """Return what `model.score_on` does, for n-grams part by part on all threads.
+
+    The state before a part of about `part` tokens is guessed: it is what the `last` tokens before it give by
+    themselves. Each guess is then compared with the state that the part before has reached, and where it is wrong, as
+    within a word of a thousand letters that n-grams ask for, the part is scored anew. The figures do not depend on the
+    number of threads.
+    """
+    together = model.rows_together()
+    length = -(-part // together) * together
+    parts = [slice(first, first + length) for first in range(0, len(inputs), length)]
+    if len(parts) < 2 or not state_is_recent(model):
+        return model.score_on(inputs, targets, state)
+
+    def score_part(span: slice) -> tuple[State | None, Array, State | None]:
+        before = slice(max(0, span.start - last), span.start)
+        begin = model.score_on(inputs[before], targets[before], None)[1] if span.start else state
+        return begin, *model.score_on(inputs[span], targets[span], begin)
+    found = workers.map(score_part, parts) if workers.threads > 1 else [None] * len(parts)
+    nats, reached = np.empty(len(inputs)), state
+    for span, guessed in zip(parts, found, strict=True):
+        if guessed is not None and guessed[0] == reached:
+            nats[span], reached = guessed[1:]
+        else:
+            nats[span], reached = model.score_on(inputs[span], targets[span], reached)
+    return nats, reached
+
+
 def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,
                  workers: Workers) -> Iterator[tuple[Block, Array]]:
     """Yield every block of a text with the losses (N,) of its tokens; documents are read after the boundary token.
@@ -142,13 +190,13 @@ def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,
         if begin:
             inputs[0] = last
         nats = np.empty(len(ids))
-        nats[:begin], state = model.score_on(inputs[:begin], ids[:begin], state)
+        nats[:begin], state = score_long(model, inputs[:begin], ids[:begin], state, workers)
         middle = block.offsets[block.goes_on: len(block.offsets) - block.unended]
         nats[begin:end] = score_documents(model, inputs[begin:end], ids[begin:end], middle - begin, workers)
         if not (block.goes_on and block.unended and len(block.offsets) == 2):
             state, last = None, boundary
         if end < len(ids):
-            nats[end:], state = model.score_on(inputs[end:], ids[end:], None)
+            nats[end:], state = score_long(model, inputs[end:], ids[end:], None, workers)
         if block.unended and len(ids) > block.offsets[-2]:
             last = int(ids[-1])
         yield block, nats

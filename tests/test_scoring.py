@@ -5,10 +5,22 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from fastlm.batch import State
 from fastlm.heads import FullSoftmax, Head
-from fastlm.models import LSTM, CacheModel
-from fastlm.scoring import Score, _runs, by_document, score_blocks, score_documents, total
+from fastlm.models import LSTM, CacheModel, Factored, KneserNey, Mixture, PrefixModel
+from fastlm.scoring import (
+    PART,
+    Score,
+    _runs,
+    by_document,
+    score_blocks,
+    score_documents,
+    score_long,
+    state_is_recent,
+    total,
+)
 from fastlm.text.blocks import Block
+from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 from tests.cases import ALL_MODELS, model_of
 
@@ -91,6 +103,66 @@ def test_short_documents_are_joined_to_runs(name: str) -> None:
     for ids, wanted, nats in zip(inputs, targets, score(model, inputs, targets, together=3, long=20), strict=True):
         alone = -model.log_probabilities(ids)[np.arange(len(ids)), wanted]
         np.testing.assert_allclose(nats, alone, rtol=0, atol=2e-5)
+
+
+def counted(name: str, ids: np.ndarray) -> PrefixModel:
+    corpus, letters = Corpus.from_ids([ids]), [1, 2, 3, -1, 0]
+    models = {"KneserNey": KneserNey(5, order=4), "Factored": Factored(5, (1, "word", "word-1"), letters)}
+    for model in models.values():
+        model.fit(corpus)
+    models["Mixture"] = Mixture(5, [KneserNey(5, order=3).fit(corpus), models["Factored"]])
+    return models[name]
+
+
+@pytest.mark.parametrize("name", ["KneserNey", "Factored", "Mixture"])
+@pytest.mark.parametrize("last", [1, 4, 1000])
+def test_a_very_long_document_is_scored_on_all_threads(name: str, last: int) -> None:
+    """To the same bits, also where a guess is wrong: one token before a part does not decide its state."""
+    rng = np.random.default_rng(3)
+    ids = rng.choice(5, 30_000, p=[.3, .3, .2, .1, .1]).astype(np.int32)
+    ids[9_000:15_000] = 0   # a word without an end, longer than what guesses are made from
+    model = counted(name, ids[:5000])
+    before = model.score_on(ids[:10], ids[1:11], None)[1]
+    for state in (None, before):
+        whole, after = model.score_on(ids[:-1], ids[1:], state)
+        for threads in (1, 2, 5):
+            with Workers(threads) as workers:
+                nats, reached = score_long(model, ids[:-1], ids[1:], state, workers, part=4000, last=last)
+            assert nats.tobytes() == whole.tobytes() and reached == after
+
+
+def test_guesses_are_right_where_the_last_tokens_are_enough() -> None:
+    """A model is asked for each part once, and for the tokens before it."""
+    ids = np.random.default_rng(3).integers(0, 5, 30_000).astype(np.int32)
+    lengths: list[int] = []
+
+    class Watched(KneserNey):
+        def score_on(self, inputs: np.ndarray, targets: np.ndarray, state: State | None = None):
+            lengths.append(len(inputs))
+            return super().score_on(inputs, targets, state)
+    model = Watched(5, order=4).fit(Corpus.from_ids([ids]))
+    part = model.rows_together()
+    with Workers(2) as workers:
+        score_long(model, ids[:-1], ids[1:], None, workers, part=part, last=3)
+    parts = -(-(len(ids) - 1) // part)
+    assert parts > 3 and sorted(lengths)[: parts - 1] == [3] * (parts - 1) and sum(lengths) == 29_999 + 3 * (parts - 1)
+
+
+def test_states_of_networks_are_not_guessed() -> None:
+    assert state_is_recent(Mixture(5, [KneserNey(5, 2), KneserNey(5, 3)]))
+    assert not state_is_recent(LSTM(5, hidden=3)) and not state_is_recent(Mixture(5, [KneserNey(5, 2), LSTM(5, 3)]))
+    assert not state_is_recent(CacheModel(5, KneserNey(5, 2)))
+
+
+@pytest.mark.parametrize("name", ["KneserNey", "Mixture"])
+def test_long_documents_of_any_number_of_threads_have_the_same_bits(name: str) -> None:
+    ids = np.random.default_rng(4).integers(0, 5, 2 * PART + 5000).astype(np.int32)
+    model = counted(name, ids[:5000])
+    inputs, targets = [ids[:300], ids[:-1], ids[:9]], [ids[1:301], ids[1:], ids[1:10]]
+    one, two = (score(model, inputs, targets, threads) for threads in (1, 2))
+    for left, right in zip(one, two, strict=True):
+        assert left.tobytes() == right.tobytes()
+    np.testing.assert_allclose(one[1][:299], one[0][:299], rtol=1e-6)
 
 
 def test_runs_are_of_whole_documents() -> None:
