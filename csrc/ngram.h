@@ -147,15 +147,17 @@ void flm_ngram_unpack(int32_t *word, int32_t *link, int32_t *child, float *logp,
  * the contexts [first, last) is removed and the context's backoff computed anew:
  *     frequency(h) (p(w|h) (log p(w|h) - log p(w|h') - log b') + (1 - sum_seen p) (log b - log b')),
  * b and b' the backoffs before and after, h' the context that h is linked to; frequency (contexts): of h in text. t: of
- * either kind of n-grams. Cost: a search and two exponentials an n-gram. */
-void flm_ngram_losses(float *loss, const flm_trie *t, const double *frequency, size_t first, size_t last);
+ * either kind of n-grams; suffix (nodes): the longest n-gram that ends each one, where it is known, else NULL. Cost: two
+ * exponentials an n-gram, and a search where its suffix is not known. */
+void flm_ngram_losses(float *loss, const flm_trie *t, const int32_t *suffix, const double *frequency, size_t first,
+                      size_t last);
 /* most[h] (contexts) = the largest loss among the children of a context, -1 where it has none. */
 void flm_ngram_most(float *most, const float *loss, const int32_t *child, size_t contexts);
 /* Raises the loss of n-grams of a trie from V on to that of their children, without which they cannot be removed. */
 void flm_trie_raise(float *loss, const int32_t *child, size_t V, size_t contexts);
 /* Sets the backoffs of the contexts [first, last), all of one level, so that probabilities sum to one; t->backoff may be
  * `backoff`. */
-void flm_ngram_rebalance(float *backoff, const flm_trie *t, size_t first, size_t last);
+void flm_ngram_rebalance(float *backoff, const flm_trie *t, const int32_t *suffix, size_t first, size_t last);
 
 /* FLM_NGRAM_SOUND, or what is wrong with plain arrays from a file, at node *where: the order of the children, a word, a
  * link, or a sum of probabilities more than FLM_NGRAM_MASS from 1 (node `nodes`: of single words), where `sums`

@@ -6,20 +6,26 @@
 
 #define LEAST 1e-9 /* of a probability that is left to other words: less is rounding */
 
-static double log_p_below(const flm_trie *t, size_t h, int32_t w)
+/* log p of the word of n-gram c, which context h begins, after the context that h is linked to. */
+static double log_p_below(const flm_trie *t, const int32_t *suffix, size_t h, int32_t c)
 {
+    const int32_t shorter = t->link[h];
+    if (suffix && shorter >= 0 && (size_t)shorter < t->contexts && suffix[c] >= t->child[shorter] &&
+        suffix[c] < t->child[shorter + 1])
+        return (double)t->logp[suffix[c]];
     double backed_off = 0;
-    const int32_t c = seek_plain(t, t->link[h], w, &backed_off);
-    return (double)t->logp[c] + backed_off;
+    const int32_t found = seek_plain(t, shorter, t->word[c], &backed_off);
+    return (double)t->logp[found] + backed_off;
 }
 
-void flm_ngram_losses(float *loss, const flm_trie *t, const double *frequency, size_t first, size_t last)
+void flm_ngram_losses(float *loss, const flm_trie *t, const int32_t *suffix, const double *frequency, size_t first,
+                      size_t last)
 {
     for (size_t h = first; h < last; h++) {
         const size_t from = (size_t)t->child[h], to = (size_t)t->child[h + 1];
         double below = 1; /* what the shorter context says of words that have not followed this one */
         for (size_t c = from; c < to; c++) {
-            loss[c] = (float)log_p_below(t, h, t->word[c]);
+            loss[c] = (float)log_p_below(t, suffix, h, (int32_t)c);
             below -= exp_of((double)loss[c]);
         }
         if (below < LEAST || to - from == t->V) below = 0;
@@ -49,13 +55,13 @@ void flm_trie_raise(float *loss, const int32_t *child, size_t V, size_t contexts
             if (loss[i] > loss[c]) loss[c] = loss[i];
 }
 
-void flm_ngram_rebalance(float *backoff, const flm_trie *t, size_t first, size_t last)
+void flm_ngram_rebalance(float *backoff, const flm_trie *t, const int32_t *suffix, size_t first, size_t last)
 {
     for (size_t h = first; h < last; h++) {
         double left = 1, below = 1;
         for (int32_t c = t->child[h]; c < t->child[h + 1]; c++) {
             left -= exp_of((double)t->logp[c]);
-            below -= exp_of(log_p_below(t, h, t->word[c]));
+            below -= exp_of(log_p_below(t, suffix, h, c));
         }
         const size_t n = (size_t)(t->child[h + 1] - t->child[h]);
         if (n == 0 || n == t->V || below < LEAST) backoff[h] = 0;

@@ -7,6 +7,11 @@ cdef int contexts_within(size_t first, size_t last, Py_ssize_t contexts) except 
     return 0
 
 
+cdef const int32_t *suffixes(const int32_t[::1] word, const int32_t[::1] link) noexcept nogil:
+    """Return the link of every n-gram of a trie; NULL for factored n-grams, where contexts alone have links."""
+    return &link[0] if link.shape[0] == word.shape[0] else NULL
+
+
 def ngram_losses(float[::1] loss not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
                  const double[::1] frequency not None, size_t vocab_size, size_t first, size_t last):
@@ -23,7 +28,7 @@ def ngram_losses(float[::1] loss not None, const int32_t[::1] word not None, con
     cdef flm_trie t = trie_of(word, link, child, logp, backoff, vocab_size, 0)
     if first < last:
         with nogil:
-            flm_ngram_losses(&loss[0], &t, &frequency[0], first, last)
+            flm_ngram_losses(&loss[0], &t, suffixes(word, link), &frequency[0], first, last)
 
 
 def largest_loss(const float[::1] loss not None, const int32_t[::1] child not None):
@@ -51,4 +56,4 @@ def rebalance_ngrams(float[::1] backoff not None, const int32_t[::1] word not No
     cdef flm_trie t = trie_of(word, link, child, logp, backoff, vocab_size, 0)
     if first < last:
         with nogil:
-            flm_ngram_rebalance(&backoff[0], &t, first, last)
+            flm_ngram_rebalance(&backoff[0], &t, suffixes(word, link), first, last)

@@ -9,39 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from fastlm.auto.build import count_models, networks_beside, output_of
-from fastlm.auto.count import (
-    CountModel,
-    count,
-    count_again,
-    count_again_in_time,
-    entries,
-    is_counted_again,
-    weighed_tokens,
-)
-from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, folds_for
+from fastlm.auto.build import count_models
+from fastlm.auto.count import count, count_again, count_again_in_time, entries, is_counted_again, weighed_tokens
+from fastlm.auto.design import Design, continue_as, decide
 from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
 from fastlm.auto.order import order_for
 from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
-from fastlm.auto.shrink import bytes_allowed, prune_counts, reserve_pruning, within
-from fastlm.auto.size import (
-    NetworkSize,
-    batch_size_of,
-    fits_memory,
-    measure_speed,
-    narrowest,
-    network_loss_share,
-    network_size,
-    size_for_passes,
-)
+from fastlm.auto.shrink import prune_again, pruning_seconds
+from fastlm.auto.size import batch_size_of
 from fastlm.auto.timetable import Timetable
-from fastlm.models import CacheModel, CrossFittedLoss, KneserNey, Mixture, PrefixModel, SampledCrossFittedLoss
-from fastlm.models.mixture.folded import FoldedNGrams
+from fastlm.models import CacheModel, KneserNey, Mixture, PrefixModel
+from fastlm.models.mixture.pruned import ngram_models
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan, Trainer
@@ -63,17 +45,6 @@ class Blend:
     chosen: str
 
 
-@dataclass(frozen=True)
-class Design:
-    """What is to be trained and weighed: ``mixture``, the text that its networks are trained on, their loss, and what
-    was ``chosen``, in a sentence."""
-
-    mixture: Mixture
-    train_corpus: Corpus
-    chosen: str
-    loss: str | Loss = "cross_entropy"
-
-
 def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timetable,
           recorded: Recorded | None = None) -> Blend:
     """Train n-grams and networks and return them mixed, or n-grams alone where there is no time or text for a network.
@@ -88,152 +59,31 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     counting = request.policy.recount_seconds * (timetable.now() - begun)
     recounted = is_counted_again(text, counting, request, timetable)
     timetable.reserve("recounting", counting if recounted else 0.0)
-    reserve_pruning(counts, counting, 1 + recounted, text, request, timetable)
-    design = request.interrupt.attempt(lambda: continue_as(recorded, counts, text, request) if recorded
-                                       else decide(counts, counting, vocabulary, text, request, timetable))
+    pruning = pruning_seconds(counts, counting, text, request)
+    timetable.reserve("pruning", pruning if recounted else 0.0)
+    design = request.interrupt.attempt(lambda: continue_as(recorded, counts, vocabulary, text, request) if recorded
+                                       else decide(counts, counting + pruning, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     tokens = tokens_to_weigh(design.mixture, text, request, timetable)
     history, plan = train_networks(design, vocabulary, text, request, timetable)
-    allowed = bytes_allowed(design.mixture, vocabulary, text, request)
-    pruned = prune_counts(design.mixture, allowed, text, request)
     timetable.release("weighing")
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, tokens, request, timetable)
     timetable.release("recounting")
     recounted = recounted and count_again(mixture, text, request)
     if not recounted and plan is None:
         count_again_in_time(mixture, text, counting, request, timetable)
-    pruned = prune_counts(mixture, allowed, text, request) or pruned
+    if design.kept is not None:
+        sizes = [size for part, size in enumerate(design.kept.bytes) if part not in dropped]
+        prune_again(ngram_models(mixture), sizes, request)
     if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
         history.reason = Ended.INTERRUPTED
         history.ended += "; interrupted before all was done"
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
     history.ended += summary(mixture, [design.mixture.parts[part] for part in dropped])
-    plan = plan and replace(plan, recounted=recounted, dropped=dropped,
-                            ngram_bytes=allowed if pruned and allowed else 0)
+    plan = plan and replace(plan, recounted=recounted, dropped=dropped, ngram_bytes=design.allowed)
     model = mixture if len(mixture.parts) > 1 else mixture.parts[0]
     return Blend(model, history, plan, cache, design.chosen)
-
-
-# decide and cross-fit -------------------------------------------------------------------------------------------------
-
-def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, text: Text, request: Request,
-           timetable: Timetable) -> Design:
-    """Decide whether there are networks beside the n-grams, how large and how many, and whether they correct these.
-
-    The networks are sized after cross-fitting, because only then is it known how long it took.
-    """
-    speed = measure_speed(request.threads, request.policy.speed_seconds) if timetable.limited else 0.0
-    sampled = is_sampled(vocabulary, request)
-    if sampled:   # of the plain n-grams alone
-        counting *= entries(counts[:1]) / max(1, entries(counts))
-    folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy, sampled)
-    if folds is not None and not leaves_time(folds, counting, speed, vocabulary, text, request, timetable):
-        folds = None
-    found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request, sampled))
-    fitted, train_corpus = found or (None, text.train)
-    size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed,
-                                   fitted is not None)
-    request.say(chosen)
-    if size is None:
-        return Design(Mixture(len(vocabulary), counts), train_corpus, chosen)
-    networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
-    mixture = Mixture(len(vocabulary), [*counts, *networks], residual=fitted is not None)
-    if folds is None or fitted is None:
-        return Design(mixture, train_corpus, chosen)
-    share = request.policy.sampled_loss_share if sampled \
-        else network_loss_share(vocabulary.unit, len(train_corpus.ids), size, request.policy)
-    return Design(mixture, train_corpus, chosen, loss_of(fitted, share, folds))
-
-
-def is_sampled(vocabulary: Vocabulary, request: Request) -> bool:
-    """Return whether the networks beside n-grams are trained on drawn tokens."""
-    output = output_of(request.softmax, len(vocabulary), vocabulary.counts, 1, request.policy)
-    return output is not None and output["name"] == "sampled"
-
-
-def loss_of(fitted: np.ndarray | FoldedNGrams, share: float, folds: Folds) -> Loss:
-    """Return the loss of networks that correct cross-fitted n-grams, of which `share` is that of the networks alone."""
-    kind: Any = CrossFittedLoss if isinstance(fitted, np.ndarray) else SampledCrossFittedLoss
-    return kind(fitted, share, folds.count, folds.used)
-
-
-def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
-                timetable: Timetable) -> bool:
-    """Return whether there will be time for a network after cross-fitting these folds, which are of no use without one.
-
-    counting: seconds that counting all n-grams takes; speed: multiply-adds a second, see `measure_speed`.
-    """
-    if not timetable.limited or not request.may_be_counts_alone:
-        return True
-    policy = request.policy
-    left = timetable.left() - folds.used * policy.fold_seconds * counting
-    tokens = len(text.train.ids) * folds.used // folds.count
-    return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy,
-                                     corrects=True) is not None
-
-
-def continue_as(recorded: Recorded, counts: list[CountModel], text: Text, request: Request) -> Design:
-    """Return the design of a recorded run; its text is cross-fitted again."""
-    plan = recorded.plan
-    folds, residual = Folds(plan.folds, plan.fitted_folds) if plan.folds else None, recorded.model.residual
-    sampled = residual is not None and residual.samples is not None
-    fitted, train_corpus = cross_fitted(counts, text, folds, request, sampled)
-    if folds is None or fitted is None:
-        return Design(recorded.model, train_corpus, "")
-    return Design(recorded.model, train_corpus, "", loss_of(fitted, plan.network_loss_share, folds))
-
-
-def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None,
-                 request: Request, sampled: bool) -> tuple[np.ndarray | FoldedNGrams | None, Corpus]:
-    """Return the table of the cross-fitted n-grams, or where tokens are drawn the plain ones of each fold, None without
-    folds; and the text to train networks on."""
-    if folds is None:
-        return None, text.train
-    if sampled:
-        return count_folds(counts[:1], text.train, folds.count, folds.used, request.threads, request.policy)
-    return cross_fit(counts, text.train, folds.count, folds.used, request.threads, request.policy)
-
-
-def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,
-                    speed: float, corrects: bool = False) -> tuple[NetworkSize | None, str]:
-    """Return the size of networks that are trained on so many tokens, None for n-grams alone, and a sentence that says
-    so.
-
-    speed: multiply-adds a second, see `measure_speed`. corrects: whether they correct n-grams.
-    """
-    if request.may_be_counts_alone and text.held_out is None:
-        return None, (f"n-grams alone: {text.tokens:,} tokens are too few to hold some out and weigh a network by them")
-    size = size_beside(vocabulary, tokens, request, timetable, speed, corrects)
-    if size is None and request.may_be_counts_alone:
-        if not fits_memory(len(vocabulary), narrowest(request.policy).hidden, request.policy):
-            return None, f"n-grams alone: a network of {len(vocabulary):,} {vocabulary.unit}s takes too much memory"
-        return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
-    size = size or narrowest(request.policy)
-    if request.max_bytes is not None:
-        smaller = within(size, vocabulary, request.max_bytes, request.policy)
-        if smaller is None and request.may_be_counts_alone:
-            return None, f"n-grams alone: {request.max_bytes:,} bytes are too few for a network beside them"
-        size = smaller or narrowest(request.policy)
-    return size, describe(size, vocabulary, tokens, request)
-
-
-def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, timetable: Timetable,
-                speed: float, corrects: bool) -> NetworkSize | None:
-    """Return the size of networks beside n-grams that suits the time left, or the passes that were asked for."""
-    policy = request.policy
-    if not timetable.limited:
-        return size_for_passes(vocabulary.unit, len(vocabulary), tokens, request.epochs or 1.0, policy)
-    return network_size(vocabulary.unit, len(vocabulary), tokens, timetable.left(), speed, policy, True, corrects)
-
-
-def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:
-    """Return a sentence that says which networks were chosen."""
-    count = "an LSTM" if size.networks == 1 else f"{size.networks} LSTMs"
-    numbers = request.policy.of(vocabulary.unit)
-    back = f", looking back {numbers.lookback_window} tokens" if size.hidden >= numbers.lookback_from else ""
-    return (f"n-grams and {count} of {size.hidden} units with dropout {size.dropout:g}{back}, which will read "
-            f"{tokens:,} tokens about {size.passes:.2g} times")
 
 
 # train ----------------------------------------------------------------------------------------------------------------

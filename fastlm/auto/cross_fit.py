@@ -16,6 +16,7 @@ from fastlm.batch import Batch
 from fastlm.models import KneserNey, PrefixModel
 from fastlm.models.mixture.folded import FoldedNGrams
 from fastlm.models.mixture.loss import to_bytes
+from fastlm.models.ngram.pruning import prune, size_of
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.workers import Workers, stop_if_asked
@@ -92,22 +93,24 @@ def counted_whole(models: Sequence[PrefixModel]) -> bool:
 
 
 def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: int | None = None,
-              threads: int | None = None, policy: Policy | None = None) -> tuple[Array, Corpus]:
+              threads: int | None = None, policy: Policy | None = None,
+              kept: Sequence[float] | None = None) -> tuple[Array, Corpus]:
     """Return ln p (K, N, V) uint8 of every token after every prefix of a text, by models that have counted only the
     other folds, coded as by `models.mixture.loss.to_bytes`; and the N tokens that these are of.
 
     parts: K models with a `fit`; each is built and counted anew for every fold that is used. used: how many of the
     folds, spread evenly, are predicted. By default all are: then each fold is one stretch of the text, and the text is
     returned whole. Otherwise a fold is made of `policy.stretches_of_a_fold` stretches, or of as many as have
-    `policy.shortest_stretch` tokens, and the text returned is that of the used folds. Cross-fitting, as in stacked
+    `policy.shortest_stretch` tokens, and the text returned is that of the used folds. kept: the shares of its bytes
+    that each model was pruned to, as those of the folds are then; None where they are not. Cross-fitting, as in stacked
     regressions (Breiman 1996). Raises ValueError for fewer than two folds, or more than there are tokens.
     """
-    policy = policy or Policy()
+    policy, kept = policy or Policy(), kept or [1.0] * len(parts)
     stretches = cut(len(corpus.ids), folds, used, policy)
     out = np.empty((len(parts), stretches.tokens, parts[0].vocab_size), np.uint8)
 
-    def predict_fold(table: Array, part: PrefixModel, fold: int) -> None:
-        model = stretches.count_others(part, corpus, fold, threads, policy)
+    def predict_fold(table: Array, part: PrefixModel, share: float, fold: int) -> None:
+        model = stretches.count_others(part, corpus, fold, threads, policy, share)
         for place, rows in stretches.read(model, corpus, fold):
             for begin in range(0, len(rows), policy.rows_predicted):
                 stop_if_asked()
@@ -116,25 +119,27 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: in
                 model.head.write(logits, some)
                 table[place + begin: place + begin + len(some)] = to_bytes(logits)
     with Workers(threads if stretches.together(policy) else 1) as workers:
-        workers.run([partial(predict_fold, table, part, fold)
-                     for fold in stretches.chosen for table, part in zip(out, parts, strict=True)])
+        workers.run([partial(predict_fold, *of_part, fold)
+                     for fold in stretches.chosen for of_part in zip(out, parts, kept, strict=True)])
     return out, stretches.text(corpus)
 
 
 def count_folds(parts: Sequence[KneserNey], corpus: Corpus, folds: int, used: int | None = None,
-                threads: int | None = None, policy: Policy | None = None) -> tuple[FoldedNGrams, Corpus]:
+                threads: int | None = None, policy: Policy | None = None,
+                kept: Sequence[float] | None = None) -> tuple[FoldedNGrams, Corpus]:
     """Return models that have counted only the other folds, and the text that these predict.
 
     The arguments and errors are those of `cross_fit`, of which no table is made: the models are asked in training.
     """
-    policy = policy or Policy()
+    policy, kept = policy or Policy(), kept or [1.0] * len(parts)
     stretches = cut(len(corpus.ids), folds, used, policy)
     rows = np.empty((len(parts), stretches.tokens), np.int32)
     fold_of = np.empty(stretches.tokens, np.int8)
     models: list[list[Any]] = [[part] * len(parts) for part in parts[:1] for _ in stretches.chosen]
 
     def count_fold(number: int, k: int) -> None:
-        models[number][k] = stretches.count_others(parts[k], corpus, stretches.chosen[number], threads, policy)
+        models[number][k] = stretches.count_others(parts[k], corpus, stretches.chosen[number], threads, policy,
+                                                         kept[k])
         for place, of_piece in stretches.read(models[number][k], corpus, stretches.chosen[number]):
             rows[k, place: place + len(of_piece)] = of_piece
             fold_of[place: place + len(of_piece)] = number
@@ -160,14 +165,16 @@ class Stretches:
         """Return whether folds are counted side by side; those of longer texts one by one, for the sake of memory."""
         return self.cuts[-1] <= policy.counted_at_once
 
-    def count_others(self, part: PrefixModel, corpus: Corpus, fold: int, threads: int | None,
-                     policy: Policy) -> PrefixModel:
-        """Return a model like `part` that has counted all folds but one."""
+    def count_others(self, part: PrefixModel, corpus: Corpus, fold: int, threads: int | None, policy: Policy,
+                     share: float = 1.0) -> PrefixModel:
+        """Return a model like `part` that has counted all folds but one, pruned to a share of its bytes."""
         begins, ends = [0, *self.cuts[fold + 1:: self.folds]], [*self.cuts[fold:-1: self.folds], self.cuts[-1]]
         rest = [corpus.slice(first, last) for first, last in zip(begins, ends, strict=True)]
-        model = PrefixModel.build(part.config())
-        model.fit(Corpus.concatenate(rest), 1 if self.together(policy) else threads,   # type: ignore[attr-defined]
-                  budget_bytes=policy.counting_bytes)
+        model: Any = PrefixModel.build(part.config())
+        threads = 1 if self.together(policy) else threads
+        model.fit(Corpus.concatenate(rest), threads, budget_bytes=policy.counting_bytes)
+        if share < 1:
+            model.take(prune([model], int(share * size_of([model.tables])), threads)[0])
         return model
 
     def read(self, model: PrefixModel, corpus: Corpus, fold: int) -> Iterator[tuple[int, Array]]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from fastlm.auto.policy import Policy
 from fastlm.auto.request import Request, Text
-from fastlm.auto.size import NetworkSize
-from fastlm.auto.timetable import Timetable
+from fastlm.auto.size import NetworkSize, recurrent_weights
 from fastlm.language_model import LanguageModel
-from fastlm.models import Mixture, PrefixModel
-from fastlm.models.mixture import gate
 from fastlm.models.mixture.pruned import ngram_models
 from fastlm.models.ngram.pruning import prune, size_of
 from fastlm.text.vocabulary import Vocabulary
-from fastlm.training.batches import read_and_predict
 
 _WEIGHT_BYTES = {16: 2, 32: 4}   # of a network's weight in the file, by its precision
 _TRIES = 3                       # of making a finished model smaller by as much as it is too large
@@ -29,22 +24,29 @@ def ngram_bytes(counts: Sequence[Any]) -> int:
     return size_of([model.tables for model in counts])
 
 
-def bytes_allowed(mixture: Mixture, vocabulary: Vocabulary, text: Text, request: Request) -> int | None:
-    """Return how many bytes the n-grams of a mixture may take, None for any number.
+@dataclass(frozen=True)
+class Kept:
+    """What n-gram models may keep: ``bytes`` of each, and the ``shares`` that these are of what it had."""
 
-    They have what the size of the model leaves them beside the networks and the vocabulary: `max_bytes` where that was
-    asked for, else `Policy.bytes_for_byte` times the text, of which they get at least `Policy.least_ngram_share`.
+    bytes: tuple[int, ...]
+    shares: tuple[float, ...]
+
+
+def bytes_allowed(networks: float, vocabulary: Vocabulary, text: Text, request: Request) -> int | None:
+    """Return how many bytes the n-grams of a model may take, None for any number.
+
+    networks: bytes that the networks beside them are expected to take. The n-grams have what the size of the model
+    leaves them: `max_bytes` where that was asked for, else `Policy.bytes_for_byte` times the text, of which they get at
+    least `Policy.least_ngram_share`.
     """
     if request.plan is not None:
         return request.plan.ngram_bytes or None
-    policy = request.policy
-    limit = model_bytes(text, request)
+    limit, policy = model_bytes(text, request), request.policy
     if limit is None:
         return None
-    weights = sum(parameter.value.size for parameter in mixture.parameters.values())
-    others = _WEIGHT_BYTES[request.precision] * weights + sum(array.nbytes for array in vocabulary.tensors().values())
-    left = int(limit - others)
-    return max(1, left) if request.max_bytes is not None else max(left, int(policy.least_ngram_share * limit))
+    left = limit - networks - sum(array.nbytes for array in vocabulary.tensors().values())
+    share = policy.least_ngram_share if request.max_bytes is None else 1 - policy.network_bytes_share
+    return max(1, int(left), int(share * limit))
 
 
 def model_bytes(text: Text, request: Request) -> int | None:
@@ -56,42 +58,37 @@ def model_bytes(text: Text, request: Request) -> int | None:
     return None if hurried or not text.bytes else max(int(policy.bytes_for_byte * text.bytes), policy.least_model_bytes)
 
 
-def reserve_pruning(counts: Sequence[Any], counting: float, times: int, text: Text, request: Request,
-                    timetable: Timetable) -> None:
-    """Reserve the seconds that pruning will take, which come to a share of those that counting takes, where the n-grams
-    are so large that it is to be expected; times: how often they will be pruned."""
+def pruning_seconds(counts: Sequence[Any], counting: float, text: Text, request: Request) -> float:
+    """Return the seconds that pruning is expected to take where counting takes so many: none where the n-grams are so
+    small that they are not likely to be pruned."""
     limit = model_bytes(text, request)
-    if limit is not None and ngram_bytes(counts) > request.policy.prune_likely * limit:
-        timetable.reserve("pruning", times * request.policy.prune_seconds * counting)
+    likely = limit is not None and ngram_bytes(counts) > request.policy.prune_likely * limit
+    return request.policy.prune_seconds * counting if likely else 0.0
 
 
-def prune_counts(model: PrefixModel, allowed: int | None, text: Text, request: Request) -> bool:
-    """Remove the n-grams that matter least until the others take the bytes that are allowed; return whether any were.
+def prune_counts(counts: Sequence[Any], allowed: int | None, corrected: int, request: Request) -> Kept | None:
+    """Remove the n-grams that matter least until the others take the bytes that are allowed, None for any number;
+    return what is kept of each model, None where nothing had to be removed.
 
-    The n-grams of a model matter more the more weight it has where the n-gram models alone predict the held-out text.
-    An interrupt leaves the n-grams as they are, unless `max_bytes` was asked for.
+    corrected: how many of the models, the first ones, networks correct. A nat of each of these counts alike, because
+    networks learn most from models that differ; one of another model counts `Policy.uncorrected_weight`.
     """
-    counts = ngram_models(model)
     if allowed is None or ngram_bytes(counts) <= allowed:
-        return False
+        return None
+    before = [ngram_bytes([model]) for model in counts]
+    weights = [1.0 if k < corrected else request.policy.uncorrected_weight for k in range(len(counts))]
+    for model, tables in zip(counts, prune(counts, allowed, request.threads, weights), strict=True):
+        model.take(tables)
+    after = [ngram_bytes([model]) for model in counts]
+    return Kept(tuple(after), tuple(now / then for now, then in zip(after, before, strict=True)))
 
-    def smaller() -> list[dict[str, Any]]:
-        return prune(counts, allowed, request.threads, weights_among(counts, text, request))
-    tables = smaller() if request.max_bytes is not None else request.interrupt.attempt(smaller)
-    for part, of_part in zip(counts, tables or [], strict=tables is not None):
-        part.take(of_part)
-    return tables is not None
 
-
-def weights_among(counts: Sequence[Any], text: Text, request: Request) -> list[float]:
-    """Return the weights of n-gram models in a mixture of them alone, fitted on held-out text; else equal ones."""
-    if text.held_out is None or len(counts) == 1:
-        return [1.0] * len(counts)
-    some = slice(0, request.policy.weighed_tokens)
-    inputs, targets, _ = read_and_predict(text.held_out)
-    inputs, targets = inputs[some], targets[some].copy()
-    nll = np.array([model.score(inputs, targets)[targets >= 0] for model in counts])
-    return [float(weight) for weight in gate.fit_weights(nll)]
+def prune_again(counts: Sequence[Any], sizes: Sequence[int], request: Request) -> None:
+    """Prune n-gram models that were counted again to the bytes of each; an interrupt leaves them as they are."""
+    for model, size in zip(counts, sizes, strict=True):
+        smaller = request.interrupt.attempt(partial(prune, [model], size, request.threads))
+        for tables in smaller or []:
+            model.take(tables)
 
 
 def fit_into(lm: LanguageModel, max_bytes: int, threads: int | None) -> None:
@@ -114,10 +111,7 @@ def fit_into(lm: LanguageModel, max_bytes: int, threads: int | None) -> None:
 def within(size: NetworkSize, vocabulary: Vocabulary, max_bytes: int, policy: Policy) -> NetworkSize | None:
     """Return a size of networks whose weights take at most a share of max_bytes: fewer, then narrower ones; None where
     the narrowest take more."""
-    def takes(one: NetworkSize) -> float:
-        recurrent = one.networks * 8.0 * one.hidden * one.hidden
-        return 2 * (recurrent + one.networks * 2.0 * len(vocabulary) * one.hidden)
-    while takes(size) > policy.network_bytes_share * max_bytes:
+    while network_bytes(size, vocabulary, policy) > policy.network_bytes_share * max_bytes:
         narrower = [width for width in policy.network_sizes if width < size.hidden]
         if size.networks > 1:
             size = replace(size, networks=size.networks - 1)
@@ -126,3 +120,14 @@ def within(size: NetworkSize, vocabulary: Vocabulary, max_bytes: int, policy: Po
         else:
             return None
     return size
+
+
+def network_bytes(size: NetworkSize, vocabulary: Vocabulary, policy: Policy, precision: int = 16,
+                  corrects: bool = True) -> float:
+    """Return about how many bytes networks of a size take in the file, with weights of so many bits.
+
+    corrects: whether they correct n-grams, for which they have another matrix as large as that of their outputs.
+    """
+    numbers, hidden = policy.of(vocabulary.unit), size.hidden
+    width = (numbers.embedding_width or hidden) + (0 if numbers.tied else hidden) + (hidden if corrects else 0)
+    return _WEIGHT_BYTES[precision] * size.networks * (recurrent_weights(numbers, hidden) + len(vocabulary) * width)

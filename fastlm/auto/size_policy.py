@@ -14,8 +14,11 @@ class SizePolicy:
     """The numbers of `Policy` that decide how many bytes a model may take; see `auto.shrink`."""
 
     bytes_for_byte: float = tuned(
-        32.0, "bytes of the model for each byte of text", "n-grams that matter least are removed until the model is as "
-        "small; what networks have learnt to correct is missed in smaller ones; see `max_bytes`", PRUNING)
+        3.9, "bytes of the model for each byte of text", "n-grams that matter least are removed until the model is as "
+        "small, 4 times the text with the spelling of words; see `max_bytes`", PRUNING)
+    uncorrected_weight: float = tuned(
+        0.1, "share of a nat", "n-grams that networks do not correct have little weight beside those that they do",
+        PRUNING)
     least_model_bytes: int = tuned(
         1_000_000, "bytes", "a model that is smaller is not pruned", "assumption")
     least_ngram_share: float = tuned(

@@ -19,14 +19,19 @@ int main(void)
     const flm_trie t = {word, link, child, logp, backoff, 7, 3, 3, 2};
     float *any = random_floats(1, 1);
     backoff[1] = *any; /* whatever it is, all words have followed b */
-    flm_ngram_rebalance(backoff, &t, 0, 3);
+    flm_ngram_rebalance(backoff, &t, NULL, 0, 3);
     CLOSE(backoff[0], log(1.0 / 3), 1e-6);
     CHECK(backoff[1] == 0 && backoff[2] == 0);
     frequency[0] = 0.5, frequency[1] = 0.25, frequency[2] = 0.25;
-    flm_ngram_losses(loss, &t, frequency, 0, 3);
+    flm_ngram_losses(loss, &t, NULL, frequency, 0, 3);
     /* Without b after a: 1/2, 1/4, 1/4 in place of 1/6, 3/4, 1/12. */
     CLOSE(loss[3], 0.5 * (0.75 * log(3) + log(1.0 / 3) / 6 + log(1.0 / 3) / 12), 1e-6);
     for (size_t c = 4; c < 7; c++) CLOSE(loss[c], 0, 1e-6); /* they say what the single words say */
+    float *again = exactly(7, sizeof *again);
+    flm_ngram_rebalance(backoff, &t, link, 0, 3); /* the suffixes are known, and need not be searched for */
+    CLOSE(backoff[0], log(1.0 / 3), 1e-6);
+    flm_ngram_losses(again, &t, link, frequency, 0, 3);
+    for (size_t c = 3; c < 7; c++) CLOSE(again[c], loss[c], 1e-7);
     flm_ngram_most(most, loss, child, 3);
     CHECK(most[0] == loss[3] && most[2] == -1);
     const int32_t chain[] = {3, 4, 4, 4, 5}; /* n-gram 3 has the child 4 */
@@ -35,6 +40,6 @@ int main(void)
     flm_trie_raise(raised, chain, 3, 4);
     CHECK(raised[3] == 2 && raised[4] == 2 && raised[0] == 0);
     free(word), free(link), free(child), free(logp), free(backoff), free(loss), free(most), free(frequency);
-    free(raised), free(any);
+    free(raised), free(any), free(again);
     return finish("prune");
 }

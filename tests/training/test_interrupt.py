@@ -164,7 +164,7 @@ STAGES = [
     # where, what, which call of characters and of words, and whether it is n-grams alone, n-grams, or networks too
     ("fastlm.models:Factored", "fit", (1, 1), "alone"),
     ("fastlm.models:Factored", "fit", (2, 2), "n-grams"),
-    ("fastlm.auto.blend", "cross_fit", (1, 0), "n-grams"),
+    ("fastlm.auto.design", "cross_fit", (1, 0), "n-grams"),
     ("fastlm.training.run:Run", "evaluate", (2, 2), "networks"),
     ("fastlm.auto.blend", "nll_by_part", (1, 1), "networks"),
     ("fastlm.models.mixture.gate", "fit_gate", (1, 1), "networks"),

@@ -34,7 +34,8 @@ _MOST_MET = 1e9       # times that a context is taken to have been met at most, 
 _BACKOFF_BITS = 19    # of a packed backoff, about
 _TASKS = 16           # shares of the work; their number never depends on the threads, so that the bytes do not either
 _ROUNDS = 6           # of pruning until the packed tables are as small as they were estimated to be
-_HALVINGS = 50        # of the interval in which the logarithm of the least loss is searched for
+_KEPT_PLAIN = 1 << 24   # n-grams: those of larger models are unpacked again, since plain ones take 16 bytes each
+_HALVINGS = 20        # of the interval in which the logarithm of the least loss is searched for
 
 
 def prune(models: Sequence[Any], max_bytes: int, threads: int | None = None,
@@ -87,6 +88,7 @@ class Losses:
     def __init__(self, model: Any, threads: int | None = None, weight: float = 1.0) -> None:
         self.model, self.vocab_size = model, model.vocab_size
         self.trie = type(model.ngrams) is _core.NGrams
+        self._unpacked: Tables | None = None
         plain, ends = self._plain()
         frequency = weight * frequencies(plain, ends, self.trie)
         self.of_gram = np.zeros(len(plain["word"]), np.float32)
@@ -103,7 +105,9 @@ class Losses:
 
     def _plain(self) -> tuple[Tables, list[int]]:
         """Return the plain arrays of the model, and where the contexts of 0, 1, ... tokens or factors end in them."""
-        plain = self.model.unpacked()
+        plain = self._unpacked or self.model.unpacked()
+        if len(plain["word"]) <= _KEPT_PLAIN:
+            self._unpacked = plain
         if not self.trie:
             return plain, self.model.tables["levels"].tolist()
         return plain, [min(end, len(plain["backoff"])) for end in trie_ends(plain, self.vocab_size)]
