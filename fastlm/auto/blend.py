@@ -25,6 +25,7 @@ from fastlm.auto.timetable import Timetable
 from fastlm.models import CacheModel, KneserNey, Mixture, PrefixModel
 from fastlm.models.mixture.pruned import ngram_models
 from fastlm.text.corpus import Corpus
+from fastlm.text.stored import occurrences
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.training import Plan, Trainer
 from fastlm.training.history import Ended, History
@@ -116,7 +117,7 @@ def fit_network(network: PrefixModel, text: Text, request: Request, timetable: T
     most; None for no limit.
     """
     plan, policy = request.plan, request.policy
-    network.initialise(np.bincount(text.train.ids, minlength=network.vocab_size).astype(np.float64))
+    network.initialise(occurrences(text.train.ids, network.vocab_size).astype(np.float64))
     optimizer = from_config(plan.optimizer) if plan else request.optimizer or AdamW(lr=policy.learning_rate)
     trainer = Trainer(network, optimizer, seed=plan.seed if plan else request.seed, threads=request.threads,
                       batch_size=None if plan else batch_size, sequence_length=None if plan else length,

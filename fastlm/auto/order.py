@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastlm.auto.request import Request
 from fastlm.auto.timetable import Timetable
 from fastlm.models.ngram.repeats import repeats
+from fastlm.models.ngram.streams import at_most
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 from fastlm.workers import available_threads
@@ -40,6 +41,6 @@ def order_for(corpus: Corpus, vocabulary: Vocabulary, request: Request, timetabl
     counting = policy.longer_seconds * len(corpus.ids) / (request.threads or available_threads())
     if timetable is not None and counting > policy.longer_share * timetable.left():
         return usual
-    shares = repeats(corpus, [order - 1 for order in longer], policy.longer_places)
+    shares = repeats(at_most(corpus, policy.longer_text), [order - 1 for order in longer], policy.longer_places)
     known = [order for order, share in zip(longer, shares, strict=True) if share >= policy.longer_repeated]
     return Order(max(known), numbers.order) if known else usual

@@ -108,6 +108,9 @@ class Policy(SizePolicy):
         "known, n-grams as long lower the loss by half a percent and more", ORDER)
     longer_tokens: int = tuned(
         100_000, "tokens", "a shorter text holds too little to know whether new text repeats it", "assumption")
+    longer_text: int = tuned(
+        100_000_000, "tokens of a text", "of a longer one evenly spaced parts are looked at, for the sake of memory",
+        "assumption")
     longer_places: int = tuned(
         200_000, "places of a text", "so many tell how often contexts occur again, to two hundredths", ORDER)
     longer_seconds: float = tuned(
@@ -122,7 +125,7 @@ class Policy(SizePolicy):
         8_000_000, "tokens", "for a longer text, factored n-grams and a second copy to be counted again would take too "
         "much memory", "assumption")
     counting_bytes: float = tuned(
-        1.5e9, "bytes", "a text of 1 GB is counted within 3 GB in all, in segments that are merged, and without "
+        2.0e9, "bytes", "a text of 1 GB is counted within 3 GB in all, in segments that are merged, and without "
         "n-grams that occur once where need be", "assumption")
 
     # How unknown tokens are spelt, and words are spaced.
@@ -146,8 +149,8 @@ class Policy(SizePolicy):
         1e-6, "seconds for each different word", "sorting and naming the words takes time once they are read",
         "assumption")
     most_tokens: float = tuned(
-        1.5e8, "tokens of the text", "of 4 bytes each, twice while some are held out, and again while they are counted",
-        "assumption")
+        4e8, "tokens of the text", "of 4 bytes each, in a temporary file, twice while some are held out, and while "
+        "that is decided three bytes of memory for each", "assumption")
     counting_sample: int = tuned(
         500_000, "tokens", "are counted to know how long the text will take; the first of fewer take longer",
         "assumption")
@@ -160,8 +163,8 @@ class Policy(SizePolicy):
         1.6, "seconds for each second expected", "each of many tokens takes longer than each of a sample: longer sorts "
         "and more cache misses", "assumption")
     merging_share: float = tuned(
-        0.75, "share of the time left", "a text so large that it is counted in segments teaches networks little in the "
-        "time that it takes to read", LARGE)
+        0.75, "share of the time left", "of a text so large that it is counted in segments n-grams learn more in a "
+        "given time than networks", LARGE)
     merging_margin: float = tuned(
         1.3, "seconds for each second expected", "0.6 to 1.25 where segments are merged", LARGE)
 

@@ -18,6 +18,7 @@ from fastlm.batch import Batch, State
 from fastlm.heads.base import UNSEEN, Head
 from fastlm.models import initial
 from fastlm.models.initial import PER_MODEL, check_sizes, lie_in_file, named, reserve, reserve_parameter, uniform
+from fastlm.text.stored import PART, parts
 from fastlm.workers import stop_if_asked
 
 Array = np.ndarray
@@ -217,10 +218,11 @@ class PrefixModel:
         if array.size and array.dtype.kind not in "iu":
             raise TypeError(f"ids of dtype {array.dtype} were given; whole numbers were expected")
         flat = array.reshape(-1)
-        outside = (flat < 0) | (flat >= self.vocab_size)
-        if outside.any():
-            first = int(outside.argmax())
-            raise IndexError(f"ids[{first}] = {flat[first]} is outside the vocabulary of {self.vocab_size}")
+        for begin, part in parts(flat) if flat.size > PART else ((0, flat),):
+            outside = (part < 0) | (part >= self.vocab_size)
+            if outside.any():
+                first = begin + int(outside.argmax())
+                raise IndexError(f"ids[{first}] = {flat[first]} is outside the vocabulary of {self.vocab_size}")
         return np.ascontiguousarray(array, np.int32)
 
     def step(self, state: State, ids: Array | int) -> tuple[Array, State]:

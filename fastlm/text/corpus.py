@@ -10,8 +10,9 @@ import numpy as np
 
 from fastlm.text.pairs import Ids, as_ids
 from fastlm.text.pieces import PieceSettings
-from fastlm.text.scan import PIECE, IdBuffer
+from fastlm.text.scan import IdBuffer
 from fastlm.text.sources.reading import Reading
+from fastlm.text.stored import inserted, parts, selected
 from fastlm.text.vocabulary import Vocabulary
 
 # What reads sources is imported where it is used: models hold ids of a corpus, and one that is loaded reads no source.
@@ -130,7 +131,7 @@ class Corpus:
         if vocabulary.unknown is not None and tally.unknown is not None:
             folded[tally.unknown] = False
         unknown_at = []
-        for start, part in _parts(ids):
+        for start, part in parts(ids):
             unknown_at.append(np.flatnonzero(folded[part]) + start)
             part[:] = final[part]
         boundary = vocabulary.end_of_line if tally.unit == "word" else None
@@ -164,7 +165,7 @@ class Corpus:
         lasts = self.offsets[1:]
         lasts = lasts[np.diff(self.offsets) > 0]
         return replace(
-            self, ids=np.insert(self.ids, lasts, np.int32(end)),
+            self, ids=inserted(self.ids, lasts, end),
             offsets=self.offsets + np.searchsorted(lasts, self.offsets, side="right"),
             unknown_at=self.unknown_at + np.searchsorted(lasts, self.unknown_at, side="right"))
 
@@ -258,7 +259,7 @@ class Corpus:
         unknown_at = self.unknown_at[mask[self.unknown_at]]
         return replace(
             self,
-            ids=self.ids[mask],
+            ids=selected(self.ids, mask),
             offsets=_distinct(np.concatenate([np.interp(self.offsets, edges, ends).astype(np.int64), ends])),
             unknown_at=np.interp(unknown_at, edges, ends).astype(np.int64),
             bytes=self.bytes * int(ends[-1]) // len(self),
@@ -294,8 +295,3 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     """Return the distinct values of (n,), ascending; n > 0; fast where the values are a few ascending runs."""
     ordered = np.sort(values, kind="stable")
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
-
-
-def _parts(ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (position, view) of parts of the ids, small enough for temporaries of 8 bytes an id not to matter."""
-    return ((start, ids[start : start + PIECE]) for start in range(0, len(ids), PIECE))

@@ -16,8 +16,9 @@ from fastlm.text.pieces import (
     learn,
     segment_scanner,
 )
-from fastlm.text.scan import PIECE, Scanner, char_scanner, scan_bytes, word_scanner
+from fastlm.text.scan import Scanner, char_scanner, scan_bytes, word_scanner
 from fastlm.text.sources.reading import Reading, check_choice
+from fastlm.text.stored import parts
 from fastlm.text.tokenizers.given import GivenTally, given_unit
 from fastlm.text.tokens import BYTES, NEWLINE, UNITS, UNKNOWN, insert_end
 
@@ -76,8 +77,8 @@ class Tally:
 
     def count(self, ids: np.ndarray) -> None:
         """Add the occurrences of provisional ids (n,)."""
-        for start in range(0, len(ids), PIECE):
-            counts = np.bincount(ids[start : start + PIECE], minlength=len(self._counts))
+        for _, part in parts(ids):
+            counts = np.bincount(part, minlength=len(self._counts))
             counts[: len(self._counts)] += self._counts
             self._counts = counts
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastlm import _core
 from fastlm.text.scan import IdBuffer, Scanner
 from fastlm.text.sources.reading import check_choice
+from fastlm.text.stored import id_array, parts, released
 
 Array = np.ndarray
 CUTTINGS = ("fastlm", "gpt2")   # rules by which text is cut into segments: see csrc/pieces.h
@@ -120,17 +121,16 @@ def expand_segments(flat: Array, begin: Array, segments: Array, offsets: Array) 
     its documents begin in it.
     """
     length = np.diff(begin).astype(np.int32)
-    parts = [slice(first, first + _ROOM) for first in range(0, len(segments), _ROOM)]   # for the sake of memory
-    ids = np.empty(sum(int(length[segments[part]].sum(dtype=np.int64)) for part in parts), np.int32)
+    ids = id_array(sum(int(length[of_part].sum(dtype=np.int64)) for _, of_part in parts(segments, _ROOM)))
     written, out = 0, np.zeros(len(offsets), np.int64)
-    for part in parts:
-        of_part = segments[part]
+    for first, of_part in parts(segments, _ROOM):
         ends = np.concatenate([[0], np.cumsum(length[of_part], dtype=np.int64)])
-        a, b = np.searchsorted(offsets, [part.start + 1, part.start + len(of_part) + 1])
-        out[a:b] = written + ends[offsets[a:b] - part.start]
+        a, b = np.searchsorted(offsets, [first + 1, first + len(of_part) + 1])
+        out[a:b] = written + ends[offsets[a:b] - first]
         places = np.repeat(begin[of_part] - ends[:-1], length[of_part]) + np.arange(ends[-1])
         np.take(flat, places, out=ids[written: written + int(ends[-1])])
         written += int(ends[-1])
+        released(ids)
     return ids, out
 
 

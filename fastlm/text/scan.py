@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from fastlm.text import stored
+
 PIECE = 1 << 20
 _MANY_IDS = 1 << 22    # from so many on a buffer grows by an eighth and no longer by half
 IN_CACHE = 1 << 15     # bytes of which the code points stay in the fastest cache
@@ -13,10 +15,11 @@ Scanner = Callable[[bytes, "IdBuffer"], None]
 
 
 class IdBuffer:
-    """A growing int32 array: 4 bytes an id, 4.5 of many."""
+    """A growing int32 array: 4 bytes an id, 4.5 of many, and of very many in a temporary file."""
 
     def __init__(self, capacity: int = 1024) -> None:
         self._array = np.empty(capacity, np.int32)
+        self._stored: stored.StoredIds | None = None
         self.size = 0
 
     @property
@@ -28,9 +31,20 @@ class IdBuffer:
         """Return the free part, at least `least` ids long; the writer adds the number of ids it wrote to `size`."""
         if self.size + least > len(self._array):
             more = self.size // (2 if self.size < _MANY_IDS else 8)
-            # In place: the system moves the pages of a long array to another address, and copies nothing.
-            self._array.resize(self.size + max(least, more), refcheck=False)
+            self._grow(self.size + max(least, more))
         return self._array[self.size :]
+
+    def _grow(self, size: int) -> None:
+        if size <= stored.IN_MEMORY:
+            # In place: the system moves the pages of a long array to another address, and copies nothing.
+            self._array.resize(size, refcheck=False)
+        elif self._stored is None:
+            self._stored = stored.StoredIds()
+            longer = self._stored.room(size)
+            longer[: self.size] = self.ids
+            self._array = longer
+        else:
+            self._array = self._stored.room(size)
 
     def append(self, ids: np.ndarray) -> None:
         """Append integer ids (n,)."""
@@ -47,8 +61,10 @@ class IdBuffer:
 
     def take(self) -> np.ndarray:
         """Return the ids written, in memory of no more than they take, and forget them."""
-        array, size = self._array, self.size
-        self._array, self.size = np.empty(0, np.int32), 0
+        array, size, in_file = self._array, self.size, self._stored is not None
+        self._array, self.size, self._stored = np.empty(0, np.int32), 0, None
+        if in_file:
+            return stored.released(array)[:size]
         array.resize(size, refcheck=False)   # in place: a long text has no memory to spare for a copy
         return array
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastlm.batch import Batch
 from fastlm.text.corpus import Corpus
+from fastlm.text.stored import following, preceding
 
 Array = np.ndarray
 _SHORT_DOCUMENT = 4   # sequences long, at most: longer ones would make steps of very different lengths
@@ -38,12 +39,10 @@ def read_and_predict(corpus: Corpus) -> tuple[Array, Array, Array]:
     starts = np.zeros(len(ids), np.uint8)
     starts[firsts] = 1
     if corpus.boundary is not None:
-        inputs = np.empty_like(ids)
-        inputs[1:] = ids[:-1]
+        inputs = preceding(ids)
         inputs[firsts] = corpus.boundary
         return inputs, ids, starts
-    targets = np.empty_like(ids)
-    targets[:-1] = ids[1:]
+    targets = following(ids)
     targets[firsts - 1] = -1   # the last tokens of documents; -1, before the first one, is the last of the text
     return ids, targets, starts
 

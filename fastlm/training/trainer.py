@@ -12,6 +12,7 @@ import numpy as np
 from fastlm.files import atomic
 from fastlm.models.base import PrefixModel
 from fastlm.text.corpus import Corpus
+from fastlm.text.stored import parts
 from fastlm.training import checkpoint as checkpoints
 from fastlm.training.batches import DocumentBatches, StreamBatches, has_short_documents
 from fastlm.training.budget import Clock, parse_budget
@@ -182,7 +183,11 @@ class Trainer:
         if checkpoint is not None:
             atomic.check_writable(checkpoint)
             import hashlib  # here, since it costs `import fastlm` 4 ms
-            run.fingerprint = hashlib.sha256(text.ids.tobytes() + text.offsets.tobytes()).hexdigest()
+            fingerprint = hashlib.sha256()
+            for _, part in parts(text.ids):
+                fingerprint.update(part.data)
+            fingerprint.update(text.offsets.data)
+            run.fingerprint = fingerprint.hexdigest()
             if os.path.exists(checkpoint):
                 run.load_state_dict(checkpoints.load(checkpoint), os.fspath(checkpoint))
         with one_thread_products(), Workers(self.threads) as workers, (

@@ -73,7 +73,7 @@ def test_lines_of_characters_keep_their_newline(unit: str) -> None:
 @pytest.mark.parametrize("unit", ["word", "char", "byte"])
 @pytest.mark.parametrize("documents", ["file", "line", "blank-line"])
 def test_build_is_build_and_read(unit: str, documents: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlm.text.corpus.PIECE", 7)
+    monkeypatch.setattr("fastlm.text.stored.PART", 7)
     rng = np.random.default_rng(5)
     pool = ["a", "b", "é", "<unk>", "long-word", "\n", "\n\n", "𝒜", " ", "\u2028"]
     source = [" ".join(rng.choice(pool, n)) for n in (0, 1, 2, 70, 301)]

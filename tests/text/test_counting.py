@@ -95,7 +95,7 @@ def test_vocabulary_of_a_long_source_counts_in_parts(monkeypatch: pytest.MonkeyP
     texts = ["a b"] * 50 + ["é c"] * 7
     whole = {unit: Vocabulary.build(texts, unit) for unit in ("word", "char", "byte", "piece")}
     for unit, vocabulary in whole.items():
-        monkeypatch.setattr("fastlm.text.counting.PIECE", 3)
+        monkeypatch.setattr("fastlm.text.stored.PART", 3)
         monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 1)
         assert Vocabulary.build(texts, unit) == vocabulary
         monkeypatch.setattr("fastlm.text.vocabulary.PIECE", 5)

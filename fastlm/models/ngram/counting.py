@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from fastlm import _core
-from fastlm.models.ngram.segments import BYTES_PER_TOKEN, Counted, SegmentCounter, kept_of
+from fastlm.models.ngram.segments import BYTES_PER_TOKEN, LARGEST_SEGMENT, Counted, SegmentCounter, kept_of
 from fastlm.models.ngram.spill import Spill
 from fastlm.models.ngram.streams import stream, stream_parts, together
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
 
-AT_ONCE_BYTES = 48     # of memory for each token that is counted at once, at least, about
+AT_ONCE_BYTES = 80     # of memory for each token that is counted at once: 30 to 120, and longer texts are no slower
+                       # in segments
 TASKS = 16             # shares of the work; their number never depends on the threads, so that the bytes do not either
 
 
@@ -31,8 +32,9 @@ def count(parts: list[Corpus], vocab_size: int, order: int, stop: int, repeated_
         counted = _count_at_once(together(parts), vocab_size, order, stop, repeated_above, workers, budget_bytes)
         if counted is not None:
             return counted
+    most = min(int(budget_bytes / BYTES_PER_TOKEN), LARGEST_SEGMENT)
     with Spill() as spill:
-        counter = SegmentCounter(vocab_size, order, stop, int(budget_bytes / BYTES_PER_TOKEN), TASKS, workers, spill)
+        counter = SegmentCounter(vocab_size, order, stop, most, TASKS, workers, spill)
         for part in parts:
             for ids, starts in stream_parts(part):
                 counter.add(ids, starts)

@@ -21,6 +21,7 @@ from fastlm.workers import Workers, stop_if_asked
 
 Array = np.ndarray
 BYTES_PER_TOKEN = 32   # of a segment: the text 5, spans and what is shared 3, positions 4; keys, 20 for some of them
+LARGEST_SEGMENT = 1 << 25     # tokens: larger ones would make fewer runs, and merging is a small part of the time
 _WRITTEN_TOGETHER = 1 << 20   # bytes: more at once would be no faster
 # What the tables take while they are built, in bytes: of an n-gram, its word, link, and count or log p; of those that
 # may be contexts, where their children begin, their backoff, and how many are left out; of two levels at a time, p.

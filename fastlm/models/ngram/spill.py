@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from types import TracebackType
 from typing import Self
@@ -28,6 +27,8 @@ class Spill:
     """
 
     def __init__(self) -> None:
+        import tempfile  # here, since it costs `import fastlm` 8 ms
+
         self._file = tempfile.TemporaryFile(buffering=0)   # noqa: SIM115 (its own class is the context manager)
         self._lock = threading.Lock()
         self._parts: dict[Name, list[tuple[int, int]]] = {}

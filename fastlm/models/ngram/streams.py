@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastlm.text.corpus import Corpus
+from fastlm.text.stored import parts as of_ids
 
 Array = np.ndarray
 _PIECES = 16           # cut out of a text that is too long to be counted whole
@@ -54,8 +55,7 @@ def stream(corpus: Corpus) -> tuple[Array, Array]:
 def stream_parts(corpus: Corpus, tokens: int = _STREAMED) -> Iterator[tuple[Array, Array]]:
     """Yield what `stream` returns, so many tokens of the corpus at a time, without a copy of them all."""
     starts, firsts = np.zeros(tokens, np.uint8), corpus.first_tokens()
-    for begin in range(0, len(corpus.ids), tokens):
-        ids = corpus.ids[begin: begin + tokens]
+    for begin, ids in of_ids(corpus.ids, tokens):
         here = firsts[slice(*np.searchsorted(firsts, [begin, begin + len(ids)]))] - begin
         if corpus.boundary is not None:
             ids, here = np.insert(ids, here, np.int32(corpus.boundary)), here + np.arange(len(here))

@@ -104,11 +104,11 @@ def test_segments_give_the_bytes_of_the_whole(vocab_size: int, order: int) -> No
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_model_of_a_text_too_long_is_the_same(threads: int) -> None:
-    """48 bytes for each of 6,000 tokens do not fit; of their n-grams a part would: 3 segments."""
+    """80 bytes for each of 6,000 tokens do not fit; of their n-grams a part would: 3 segments."""
     text = np.tile(np.random.default_rng(5).integers(9, size=400), 15)
     whole = KneserNey(9, 4).fit([text])
     budget = 32.0 * 2000
-    assert 48 * len(text) > budget > 24 * whole.ngrams.nodes
+    assert 80 * len(text) > budget > 24 * whole.ngrams.nodes
     parts = KneserNey(9, 4).fit([text], threads, budget_bytes=budget)
     assert parts.note == "" and parts.counted_whole and parts.order == 4
     assert all(whole.tables[name].tobytes() == parts.tables[name].tobytes() for name in whole.tables)
@@ -125,7 +125,7 @@ def test_what_occurs_once_goes_to_shorter_contexts(vocab_size: int, order: int) 
             model = KneserNey(vocab_size, order)
             sizes = sizes_of(corpus, vocab_size, order)
             budget = Kept(order, whole, True).memory(sizes, vocab_size)
-            if Kept(order, whole + 1, True).memory(sizes, vocab_size) <= budget or 48 * len(corpus) <= budget:
+            if Kept(order, whole + 1, True).memory(sizes, vocab_size) <= budget or 80 * len(corpus) <= budget:
                 continue
             model.fit(corpus, budget_bytes=budget)
             assert model.note.startswith(f"; n-grams of more than {whole} tokens that occur once were left out, ")
