@@ -69,15 +69,18 @@ class Corpus:
                 watch(name, text, ids, ends, ended)
             missing = vocabulary.settle(ids, name, text)
             if missing.size:
-                unknown_at.append(missing + filler.buffer.size - len(ids))
-                filler.beside += 2 * missing.nbytes   # where they are, in parts and, at the end, as one array
+                unknown_at.append(missing + buffer.size - len(ids))
         options = Reading.of({"normalize": vocabulary.normalize, **reading})
         filler = Filler(unit, documents, vocabulary.scan, newline, vocabulary.end_of_document, settle,
                         options.most_memory)
+        buffer, noted = filler.buffer, 0   # `settle` looks at this: the filler would hold itself, and much memory
         for part in parts_of(source, documents, unit, options):
             filler.add(part)
+            # Where tokens are unknown is held in parts and, at the end, as one array.
+            filler.beside += 2 * sum(where.nbytes for where in unknown_at[noted:])
+            noted = len(unknown_at)
         filler.close()
-        return cls._of(filler.buffer.take(), filler.ends, unknown_at, sum(filler.sizes),
+        return cls._of(buffer.take(), filler.ends, unknown_at, sum(filler.sizes),
                        newline if unit == "word" else None)
 
     @classmethod

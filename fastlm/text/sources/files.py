@@ -12,13 +12,12 @@ from fastlm.text.sources.compressed import buffered, naming_damage, refuse_other
 from fastlm.text.sources.encodings import in_utf8
 from fastlm.text.sources.extent import Extent
 from fastlm.text.sources.formats import format_of
-from fastlm.text.sources.memory import check_memory
+from fastlm.text.sources.memory import JSON_GROWS, check_memory
 from fastlm.text.sources.reading import Reading
 from fastlm.text.sources.streams import followed_by, lines_of, up_to
 from fastlm.text.tokens import RAW_UNITS
 
 _HEAD = 1 << 16     # bytes of a file by which its kind is told
-_JSON_GROWS = 16    # times that what JSON holds may take its bytes: an empty object in a list takes 24 times its three
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _json(name: str, text: Any, kind: str, packed: bool, reading: Reading) -> Ta
     table, too, where neither its name nor `format` calls it JSON."""
     from fastlm.text.sources import json_lines
 
-    most = reading.most_memory // (_JSON_GROWS if packed else 1)
+    most = reading.most_memory // (JSON_GROWS if packed else 1)
     longest = min(reading.longest_line, most)
     if kind == "jsonl":
         return json_lines.json_lines(name, enumerate(lines_of(text, name, longest), 1))

@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from functools import cache
 
+JSON_GROWS = 16   # times its bytes that what JSON holds may take: an empty object in a list takes 24 times its three
 _OF_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -32,5 +33,6 @@ def check_memory(size: int, limit: int, name: str, what: str, expected: str) -> 
     ValueError: a.gz holds more than 8 bytes of text, the most that memory= allows; less was expected
     """
     if size > limit:
-        reason = "half of this machine's memory" if limit == half_of_memory() else "the most that memory= allows"
+        shares = {half_of_memory(): "half", half_of_memory() // JSON_GROWS: "a thirty-second"}
+        reason = f"{shares[limit]} of this machine's memory" if limit in shares else "the most that memory= allows"
         raise ValueError(f"{name} holds more than {limit:,} bytes of {what}, {reason}; {expected} was expected")
