@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 import fastlm
 from fastlm import Corpus
-from fastlm.auto import blend
+from fastlm.auto import blend, design
 from fastlm.auto import count as counter
 from fastlm.auto.cross_fit import Folds
 from fastlm.auto.policy import Policy
@@ -123,10 +123,24 @@ def test_folds_are_made_for_a_network_that_will_have_time() -> None:
     vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(80_000)
 
     def leaves(speed: float, budget: float | None = 9.0, model: str = "auto") -> bool:
-        return blend.leaves_time(Folds(8, 1), 10.0, speed, vocabulary, text, asked(budget=budget, model=model),
+        return design.leaves_time(Folds(8, 1), 10.0, speed, vocabulary, text, asked(budget=budget, model=model),
                                  Timetable(budget, Turned()))
     assert leaves(1e11) and not leaves(1e9) and not leaves(1e11, budget=6.9)
     assert leaves(0.0, budget=None) and leaves(0.0, model="mixture")    # which has a network in any case
+
+
+def test_how_many_bytes_networks_are_expected_to_take() -> None:
+    """16 bits a weight of the network that the time left would allow; none where there is too little of it."""
+    vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(80_000)
+
+    def expected(budget: float | None, folds: Folds | None = None, speed: float = 1e11, **options) -> float:
+        return design.expected_bytes(folds, 10.0, speed, vocabulary, text, asked(budget=budget, **options),
+                                     Timetable(budget, Turned()))
+    narrow, corrects = 4 * (4 * 48 * (48 + 64) + 5 * (64 + 48)), 4 * (4 * 48 * (48 + 64) + 5 * (64 + 2 * 48))
+    assert expected(0.01) == 0.0 and expected(0.01, model="mixture") == narrow
+    assert expected(7.01, Folds(8, 1)) == 0.0 and expected(7.01, Folds(8, 1), model="mixture") == corrects
+    assert expected(9.0) > expected(9.0, Folds(8, 1)) > corrects
+    assert expected(9.0) == 2 * expected(9.0, precision=16) > 2 * expected(9.0, precision=16, max_bytes=100_000) > 0
 
 
 def test_the_whole_text_is_counted_where_a_tenth_of_the_time_is_enough() -> None:
@@ -174,7 +188,7 @@ def test_n_grams_alone_and_why() -> None:
 
     def chosen(model: str = "auto", held_out: int | None = 10, budget: float | None = 30.0, at: float = 40.0,
                epochs: float | None = None) -> tuple[object, str]:
-        return blend.choose_networks(vocabulary, 90, cut(held_out=held_out), asked(model=model, epochs=epochs),
+        return design.choose_networks(vocabulary, 90, cut(held_out=held_out), asked(model=model, epochs=epochs),
                                      Timetable(budget, Turned(at)), 1e9)
     assert chosen() == (None, "n-grams alone: what is left of 30 s is too short for a network")
     assert chosen(held_out=None) == (
