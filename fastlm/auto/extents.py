@@ -15,10 +15,12 @@ from fastlm.models.ngram.streams import at_most
 from fastlm.text.corpus import Corpus
 from fastlm.text.sources.containers import Items
 from fastlm.text.sources.extent import Extent
+from fastlm.workers import available_threads
 
 
 def extent_of(source: Any, request: Request, timetable: Timetable) -> tuple[Any, Extent]:
-    """Return the source, and how much of it may be read: what fits into `reading_share` of the time and `most_tokens`.
+    """Return the source, and how much of it may be read: what fits into `reading_share` of the time and
+    `most_tokens`, and what could be counted in the time.
 
     There is no limit of time without a budget, for n-grams alone by name, and for a run that a checkpoint continues,
     which must find the same text again.
@@ -27,7 +29,9 @@ def extent_of(source: Any, request: Request, timetable: Timetable) -> tuple[Any,
     hurried = timetable.limited and request.model != "kneser-ney" and request.plan is None \
         and request.checkpoint is None
     end = policy.reading_share * timetable.deadline
-    extent = Extent(lambda: end - timetable.now() if hurried else inf, most_tokens=policy.most_tokens,
+    threads = request.threads or available_threads()
+    most = min(policy.most_tokens, policy.read_per_second * threads * timetable.deadline if hurried else inf)
+    extent = Extent(lambda: end - timetable.now() if hurried else inf, most_tokens=most,
                     word_seconds=policy.word_seconds)
     if isinstance(source, Items):
         items, paths = iter(source.items), []

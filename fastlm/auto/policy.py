@@ -145,6 +145,9 @@ class Policy(SizePolicy):
 
     reading_share: float = tuned(
         0.25, "share of the budget", "reading more of a large text leaves less time to learn from it", "assumption")
+    read_per_second: float = tuned(
+        2.5e6, "tokens for each second of the budget and each thread", "as many are counted in three quarters of the "
+        "time, and what is read and not counted is of little use", LARGE)
     word_seconds: float = tuned(
         1e-6, "seconds for each different word", "sorting and naming the words takes time once they are read",
         "assumption")

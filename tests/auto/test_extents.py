@@ -1,5 +1,6 @@
 """How much of a large source is read and counted."""
 
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def test_a_quarter_of_the_budget_is_for_reading() -> None:
     assert extent(["a b"])[1]._left() == 20.0
     for changes in ({"budget": None}, {"model": "kneser-ney"}, {"checkpoint": "file"}):
         assert extent(["a b"], **changes)[1]._left() == inf
-    assert extent(["a b"])[1].most_tokens == Policy().most_tokens
+
+
+def test_no_more_is_read_than_could_be_counted() -> None:
+    """2.5 million tokens for each of 100 seconds and each thread, at most 400 million; all where nothing hurries."""
+    assert extent(["a b"], threads=1)[1].most_tokens == 2.5e8
+    assert extent(["a b"], threads=2)[1].most_tokens == extent(["a b"], None)[1].most_tokens == 4e8
 
 
 def test_the_size_of_files_is_known(tmp_path: Path) -> None:
@@ -74,8 +80,11 @@ def test_the_time_is_enough_for_so_many_tokens() -> None:
     text, policy = Text(corpus, None, None, 1000, 0, 0.1), Policy(
         counting_sample=100, counting_large=5, counting_share=0.5, counting_margin=1.0)
 
-    def count(budget: float | None, clock: Clock | None = None, **changes) -> int:
+    def count(budget: float | None, clock: Clock | None = None, policy: Policy = policy, **changes) -> int:
         return tokens_to_count(KneserNey(3), text, asked(policy, **changes), Timetable(budget, clock or Ticking()))
     assert count(None) == 1000 == count(1e3)
     assert 350 <= count(11.0) <= 500 and count(0.1) == 100
     assert tokens_to_count(KneserNey(3), text, asked(Policy()), Timetable(1.0, Ticking())) == 1000
+    merged = replace(policy, counting_bytes=8e4, merging_share=0.25, merging_margin=1.0)
+    assert count(11.0, policy=merged) >= 350           # 80 bytes for each of 1,000 tokens: it is counted at once
+    assert 175 <= count(11.0, policy=replace(merged, counting_bytes=7.9e4)) <= 250

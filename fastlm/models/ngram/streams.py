@@ -10,14 +10,17 @@ from fastlm.text.corpus import Corpus
 from fastlm.text.stored import parts as of_ids
 
 Array = np.ndarray
-_PIECES = 16           # cut out of a text that is too long to be counted whole
+# Cut out of a text that is too long to be counted whole: at least, at most, and tokens of each, so that those of a
+# large text lie near everything in it: what is new is often like what is near.
+_PIECES, _MOST_PIECES, _PIECE_TOKENS = 16, 256, 1 << 17
 _STREAMED = 1 << 20    # tokens that are looked at together; more would be no faster
 
 
 def at_most(corpus: Corpus, tokens: int) -> Corpus:
-    """Return a corpus of about `tokens` tokens at most: itself, or 16 evenly spaced pieces of equal length.
+    """Return a corpus of about `tokens` tokens at most: itself, or evenly spaced pieces of equal length, 16 of them, or
+    of many tokens up to 256.
 
-    The pieces have up to 15 tokens fewer than `tokens` together, and at least one token each.
+    The pieces have fewer tokens than `tokens` together, by less than one each, and at least one token each.
     """
     return together(pieces(corpus, tokens))
 
@@ -26,8 +29,9 @@ def pieces(corpus: Corpus, tokens: int) -> list[Corpus]:
     """Return what `at_most` does, as the pieces, whose ids are views."""
     if len(corpus.ids) <= tokens:
         return [corpus]
-    length = max(1, tokens // _PIECES)
-    firsts = [(len(corpus.ids) - length) * index // (_PIECES - 1) for index in range(_PIECES)]
+    count = min(max(_PIECES, tokens // _PIECE_TOKENS), _MOST_PIECES)
+    length = max(1, tokens // count)
+    firsts = [(len(corpus.ids) - length) * index // (count - 1) for index in range(count)]
     return [corpus.slice(first, first + length) for first in firsts]
 
 
