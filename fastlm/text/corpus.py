@@ -155,7 +155,7 @@ class Corpus:
         for n, ids in enumerate(documents):
             buffer.append(as_ids(ids, name=f"documents[{n}]"))
             offsets.append(buffer.size)
-        return cls._of(buffer.finish(), offsets, [], 0, None)
+        return cls._of(buffer.take(), offsets, [], 0, None)
 
     def ended(self, end: int | None) -> Self:
         """Return the corpus with the id `end` after every document that is not empty; itself where that is None.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,8 +37,24 @@ class StoredIds:
 
     def room(self, n: int) -> Array:
         """Return an array (n,) int32 of what was written so far, and room for more; n never falls."""
-        self._file.truncate(4 * n)
+        with temporary_room(4 * n):
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._file.fileno(), 0, 4 * n)   # else a full disk would end the process later
+            else:
+                self._file.truncate(4 * n)
         return np.frombuffer(mmap.mmap(self._file.fileno(), 4 * n), np.int32)
+
+
+@contextmanager
+def temporary_room(size: int) -> Iterator[None]:
+    """Let OSError, inside, say that so many bytes found no room in the folder for temporary files."""
+    try:
+        yield
+    except OSError as error:
+        import tempfile
+
+        raise OSError(error.errno, f"{error.strerror}: {size:,} bytes were to be written in the folder for temporary "
+                                   f"files, {tempfile.gettempdir()}; TMPDIR names another") from error
 
 
 def released(array: Array) -> Array:

@@ -1,5 +1,6 @@
 """Ids that lie in a temporary file: everything that is done with those in memory, and nothing that stays behind."""
 
+import errno
 import mmap
 import os
 import tempfile
@@ -85,3 +86,14 @@ def test_ids_outside_the_vocabulary_are_named_in_long_texts(monkeypatch) -> None
     ids[7] = 11
     with pytest.raises(IndexError, match=r"^ids\[7\] = 11 is outside the vocabulary of 9$"):
         model.check(ids)
+
+
+def test_a_full_disk_is_said_before_anything_is_lost(few, monkeypatch) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError) as caught:
+        stored.id_array(1000)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.strerror == ("No space left on device: 4,000 bytes were to be written in the folder for "
+                                     f"temporary files, {few}; TMPDIR names another")

@@ -8,6 +8,8 @@ from typing import Self
 
 import numpy as np
 
+from fastlm.text.stored import temporary_room
+
 Array = np.ndarray
 Name = tuple[int, int]
 _READ_TOGETHER = 1 << 18   # bytes: they take little memory, even where some hundred runs are read at once
@@ -44,7 +46,7 @@ class Spill:
     def append(self, name: Name, data: Array) -> None:
         """Append bytes (n,) uint8 to those of a name. Raises OSError where there is no room for them."""
         left = memoryview(data)  # type: ignore[arg-type]
-        with self._lock:
+        with self._lock, temporary_room(len(data)):
             self._file.seek(self.size)
             while left:
                 left = left[self._file.write(left):]

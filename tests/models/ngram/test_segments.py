@@ -1,5 +1,6 @@
 """Texts counted in segments: the bytes of a run, the same tables as at once, what is left out for want of memory."""
 
+import errno
 import os
 import tempfile
 from dataclasses import replace
@@ -222,6 +223,20 @@ def test_a_spill_keeps_names_apart() -> None:
             parts.append(data if whole else data[:len(data) - left])
         assert np.concatenate(parts).tolist() == [4] * 300_000 + [5] * 400_000
         assert spill.read((7, 7)).more(0)[0].tolist() == [] and spill.size == 1_400_000
+
+
+def test_a_full_disk_is_said() -> None:
+    class Full:
+        seek = staticmethod(lambda place: None)
+        close = staticmethod(lambda: None)
+
+        def write(self, data: memoryview) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+    with Spill() as spill:
+        spill._file.close()
+        spill._file = Full()
+        with pytest.raises(OSError, match="No space left on device: 3 bytes were to be written in the folder for "):
+            spill.append((0, 0), np.zeros(3, np.uint8))
 
 
 IDS, STARTS = np.array([0, 1, 2], np.int32), np.array([1, 0, 0], np.uint8)
