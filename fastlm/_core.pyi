@@ -422,6 +422,7 @@ def ngram_losses(
     child: Ids,
     logp: Floats,
     backoff: Floats,
+    suffix: Ids | None,
     frequency: NDArray[float64],
     vocab_size: int,
     first: int,
@@ -430,7 +431,15 @@ def ngram_losses(
 def largest_loss(loss: Floats, child: Ids) -> Floats: ...
 def raise_losses(loss: Floats, child: Ids, vocab_size: int) -> None: ...
 def rebalance_ngrams(
-    backoff: Floats, word: Ids, link: Ids, child: Ids, logp: Floats, vocab_size: int, first: int, last: int
+    backoff: Floats,
+    word: Ids,
+    link: Ids,
+    child: Ids,
+    logp: Floats,
+    suffix: Ids | None,
+    vocab_size: int,
+    first: int,
+    last: int,
 ) -> None: ...
 
 class NGrams:

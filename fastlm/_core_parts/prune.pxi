@@ -7,17 +7,22 @@ cdef int contexts_within(size_t first, size_t last, Py_ssize_t contexts) except 
     return 0
 
 
-cdef const int32_t *suffixes(const int32_t[::1] word, const int32_t[::1] link) noexcept nogil:
-    """Return the link of every n-gram of a trie; NULL for factored n-grams, where contexts alone have links."""
-    return &link[0] if link.shape[0] == word.shape[0] else NULL
+cdef const int32_t *suffixes(const int32_t[::1] suffix, Py_ssize_t nodes) except? NULL:
+    """Return the address of the suffixes of all n-grams; NULL for None."""
+    if suffix is None:
+        return NULL
+    extent("suffix", suffix.shape[0], nodes)
+    return &suffix[0]
 
 
 def ngram_losses(float[::1] loss not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
                  const int32_t[::1] child not None, const float[::1] logp not None, const float[::1] backoff not None,
-                 const double[::1] frequency not None, size_t vocab_size, size_t first, size_t last):
+                 const int32_t[::1] suffix, const double[::1] frequency not None, size_t vocab_size, size_t first,
+                 size_t last):
     """Set loss (n-grams,) of the children of the contexts [first, last): nats a token that are lost without each.
 
-    word, link, child, logp, backoff: see flm_trie; frequency (contexts,): how often each context occurs for each token
+    word, link, child, logp, backoff: see flm_trie; suffix (n-grams,): the longest n-gram that ends each, which saves a
+    search, or None; frequency (contexts,): how often each context occurs for each token
     of text.
     """
     extent("loss", loss.shape[0], word.shape[0])
@@ -26,9 +31,10 @@ def ngram_losses(float[::1] loss not None, const int32_t[::1] word not None, con
     extent("frequency", frequency.shape[0], backoff.shape[0])
     contexts_within(first, last, backoff.shape[0])
     cdef flm_trie t = trie_of(word, link, child, logp, backoff, vocab_size, 0)
+    cdef const int32_t *ends = suffixes(suffix, word.shape[0])
     if first < last:
         with nogil:
-            flm_ngram_losses(&loss[0], &t, suffixes(word, link), &frequency[0], first, last)
+            flm_ngram_losses(&loss[0], &t, ends, &frequency[0], first, last)
 
 
 def largest_loss(const float[::1] loss not None, const int32_t[::1] child not None):
@@ -47,13 +53,17 @@ def raise_losses(float[::1] loss not None, const int32_t[::1] child not None, si
 
 
 def rebalance_ngrams(float[::1] backoff not None, const int32_t[::1] word not None, const int32_t[::1] link not None,
-                     const int32_t[::1] child not None, const float[::1] logp not None, size_t vocab_size,
-                     size_t first, size_t last):
-    """Set the backoffs of the contexts [first, last), all of one level, so that probabilities sum to one."""
+                     const int32_t[::1] child not None, const float[::1] logp not None, const int32_t[::1] suffix,
+                     size_t vocab_size, size_t first, size_t last):
+    """Set the backoffs of the contexts [first, last), all of one level, so that probabilities sum to one.
+
+    suffix: as in `ngram_losses`.
+    """
     extent("logp", logp.shape[0], word.shape[0])
     extent("child", child.shape[0], backoff.shape[0] + 1)
     contexts_within(first, last, backoff.shape[0])
     cdef flm_trie t = trie_of(word, link, child, logp, backoff, vocab_size, 0)
+    cdef const int32_t *ends = suffixes(suffix, word.shape[0])
     if first < last:
         with nogil:
-            flm_ngram_rebalance(&backoff[0], &t, suffixes(word, link), first, last)
+            flm_ngram_rebalance(&backoff[0], &t, ends, first, last)

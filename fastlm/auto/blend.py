@@ -19,11 +19,10 @@ from fastlm.auto.evaluate import Weighed, fit_cache, nll_by_part
 from fastlm.auto.order import order_for
 from fastlm.auto.prune import distributions, negligible_parts, without
 from fastlm.auto.request import Recorded, Request, Text
-from fastlm.auto.shrink import prune_again, pruning_seconds
+from fastlm.auto.shrink import pruning_seconds
 from fastlm.auto.size import batch_size_of
 from fastlm.auto.timetable import Timetable
 from fastlm.models import CacheModel, KneserNey, Mixture, PrefixModel
-from fastlm.models.mixture.pruned import ngram_models
 from fastlm.text.corpus import Corpus
 from fastlm.text.stored import occurrences
 from fastlm.text.vocabulary import Vocabulary
@@ -60,22 +59,19 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
     counting = request.policy.recount_seconds * (timetable.now() - begun)
     recounted = is_counted_again(text, counting, request, timetable)
     timetable.reserve("recounting", counting if recounted else 0.0)
-    pruning = pruning_seconds(counts, counting, text, request)
-    timetable.reserve("pruning", pruning if recounted else 0.0)
+    timetable.reserve("pruning", pruning_seconds(counts, counting, text, request))
     design = request.interrupt.attempt(lambda: continue_as(recorded, counts, vocabulary, text, request) if recorded
-                                       else decide(counts, counting + pruning, vocabulary, text, request, timetable))
+                                       else decide(counts, counting, vocabulary, text, request, timetable))
     design = design or Design(Mixture(len(vocabulary), counts), text.train, "n-grams alone: interrupted")
     tokens = tokens_to_weigh(design.mixture, text, request, timetable)
     history, plan = train_networks(design, vocabulary, text, request, timetable)
     timetable.release("weighing")
     mixture, dropped, cache = weigh(design.mixture, vocabulary, text, tokens, request, timetable)
     timetable.release("recounting")
-    recounted = recounted and count_again(mixture, text, request)
+    kept = [share for part, share in enumerate(design.kept or [1.0] * len(counts)) if part not in dropped]
+    recounted = recounted and count_again(mixture, text, request, kept)
     if not recounted and plan is None:
-        count_again_in_time(mixture, text, counting, request, timetable)
-    if design.kept is not None:
-        sizes = [size for part, size in enumerate(design.kept.bytes) if part not in dropped]
-        prune_again(ngram_models(mixture), sizes, request)
+        count_again_in_time(mixture, text, counting, request, timetable, kept)
     if request.interrupt.asked and history.reason is not Ended.INTERRUPTED:
         history.reason = Ended.INTERRUPTED
         history.ended += "; interrupted before all was done"

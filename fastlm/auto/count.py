@@ -72,37 +72,43 @@ def saving_seconds(counts: Sequence[CountModel], request: Request) -> float:
     return request.policy.saving_seconds + size / request.policy.saving_speed
 
 
-def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: Request, timetable: Timetable) -> None:
+def count_again_in_time(mixture: Mixture, text: Text, counting: float, request: Request, timetable: Timetable,
+                        kept: Sequence[float]) -> None:
     """Count those n-gram models on the whole text for which the time left is enough; nothing else would use that time.
 
-    counting: seconds that all models will take; each takes a share of them by the number of its n-grams.
+    counting: seconds that all models will take; each takes a share of them by the number of its n-grams. kept: the
+    share of its bytes that each model keeps.
     """
     if not timetable.limited or text.whole is None or text.held_out is None:
         return
     total, whole = entries(mixture.parts), text.whole
-    for model in mixture.parts:
+    for model, share in zip(mixture.parts, kept, strict=True):
         part: CountModel = model
         seconds = counting * entries([part]) / max(1, total)
         if seconds > timetable.left():
             continue
         before: dict[str, Any] = dict(vars(part))
 
-        def stage(part: CountModel = part) -> bool:
-            part.fit(whole, request.threads, budget_bytes=request.policy.counting_bytes)
+        def stage(part: CountModel = part, share: float = share) -> bool:
+            part.fit(whole, request.threads, budget_bytes=request.policy.counting_bytes, kept_share=share)
             return True
         if request.interrupt.attempt(partial(timetable.attempt, stage)) is not True:
             part.__dict__.update(before)
 
 
-def count_again(mixture: Mixture, text: Text, request: Request) -> bool:
+def count_again(mixture: Mixture, text: Text, request: Request, kept: Sequence[float]) -> bool:
     """Count the n-grams on the whole text and return true; where that is interrupted, change nothing and return
-    false."""
+    false.
+
+    kept: the share of its bytes that each model keeps. It is that of before: weights of the models by held-out text,
+    which they have counted by now, would favour the one that knows it by heart.
+    """
     counts: list[CountModel] = [model for model in mixture.parts if not model.parameters]
     attributes, whole, limit = [dict(vars(model)) for model in counts], text.whole, request.policy.counting_bytes
 
     def count_whole() -> bool:
-        for model in counts:
-            model.fit(whole, request.threads, budget_bytes=limit)
+        for model, share in zip(counts, kept, strict=True):
+            model.fit(whole, request.threads, budget_bytes=limit, kept_share=share)
         return True
     if whole is not None and request.interrupt.attempt(count_whole):
         return True

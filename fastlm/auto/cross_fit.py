@@ -16,7 +16,6 @@ from fastlm.batch import Batch
 from fastlm.models import KneserNey, PrefixModel
 from fastlm.models.mixture.folded import FoldedNGrams
 from fastlm.models.mixture.loss import to_bytes
-from fastlm.models.ngram.pruning import prune, size_of
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.workers import Workers, stop_if_asked
@@ -172,9 +171,7 @@ class Stretches:
         rest = [corpus.slice(first, last) for first, last in zip(begins, ends, strict=True)]
         model: Any = PrefixModel.build(part.config())
         threads = 1 if self.together(policy) else threads
-        model.fit(Corpus.concatenate(rest), threads, budget_bytes=policy.counting_bytes)
-        if share < 1:
-            model.take(prune([model], int(share * size_of([model.tables])), threads)[0])
+        model.fit(Corpus.concatenate(rest), threads, budget_bytes=policy.counting_bytes, kept_share=share)
         return model
 
     def read(self, model: PrefixModel, corpus: Corpus, fold: int) -> Iterator[tuple[int, Array]]:

@@ -11,7 +11,7 @@ from fastlm.auto.build import networks_beside, output_of
 from fastlm.auto.count import CountModel, entries
 from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, folds_for
 from fastlm.auto.request import Recorded, Request, Text
-from fastlm.auto.shrink import Kept, bytes_allowed, network_bytes, prune_counts, within
+from fastlm.auto.shrink import bytes_allowed, network_bytes, prune_counts, within
 from fastlm.auto.size import (
     NetworkSize,
     fits_memory,
@@ -32,13 +32,14 @@ from fastlm.training.losses import Loss
 @dataclass(frozen=True)
 class Design:
     """What is to be trained and weighed: ``mixture``, the text that its networks are trained on, their loss, what was
-    ``chosen``, in a sentence, what is ``kept`` of n-grams that were pruned, and into how many bytes, ``allowed``."""
+    ``chosen``, in a sentence, the shares of their bytes that n-grams ``kept`` when they were pruned, and into how many
+    bytes, ``allowed``."""
 
     mixture: Mixture
     train_corpus: Corpus
     chosen: str
     loss: str | Loss = "cross_entropy"
-    kept: Kept | None = None
+    kept: list[float] | None = None
     allowed: int = 0
 
 
@@ -60,6 +61,7 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
     expected = expected_bytes(folds, counting, speed, vocabulary, text, request, timetable)
     design = pruned_to(bytes_allowed(expected, vocabulary, text, request), counts,
                        1 if folds is not None and sampled else len(counts), vocabulary, text, request)
+    timetable.release("pruning")
     found = timetable.attempt(lambda: cross_fitted(counts, text, folds, request, sampled, design.kept))
     fitted, train_corpus = found or (None, text.train)
     size, chosen = choose_networks(vocabulary, len(train_corpus.ids), text, request, timetable, speed,
@@ -147,18 +149,18 @@ def continue_as(recorded: Recorded, counts: list[CountModel], vocabulary: Vocabu
 
 
 def cross_fitted(counts: list[CountModel], text: Text, folds: Folds | None, request: Request, sampled: bool,
-                 kept: Kept | None) -> tuple[np.ndarray | FoldedNGrams | None, Corpus]:
+                 kept: list[float] | None) -> tuple[np.ndarray | FoldedNGrams | None, Corpus]:
     """Return the table of the cross-fitted n-grams, or where tokens are drawn the plain ones of each fold, None without
     folds; and the text to train networks on.
 
-    kept: what the n-grams were pruned to, as those of each fold are.
+    kept: the shares of their bytes that the n-grams were pruned to, as those of each fold are.
     """
     if folds is None:
         return None, text.train
-    shares, options = kept.shares if kept else None, (folds.count, folds.used, request.threads, request.policy)
+    options = folds.count, folds.used, request.threads, request.policy
     if sampled:
-        return count_folds(counts[:1], text.train, *options, kept=shares[:1] if shares else None)
-    return cross_fit(counts, text.train, *options, kept=shares)
+        return count_folds(counts[:1], text.train, *options, kept=kept[:1] if kept else None)
+    return cross_fit(counts, text.train, *options, kept=kept)
 
 
 def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Request, timetable: Timetable,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from fastlm.auto.policy import Policy
@@ -22,14 +21,6 @@ _TRIES = 3                       # of making a finished model smaller by as much
 def ngram_bytes(counts: Sequence[Any]) -> int:
     """Return how many bytes the tables of n-gram models take."""
     return size_of([model.tables for model in counts])
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What n-gram models may keep: ``bytes`` of each, and the ``shares`` that these are of what it had."""
-
-    bytes: tuple[int, ...]
-    shares: tuple[float, ...]
 
 
 def bytes_allowed(networks: float, vocabulary: Vocabulary, text: Text, request: Request) -> int | None:
@@ -66,9 +57,9 @@ def pruning_seconds(counts: Sequence[Any], counting: float, text: Text, request:
     return request.policy.prune_seconds * counting if likely else 0.0
 
 
-def prune_counts(counts: Sequence[Any], allowed: int | None, corrected: int, request: Request) -> Kept | None:
+def prune_counts(counts: Sequence[Any], allowed: int | None, corrected: int, request: Request) -> list[float] | None:
     """Remove the n-grams that matter least until the others take the bytes that are allowed, None for any number;
-    return what is kept of each model, None where nothing had to be removed.
+    return the share of its bytes that each model keeps, None where nothing had to be removed.
 
     corrected: how many of the models, the first ones, networks correct. A nat of each of these counts alike, because
     networks learn most from models that differ; one of another model counts `Policy.uncorrected_weight`.
@@ -79,16 +70,7 @@ def prune_counts(counts: Sequence[Any], allowed: int | None, corrected: int, req
     weights = [1.0 if k < corrected else request.policy.uncorrected_weight for k in range(len(counts))]
     for model, tables in zip(counts, prune(counts, allowed, request.threads, weights), strict=True):
         model.take(tables)
-    after = [ngram_bytes([model]) for model in counts]
-    return Kept(tuple(after), tuple(now / then for now, then in zip(after, before, strict=True)))
-
-
-def prune_again(counts: Sequence[Any], sizes: Sequence[int], request: Request) -> None:
-    """Prune n-gram models that were counted again to the bytes of each; an interrupt leaves them as they are."""
-    for model, size in zip(counts, sizes, strict=True):
-        smaller = request.interrupt.attempt(partial(prune, [model], size, request.threads))
-        for tables in smaller or []:
-            model.take(tables)
+    return [ngram_bytes([model]) / size for model, size in zip(counts, before, strict=True)]
 
 
 def fit_into(lm: LanguageModel, max_bytes: int, threads: int | None) -> None:

@@ -30,6 +30,6 @@ class SizePolicy:
         0.6, "share of the bytes of a model", "n-grams that take more before networks are known will have to be pruned",
         "assumption")
     prune_seconds: float = tuned(
-        1.0, "seconds for each second of counting", "pruning takes time after training", PRUNING)
+        1.2, "seconds for each second of counting", "pruning takes time before networks are trained", PRUNING)
     network_bytes_share: float = tuned(
         0.5, "share of `max_bytes`", "networks as large as the time allows would leave n-grams too few", "assumption")

@@ -39,15 +39,16 @@ class Counted:
     """n-grams that take so many seconds to count, on a clock that is turned."""
 
     def __init__(self, clock: Turned, seconds: float) -> None:
-        self.clock, self.takes, self.tokens = clock, seconds, []
+        self.clock, self.takes, self.tokens, self.kept = clock, seconds, [], []
         self.tables = {"word": np.zeros(10, np.int32), "logp": np.zeros(90, np.float64)}
         self.ngrams = SimpleNamespace(nodes=10)
         self.parameters: dict = {}
         self.options: dict = {}
 
-    def fit(self, corpus, threads, budget_bytes):
+    def fit(self, corpus, threads, budget_bytes, kept_share=1.0):
         self.clock.at += self.takes
         self.tokens.append(len(corpus.ids))
+        self.kept.append(kept_share)
         return self
 
 
@@ -112,7 +113,9 @@ def test_without_networks_the_rest_of_the_time_counts_the_held_out_text() -> Non
         clock = Turned(10.0 - left)
         counts = [Counted(clock, 3.0), Counted(clock, 3.0)]
         mixture = SimpleNamespace(parts=counts)
-        counter.count_again_in_time(mixture, cut(whole=whole), 6.0, asked(budget=budget), Timetable(budget, clock))
+        counter.count_again_in_time(mixture, cut(whole=whole), 6.0, asked(budget=budget), Timetable(budget, clock),
+                                    [0.5, 1.0])
+        assert all(model.kept in ([], [share]) for model, share in zip(counts, (0.5, 1.0), strict=True))
         return [model.tokens for model in counts]
     assert again(6.0) == [[100], [100]] and again(5.0) == [[100], []] and again(2.9) == [[], []]
     assert again(9.0, whole=False) == again(9.0, budget=None) == [[], []]

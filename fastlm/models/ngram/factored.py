@@ -16,6 +16,7 @@ from fastlm.models.initial import are_checked, reserve
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.models.ngram.kneser_ney import BUDGET_BYTES, CountedOutput
 from fastlm.models.ngram.packed import Tables, pack_factored
+from fastlm.models.ngram.pruning import check_share, pack_share
 from fastlm.models.ngram.streams import at_most, stream
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers, stop_if_asked
@@ -84,8 +85,9 @@ class Factored(PrefixModel):
         self.tables = tables
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
-            budget_bytes: float = BUDGET_BYTES) -> Factored:
+            budget_bytes: float = BUDGET_BYTES, kept_share: float = 1.0) -> Factored:
         """Count a text as `KneserNey.fit` does, or as much of it as memory allows; return the model itself."""
+        check_share(kept_share)
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.from_ids(corpus)
         bytes_per_token = _BYTES_PER_TOKEN + _BYTES_PER_FACTOR * len(self.factors)
         ids, starts = stream(at_most(corpus, int(budget_bytes / bytes_per_token)))
@@ -106,11 +108,12 @@ class Factored(PrefixModel):
             position, above, contexts = before, context_of, len(key)
         levels[-1]["link"], levels[-1]["shorter"] = np.full(contexts, -1, np.int32), ids[position]
         levels.append({"word": words, "count": np.bincount(ids[position], minlength=self.vocab_size).astype(np.int32)})
-        self._estimate(levels[::-1], threads)
+        self._estimate(levels[::-1], kept_share, threads)
         return self
 
-    def _estimate(self, levels: list[dict[str, Array]], threads: int | None) -> None:
-        """Compute the probabilities from the counts of every level, the single tokens first."""
+    def _estimate(self, levels: list[dict[str, Array]], kept_share: float, threads: int | None) -> None:
+        """Compute the probabilities from the counts of every level, the single tokens first, and keep a share of
+        them."""
         ends = np.cumsum([0, *(len(level["word"]) for level in levels)])
         if ends[-1] >= 2**31:
             raise OverflowError(f"there are {ends[-1]} n-grams of {len(self.factors)} factors; fewer than 2^31 were "
@@ -136,7 +139,9 @@ class Factored(PrefixModel):
                 workers.map(estimate, cuts[:-1], cuts[1:])
         plain = {"word": word, "link": link, "child": child, "logp": logp, "backoff": backoff, "key": key,
                  "suffix": shorter}
-        self._use(pack_factored(plain, self.vocab_size, context_ends.tolist(), threads), checked=True)
+        ends = context_ends.tolist()
+        self._use(pack_factored(plain, self.vocab_size, ends, threads) if kept_share == 1
+                  else pack_share(plain, self.vocab_size, ends, kept_share, threads), checked=True)
 
     # predicting ---------------------------------------------------------------------------------------------------
 

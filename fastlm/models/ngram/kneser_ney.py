@@ -17,6 +17,7 @@ from fastlm.models.initial import are_checked, named, reserve
 from fastlm.models.ngram.counting import AT_ONCE_BYTES, count, share
 from fastlm.models.ngram.discounts import discounts_of
 from fastlm.models.ngram.packed import PLAIN, Tables, pack_trie, trie_ends
+from fastlm.models.ngram.pruning import check_share, pack_share
 from fastlm.models.ngram.segments import kept_of, less_than
 from fastlm.models.ngram.streams import pieces
 from fastlm.text.corpus import Corpus
@@ -83,7 +84,7 @@ class KneserNey(PrefixModel):
 
     def fit(self, corpus: Corpus | Iterable[Any], threads: int | None = None,
             budget_bytes: float = BUDGET_BYTES, keep_counts: bool = False,
-            most_tokens: int | None = None) -> KneserNey:
+            most_tokens: int | None = None, kept_share: float = 1.0) -> KneserNey:
         """Count a text, a Corpus or id sequences, one for each document; return the model itself.
 
         budget_bytes: about how much memory counting may take beside the text. A text too long for it is counted in
@@ -92,12 +93,16 @@ class KneserNey(PrefixModel):
         occur once are left out, the longest first, and in the end `order` is lowered: ``counted_whole`` is false in
         that case, and ``note`` describes it in words.
         keep_counts: whether the counts stay in memory, for `leave_one_out`. most_tokens: how many tokens to count at
-        most, because there is no time for more; None for no limit.
+        most, because there is no time for more; None for no limit. kept_share: of the bytes that all n-grams would
+        take: below 1 those that matter least are left out, see `pruning`, and no counts can be kept.
 
         Every document is read after the corpus's boundary token, where it has one; otherwise its first token is read
         and not predicted. Every text can be counted. Any number of threads gives the same bytes. Raises IndexError for
-        ids outside the vocabulary.
+        ids outside the vocabulary, ValueError for a share that is not above 0 and at most 1.
         """
+        check_share(kept_share)
+        if kept_share < 1 and keep_counts:
+            raise ValueError(f"kept_share = {kept_share}; 1 was expected where counts are kept")
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_ids(corpus)
         given, asked = len(corpus.ids), kept_of(self.order, self.repeated_above)
@@ -123,7 +128,8 @@ class KneserNey(PrefixModel):
         del builder
         self.counts = Counts(counts, discounts, plain, ends) if keep_counts else None
         del counts
-        self._use(pack_trie(plain, self.vocab_size, ends, threads), checked=True)
+        self._use(pack_trie(plain, self.vocab_size, ends, threads) if kept_share == 1
+                  else pack_share(plain, self.vocab_size, ends, kept_share, threads), checked=True)
         self.counted_whole, self.pruned = tokens == given and kept == asked, kept.once
         within = f"to stay within {budget_bytes / 1e9:g} GB"
         part = "" if tokens == given else \

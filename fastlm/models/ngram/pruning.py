@@ -48,8 +48,8 @@ def prune(models: Sequence[Any], max_bytes: int, threads: int | None = None,
     tables = [model.tables for model in models]
     if size_of(tables) <= max_bytes:
         return tables
-    losses = [Losses(model, threads, weight) for model, weight in zip(models, weights or [1.0] * len(models),
-                                                                     strict=True)]
+    losses = [Losses(partial(plain_of, model), model.vocab_size, threads, weight)
+              for model, weight in zip(models, weights or [1.0] * len(models), strict=True)]
     allowed = float(max_bytes)
     for _ in range(_ROUNDS):
         least = least_loss(losses, allowed)
@@ -61,6 +61,28 @@ def prune(models: Sequence[Any], max_bytes: int, threads: int | None = None,
     if (size := size_of(tables)) > max_bytes:
         raise ValueError(f"max_bytes leaves {max_bytes:,} bytes for n-grams; single tokens alone take {size:,}")
     return tables
+
+
+def pack_share(plain: Tables, vocab_size: int, ends: Sequence[int], share: float, threads: int | None = None) -> Tables:
+    """Return packed tables without the n-grams that matter least, in about a share of the bytes that all would take.
+
+    plain, ends: as for `packed.pack_trie`, or with ``key`` for `pack_factored`.
+    """
+    losses = Losses(lambda: (plain, list(ends)), vocab_size, threads)
+    return losses.tables_above(least_loss([losses], share * losses.bytes_above(0.0)), threads)
+
+
+def check_share(kept_share: float) -> None:
+    """Raise ValueError for a share of n-grams that is not above 0 and at most 1."""
+    if not 0 < kept_share <= 1:
+        raise ValueError(f"kept_share = {kept_share}; a share above 0 and at most 1 was expected")
+
+
+def plain_of(model: Any) -> tuple[Tables, list[int]]:
+    """Return the plain arrays of a model, and where the n-grams, or of a Factored the contexts, of 0, 1, ... tokens or
+    factors end in them."""
+    plain = model.unpacked()
+    return plain, model.tables["levels"].tolist() if "key" in plain else trie_ends(plain, model.vocab_size)
 
 
 def size_of(tables: Sequence[Tables]) -> int:
@@ -85,32 +107,35 @@ class Losses:
     removed, or where n-grams that cannot stay without it are worth more, those; ``of_context`` (contexts,), those of
     the n-gram worth most for which a context must stay."""
 
-    def __init__(self, model: Any, threads: int | None = None, weight: float = 1.0) -> None:
-        self.model, self.vocab_size = model, model.vocab_size
-        self.trie = type(model.ngrams) is _core.NGrams
-        self._unpacked: Tables | None = None
+    def __init__(self, unpack: Callable[[], tuple[Tables, list[int]]], vocab_size: int, threads: int | None = None,
+                 weight: float = 1.0) -> None:
+        """Compute the losses.
+
+        unpack: returns plain arrays and where their levels end, see `plain_of`; weight: how much a nat counts.
+        """
+        self._unpack, self.vocab_size = unpack, vocab_size
+        self._unpacked: tuple[Tables, list[int]] | None = None
         plain, ends = self._plain()
+        self.trie = "key" not in plain
         frequency = weight * frequencies(plain, ends, self.trie)
         self.of_gram = np.zeros(len(plain["word"]), np.float32)
         word, link, child, logp, backoff = _arrays(plain)
-        _by_level(partial(_core.ngram_losses, self.of_gram, word, link, child, logp, backoff, frequency,
-                          self.vocab_size), ends, threads)
+        suffix = link if self.trie else plain.get("suffix")
+        _by_level(partial(_core.ngram_losses, self.of_gram, word, link, child, logp, backoff, suffix, frequency,
+                          vocab_size), ends, threads)
         if self.trie:
-            _core.raise_losses(self.of_gram, child, self.vocab_size)
+            _core.raise_losses(self.of_gram, child, vocab_size)
         self.of_context = _core.largest_loss(self.of_gram, child)
         if not self.trie:
             for first, last in reversed(list(pairwise(ends[1:]))):
                 np.maximum.at(self.of_context, link[first:last], self.of_context[first:last])
-        self._contexts = int((np.diff(child) > 0).sum()) if self.trie else len(link)
 
     def _plain(self) -> tuple[Tables, list[int]]:
-        """Return the plain arrays of the model, and where the contexts of 0, 1, ... tokens or factors end in them."""
-        plain = self._unpacked or self.model.unpacked()
+        """Return the plain arrays, and where the contexts of 0, 1, ... tokens or factors end in them."""
+        plain, ends = self._unpacked or self._unpack()
         if len(plain["word"]) <= _KEPT_PLAIN:
-            self._unpacked = plain
-        if not self.trie:
-            return plain, self.model.tables["levels"].tolist()
-        return plain, [min(end, len(plain["backoff"])) for end in trie_ends(plain, self.vocab_size)]
+            self._unpacked = plain, ends
+        return plain, [min(end, len(plain["backoff"])) for end in ends]
 
     def bytes_above(self, least: float) -> float:
         """Return about how many bytes the n-grams take that are worth at least so much."""
@@ -134,7 +159,8 @@ class Losses:
         plain, ends = (_trie_of if self.trie else partial(_factored_of, stay=self.of_context >= least))(
             plain, ends, keep)
         word, link, child, logp, backoff = _arrays(plain)
-        rebalance = partial(_core.rebalance_ngrams, backoff, word, link, child, logp, self.vocab_size)
+        suffix = link if self.trie else None
+        rebalance = partial(_core.rebalance_ngrams, backoff, word, link, child, logp, suffix, self.vocab_size)
         _by_level(rebalance, [min(end, len(backoff)) for end in ends], threads)
         return (pack_trie if self.trie else pack_factored)(plain, self.vocab_size, ends, threads)
 

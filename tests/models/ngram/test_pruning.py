@@ -1,5 +1,6 @@
 """Entropy pruning: what each n-gram is worth, against its definition; sizes that are kept; sums that stay one."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +23,10 @@ def of_tables(model, tables):
     return out
 
 
+def losses_of(model) -> Losses:
+    return Losses(partial(pruning.plain_of, model), model.vocab_size)
+
+
 def distributions(model, nodes) -> np.ndarray:
     out = np.empty((len(nodes), model.vocab_size), np.float32)
     model.ngrams.log_probabilities(out, np.asarray(nodes, np.int32))
@@ -32,7 +37,7 @@ def distributions(model, nodes) -> np.ndarray:
 def test_what_an_n_gram_is_worth_is_the_divergence_without_it(make) -> None:
     """Of the longest n-grams, which nothing else depends on: frequency times the sum of p(w|h) ln(p(w|h) / p'(w|h))."""
     model = make().fit([np.random.default_rng(3).integers(0, 6, 120)])
-    losses = Losses(model)
+    losses = losses_of(model)
     plain, ends = losses._plain()
     frequency = frequencies(plain, ends, losses.trie)
     before = distributions(model, range(model.ngrams.contexts))
@@ -43,7 +48,7 @@ def test_what_an_n_gram_is_worth_is_the_divergence_without_it(make) -> None:
         h = np.searchsorted(plain["child"], gram, side="right") - 1
         if followed[h] in (1, 6):                      # the context goes with its only n-gram
             continue
-        all_but_one = Losses(model)
+        all_but_one = losses_of(model)
         all_but_one.of_context[:] = all_but_one.of_gram[:] = 1
         all_but_one.of_gram[gram], kept = 0, losses.of_gram[gram]
         after = of_tables(model, all_but_one.tables_above(0.5))
@@ -57,7 +62,7 @@ def test_frequencies_are_those_of_the_text(make) -> None:
     """The contexts of one token or factor: how often each occurs for each token, about."""
     text = text_of(300, 20_000)
     model = make().fit([text])
-    plain, ends = Losses(model)._plain()
+    plain, ends = losses_of(model)._plain()
     found = frequencies(plain, ends, isinstance(model, KneserNey))
     first = found[:ends[1]]
     assert first.sum() == pytest.approx(1)
@@ -125,6 +130,26 @@ def test_a_size_that_single_tokens_exceed_is_refused() -> None:
     model = KneserNey(300, order=3).fit([text_of(300, 5000)])
     with pytest.raises(ValueError, match=r"^max_bytes leaves 500 bytes for n-grams; single tokens alone take 1,2\d\d$"):
         prune([model], 500)
-    smallest = of_tables(model, Losses(model).tables_above(np.inf))
+    smallest = of_tables(model, losses_of(model).tables_above(np.inf))
     assert smallest.ngrams.nodes == 300 and smallest.ngrams.contexts == 0
     assert pruning.size_of([smallest.tables]) < 1300
+
+
+@pytest.mark.parametrize("make", [lambda: KneserNey(97, order=4), lambda: Factored(97, [1, 2, 3]),
+                                  lambda: Factored(97, ["word", 2], [n % 3 for n in range(97)])])
+def test_a_share_is_left_when_a_text_is_counted(make) -> None:
+    text = [text_of(97, 8000)]
+    counted, whole = make().fit(text, kept_share=0.5), make().fit(text)
+    assert 0.35 * size_of([whole.tables]) < size_of([counted.tables]) < 0.55 * size_of([whole.tables])
+    rows = np.exp(distributions(counted, range(counted.ngrams.contexts)))
+    np.testing.assert_allclose(rows.sum(1), 1, atol=2e-4)
+    one_thread = make().fit(text, 1, kept_share=0.5)
+    assert all((one_thread.tables[name] == table).all() for name, table in counted.tables.items())
+    for share in (0.0, 1.5, -1.0, np.nan):
+        with pytest.raises(ValueError, match=rf"^kept_share = {share}; a share above 0 and at most 1 was expected$"):
+            make().fit(text, kept_share=share)
+
+
+def test_counts_are_kept_of_all_n_grams_alone() -> None:
+    with pytest.raises(ValueError, match=r"^kept_share = 0.5; 1 was expected where counts are kept$"):
+        KneserNey(6, order=3).fit([[1, 2, 3]], keep_counts=True, kept_share=0.5)
