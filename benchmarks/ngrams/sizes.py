@@ -1,8 +1,9 @@
 """How small a model may be: the bytes of its file against its perplexity.
 
 The default of each text is trained without a limit to its size, as it is (`Policy.bytes_for_byte`), and with
-`max_bytes` of a tenth of that; its n-grams are pruned before networks learn to correct them. The other rows are a finished model
-pruned on held-out text to multiples of the text's size: the one without a limit, and Kneser-Ney n-grams alone.
+`max_bytes` of a tenth of that; its n-grams are pruned before networks learn to correct them. The other rows are a
+finished model pruned on held-out text to multiples of the text's size: the one without a limit, and Kneser-Ney n-grams
+alone.
 `python -m benchmarks sizes --budget 60`. Goals: at most 4 times the text and 0.2 % worse in nats by default.
 """
 
