@@ -180,10 +180,10 @@ class PrefixModel:
         """
         nll = np.empty(len(targets), np.float64)
         together = self.rows_together()
-        with autodiff.Tape(record=False):
-            for first in range(0, len(inputs), together):
-                stop_if_asked()
-                part = slice(first, first + together)
+        for first in range(0, len(inputs), together):
+            stop_if_asked()
+            part = slice(first, first + together)
+            with autodiff.Tape(record=False):   # which keeps its buffers to its end, so that it may not last longer
                 rows, state = self.forward(Batch.one(inputs[part]), state)
                 nll[part] = self.head.nats(rows, targets[part])
         return nll, state

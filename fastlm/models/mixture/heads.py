@@ -88,7 +88,9 @@ class MixtureHead(Head):
         return np.where(targets < 0, 0.0, -np.logaddexp.reduce(weighted, axis=0))
 
     def rows_together(self, vocab_size: int) -> int:
-        return min(part.rows_together() for part in self.parts)
+        together = min(part.rows_together() for part in self.parts)
+        # Correcting takes all logits of a row, also of networks whose own output layer needs but some of them.
+        return together if self.residual is None else min(together, super().rows_together(vocab_size))
 
     def check_loss(self, kind: str) -> str:
         if not any(part.parameters for part in self.parts):

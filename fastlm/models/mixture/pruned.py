@@ -15,7 +15,6 @@ from fastlm.models.ngram.kneser_ney import KneserNey
 from fastlm.models.ngram.pruning import prune
 
 Array = np.ndarray
-_ROWS = 4096   # tokens that are read at once
 
 
 def ngram_models(model: PrefixModel) -> list[KneserNey | Factored]:
@@ -56,9 +55,10 @@ def fit_weights_again(mixture: Mixture, inputs: Array, targets: Array, starts: A
     inputs, targets (N,) int32, -1 for no target, and starts (N,) uint8: see `training.batches.read_and_predict`.
     """
     nll, features, state = [], [], None
-    with Tape(record=False):
-        for first in range(0, len(inputs), _ROWS):
-            some = slice(first, first + _ROWS)
+    together = mixture.rows_together()
+    for first in range(0, len(inputs), together):
+        some = slice(first, first + together)
+        with Tape(record=False):   # which keeps its buffers to its end
             x, state = mixture.forward(Batch.rectangle(inputs[some, None], starts[some, None]), state)
             predicted = targets[some] >= 0
             nll.append(np.array(mixture.head.nll_by_part(x.value, targets[some]))[:, predicted])
