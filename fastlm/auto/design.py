@@ -10,6 +10,7 @@ import numpy as np
 from fastlm.auto.build import networks_beside, output_of
 from fastlm.auto.count import CountModel, entries
 from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, folds_for
+from fastlm.auto.policy import Policy
 from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.shrink import bytes_allowed, network_bytes, prune_counts, within
 from fastlm.auto.size import (
@@ -93,17 +94,23 @@ def expected_bytes(folds: Folds | None, counting: float, speed: float, vocabular
 
     The arguments are those of `leaves_time`.
     """
-    policy, tokens, left = request.policy, len(text.train.ids), 0.0
-    if timetable.limited:
-        left = timetable.left() - (folds.used * policy.fold_seconds * counting if folds else 0.0)
-    if folds is not None:
-        tokens = tokens * folds.used // folds.count
+    policy = request.policy
+    left, tokens = after_folds(folds, counting, text, policy, timetable)
     size = size_beside(vocabulary, tokens, request, left, speed, folds is not None)
     if size is None and not request.may_be_counts_alone:
         size = narrowest(policy)
     if size is not None and request.max_bytes is not None:
-        size = within(size, vocabulary, request.max_bytes, policy)
+        size = within(size, vocabulary, request.max_bytes, policy, request.precision)
     return network_bytes(size, vocabulary, policy, request.precision, folds is not None) if size else 0.0
+
+
+def after_folds(folds: Folds | None, counting: float, text: Text, policy: Policy,
+                timetable: Timetable) -> tuple[float, int]:
+    """Return the seconds that will be left after cross-fitting folds, None for none, and the tokens to train on."""
+    if folds is None:
+        return timetable.left(), len(text.train.ids)
+    return timetable.left() - folds.used * policy.fold_seconds * counting, \
+        len(text.train.ids) * folds.used // folds.count
 
 
 def is_sampled(vocabulary: Vocabulary, request: Request) -> bool:
@@ -127,8 +134,7 @@ def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabul
     if not timetable.limited or not request.may_be_counts_alone:
         return True
     policy = request.policy
-    left = timetable.left() - folds.used * policy.fold_seconds * counting
-    tokens = len(text.train.ids) * folds.used // folds.count
+    left, tokens = after_folds(folds, counting, text, policy, timetable)
     return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy,
                                      corrects=True) is not None
 
@@ -179,7 +185,7 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
         return None, f"n-grams alone: what is left of {timetable.budget:g} s is too short for a network"
     size = size or narrowest(request.policy)
     if request.max_bytes is not None:
-        smaller = within(size, vocabulary, request.max_bytes, request.policy)
+        smaller = within(size, vocabulary, request.max_bytes, request.policy, request.precision)
         if smaller is None and request.may_be_counts_alone:
             return None, f"n-grams alone: {request.max_bytes:,} bytes are too few for a network beside them"
         size = smaller or narrowest(request.policy)

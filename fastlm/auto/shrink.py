@@ -90,10 +90,11 @@ def fit_into(lm: LanguageModel, max_bytes: int, threads: int | None) -> None:
                          "vocabulary leave no room in")
 
 
-def within(size: NetworkSize, vocabulary: Vocabulary, max_bytes: int, policy: Policy) -> NetworkSize | None:
-    """Return a size of networks whose weights take at most a share of max_bytes: fewer, then narrower ones; None where
-    the narrowest take more."""
-    while network_bytes(size, vocabulary, policy) > policy.network_bytes_share * max_bytes:
+def within(size: NetworkSize, vocabulary: Vocabulary, max_bytes: int, policy: Policy,
+           precision: int = 16) -> NetworkSize | None:
+    """Return a size of networks whose weights, of so many bits, take at most a share of max_bytes: fewer, then narrower
+    ones; None where the narrowest take more."""
+    while network_bytes(size, vocabulary, policy, precision) > policy.network_bytes_share * max_bytes:
         narrower = [width for width in policy.network_sizes if width < size.hidden]
         if size.networks > 1:
             size = replace(size, networks=size.networks - 1)

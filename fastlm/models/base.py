@@ -179,11 +179,11 @@ class PrefixModel:
         state: after the inputs before, None where there were none. A long document is scored by it part by part.
         """
         nll = np.empty(len(targets), np.float64)
-        together = self.rows_together()
+        together, tape = self.rows_together(), autodiff.Tape(record=False)
         for first in range(0, len(inputs), together):
             stop_if_asked()
             part = slice(first, first + together)
-            with autodiff.Tape(record=False):   # which keeps its buffers to its end, so that it may not last longer
+            with tape:   # entered anew for every part, since it lends a buffer again only after it was left
                 rows, state = self.forward(Batch.one(inputs[part]), state)
                 nll[part] = self.head.nats(rows, targets[part])
         return nll, state

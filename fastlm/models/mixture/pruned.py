@@ -55,10 +55,10 @@ def fit_weights_again(mixture: Mixture, inputs: Array, targets: Array, starts: A
     inputs, targets (N,) int32, -1 for no target, and starts (N,) uint8: see `training.batches.read_and_predict`.
     """
     nll, features, state = [], [], None
-    together = mixture.rows_together()
+    together, tape = mixture.rows_together(), Tape(record=False)
     for first in range(0, len(inputs), together):
         some = slice(first, first + together)
-        with Tape(record=False):   # which keeps its buffers to its end
+        with tape:   # entered anew for every part, as in `PrefixModel.score_on`
             x, state = mixture.forward(Batch.rectangle(inputs[some, None], starts[some, None]), state)
             predicted = targets[some] >= 0
             nll.append(np.array(mixture.head.nll_by_part(x.value, targets[some]))[:, predicted])

@@ -12,16 +12,17 @@ from fastlm.workers import stop_if_asked
 
 Array = np.ndarray
 _FIRST = 8           # tokens by which places are sampled, so that the others like a place are in the sample with it
-_CHUNK = 1 << 20     # places at a time, for the sake of memory
+CHUNK = 1 << 20      # places at a time, for the sake of memory
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)   # odd, its bits well mixed: 2^64 over the golden ratio
 
 
-def repeats(corpus: Corpus, lengths: Sequence[int], places: int) -> list[float]:
+def repeats(corpus: Corpus, lengths: Sequence[int], places: int, chunk: int = CHUNK) -> list[float]:
     """Return for each of some lengths the share of the places of a text whose next so many tokens occur elsewhere too.
 
     To the rest of the text each place is what a place of new text is, so that this is about the share of the tokens of
     new text of which as long a context has been counted. lengths: 8 and more, where not all places are looked at.
-    places: about how many are; those with the same next eight tokens are looked at together. Tokens are compared by
+    places: about how many are; those with the same next eight tokens are looked at together. chunk: places that
+    are sampled at a time, for the sake of memory. Tokens are compared by
     hashes of 64 bits, and not past the end of a document. Cost: n times three operations, and for each place one for
     each token and those of a sort.
 
@@ -29,7 +30,7 @@ def repeats(corpus: Corpus, lengths: Sequence[int], places: int) -> list[float]:
     [0.75, 0.25, 0.0]
     """
     ids, starts = stream(corpus)
-    sampled = _sample(ids, max(1, len(ids) // max(1, places)))
+    sampled = _sample(ids, max(1, len(ids) // max(1, places)), chunk)
     ends = np.append(np.flatnonzero(starts), len(ids))
     left = ends[np.searchsorted(ends, sampled, "right")] - sampled
     looked_at, repeated, hashes = max(1, len(sampled)), [0], np.zeros(len(sampled), np.uint64)
@@ -42,15 +43,15 @@ def repeats(corpus: Corpus, lengths: Sequence[int], places: int) -> list[float]:
     return [repeated[length] / looked_at for length in lengths]
 
 
-def _sample(ids: Array, one_in: int) -> Array:
+def _sample(ids: Array, one_in: int, chunk: int) -> Array:
     """Return about one in so many places of ids (n,), ascending int64: all or none of those with equal first tokens."""
     chosen = []
-    for begin in range(0, len(ids), _CHUNK):
-        hashes = _lengthened(np.zeros(1, np.uint64), ids[begin: begin + _CHUNK + _FIRST - 1])
+    for begin in range(0, len(ids), chunk):
+        hashes = _lengthened(np.zeros(1, np.uint64), ids[begin: begin + chunk + _FIRST - 1])
         for length in (1, 2, 4):   # of twice as many tokens each time; at the end of the text, of those that there are
             further = np.append(hashes[length:], np.zeros(min(length, len(hashes)), np.uint64))
             hashes = _lengthened(hashes, further)
-        chosen.append(np.flatnonzero(hashes[:_CHUNK] % np.uint64(one_in) == 0) + begin)
+        chosen.append(np.flatnonzero(hashes[:chunk] % np.uint64(one_in) == 0) + begin)
     return np.concatenate(chosen)
 
 

@@ -1,5 +1,6 @@
 """n-grams of a large vocabulary corrected by networks that are trained on drawn tokens."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from fastlm.auto.policy import Policy
 from fastlm.autodiff import Tape
 from fastlm.autodiff.tape import variable
 from fastlm.batch import Batch
+from fastlm.heads.base import READ_LOGITS
 from fastlm.models import LSTM, KneserNey, Mixture, SampledCrossFittedLoss
 from fastlm.models.mixture.folded import FoldedNGrams
 from fastlm.text.corpus import Corpus
@@ -190,3 +192,17 @@ def test_short_runs_do_not_correct() -> None:
     words = replace(Policy().words, sampled_networks_correct=False)
     assert folds_for(counts, 9999, "word", 0.01, Timetable(99.0, Turned(1.0)), Policy(words=words), True) is None
     assert sampled_folds(100, False, Policy(folded_bytes=350.0)) is None
+
+
+def test_no_more_logits_are_in_memory_than_a_document_is_read_by() -> None:
+    """A long document is read in parts, for which a tape lends the same buffers again and again."""
+    vocab_size, rng = 3000, np.random.default_rng(0)
+    corpus = Corpus.from_ids([rng.integers(vocab_size, size=9000)])
+    network = LSTM(vocab_size, hidden=4, output={"name": "sampled", "samples": 64})
+    mixture = Mixture(vocab_size, [KneserNey(vocab_size, order=2).fit(corpus), network], residual=True)
+    assert mixture.rows_together() == READ_LOGITS // vocab_size < 9000 // 4
+    tracemalloc.start()
+    mixture.score(corpus.ids[:-1], corpus.ids[1:])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * 4 * READ_LOGITS < 3 * 4 * len(corpus.ids) * vocab_size

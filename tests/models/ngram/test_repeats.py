@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fastlm.models.ngram import repeats as module
 from fastlm.models.ngram.repeats import repeats
 from fastlm.text.corpus import Corpus
 
@@ -24,13 +23,12 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("vocab_size", [1, 2, 30])
-def test_all_places_against_windows(vocab_size: int, monkeypatch) -> None:
+def test_all_places_against_windows(vocab_size: int) -> None:
     rng = np.random.default_rng(vocab_size)
     documents = [rng.integers(vocab_size, size=int(n)).tolist() for n in rng.integers(1, 90, 7)]
     corpus = Corpus.from_ids(documents)
     for chunk in (1 << 20, 64, 1):
-        monkeypatch.setattr(module, "_CHUNK", chunk)
-        assert repeats(corpus, [1, 2, 5, 9, 100], len(corpus)) == pytest.approx(
+        assert repeats(corpus, [1, 2, 5, 9, 100], len(corpus), chunk) == pytest.approx(
             [counted(documents, length) for length in (1, 2, 5, 9, 100)])
 
 
