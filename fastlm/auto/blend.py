@@ -77,6 +77,8 @@ def blend(vocabulary: Vocabulary, text: Text, request: Request, timetable: Timet
         history.ended += "; interrupted before all was done"
     if isinstance(counts[0], KneserNey):
         history.ended += counts[0].note
+    if design.kept is not None:
+        history.ended += f"; n-grams pruned to {design.allowed:,} bytes"
     history.ended += summary(mixture, [design.mixture.parts[part] for part in dropped])
     plan = plan and replace(plan, recounted=recounted, dropped=dropped, ngram_bytes=design.allowed)
     model = mixture if len(mixture.parts) > 1 else mixture.parts[0]

@@ -59,6 +59,7 @@ def test_by_default_a_model_is_pruned_to_some_times_its_text_and_repeated_so() -
     assert 0 < ngram_bytes(ngram_models(lm.model)) < 1.03 * allowed < ngram_bytes(ngram_models(whole.model))
     # The spelling of words and the white space between them come to the bytes that the policy names.
     assert len(lm.to_bytes()) <= 2.4 * len(TEXT) and whole.plan.ngram_bytes == 0
+    assert f"; n-grams pruned to {allowed:,} bytes" in lm.history.ended and "pruned" not in whole.history.ended
     again = fastlm.train([TEXT], plan=lm.plan, threads=1)     # whatever the policy is by now
     assert again.digest() == lm.digest() and again.plan == lm.plan
 
