@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ TOGETHER = 32        # documents, or runs of short ones, that are read side by s
 LONG = 256           # tokens of documents that are not joined to others; an assumption
 PART = 1 << 16       # tokens of a very long document that one thread scores, about; an assumption
 LAST = 1 << 10       # tokens before it from which its state is guessed; an assumption
+AHEAD = 16           # parts of a document whose rows are in memory while they are predicted from; an assumption
 _FIGURES = 7         # of a document
 
 
@@ -102,7 +103,7 @@ def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: 
     """
     out, sizes = np.zeros(len(inputs)), np.diff(offsets)
     alone = np.flatnonzero(sizes >= long)
-    in_parts = (sizes[alone] >= 2 * PART) & state_is_recent(model)
+    in_parts = sizes[alone] >= 2 * PART
     for d in alone[in_parts].tolist():
         span = slice(offsets[d], offsets[d + 1])
         out[span] = score_long(model, inputs[span], targets[span], None, workers)[0]
@@ -146,16 +147,18 @@ def state_is_recent(model: PrefixModel) -> bool:
 
 def score_long(model: PrefixModel, inputs: Array, targets: Array, state: State | None, workers: Workers,
                part: int = PART, last: int = LAST) -> tuple[Array, State | None]:
-    """Return what `model.score_on` does, for n-grams part by part on all threads.
+    """Return what `model.score_on` does, part by part on all threads.
 
-    The state before a part of about `part` tokens is guessed: it is what the `last` tokens before it give by
-    themselves. Each guess is then compared with the state that the part before has reached, and where it is wrong, as
-    within a word of a thousand letters that n-grams ask for, the part is scored anew. The figures do not depend on the
-    number of threads.
+    For n-grams the state before a part of about `part` tokens is guessed: it is what the `last` tokens before it give
+    by themselves. Each guess is then compared with the state that the part before has reached, and where it is wrong,
+    as within a word of a thousand letters that n-grams ask for, the part is scored anew. Other models are scored as
+    `score_ahead` does. The figures do not depend on the number of threads.
     """
     together = model.rows_together()
     length = -(-part // together) * together
     parts = [slice(first, first + length) for first in range(0, len(inputs), length)]
+    if not state_is_recent(model) and type(model).score_on is PrefixModel.score_on:
+        return score_ahead(model, inputs, targets, state, workers)
     if len(parts) < 2 or not state_is_recent(model):
         return model.score_on(inputs, targets, state)
 
@@ -171,6 +174,26 @@ def score_long(model: PrefixModel, inputs: Array, targets: Array, state: State |
         else:
             nats[span], reached = model.score_on(inputs[span], targets[span], reached)
     return nats, reached
+
+
+def score_ahead(model: PrefixModel, inputs: Array, targets: Array, state: State | None,
+                workers: Workers) -> tuple[Array, State | None]:
+    """Return what `PrefixModel.score_on` does: the rows of some parts are computed one after the other, which takes
+    little of the time, and are then predicted from on all threads."""
+    nats, together = np.empty(len(inputs)), model.rows_together()
+    parts = [slice(first, first + together) for first in range(0, len(inputs), together)]
+
+    def predict(span: slice, rows: Any) -> None:
+        with Tape(record=False):
+            nats[span] = model.head.nats(rows, targets[span])
+    for first in range(0, len(parts), AHEAD):
+        some, rows = parts[first: first + AHEAD], []
+        for span in some:
+            stop_if_asked()
+            of_part, state = model.forward(Batch.one(inputs[span]), state)
+            rows.append(of_part)
+        workers.map(predict, some, rows)
+    return nats, state
 
 
 def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,

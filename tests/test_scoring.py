@@ -131,6 +131,25 @@ def test_a_very_long_document_is_scored_on_all_threads(name: str, last: int) -> 
             assert nats.tobytes() == whole.tobytes() and reached == after
 
 
+@pytest.mark.parametrize("name", ["LSTM", "KneserNey", "CacheModel", "Transformer"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_of_a_long_document_networks_predict_on_all_threads(name: str, residual: bool) -> None:
+    """To the same bits, from any state; the last part is shorter than the others, and may be one token."""
+    ids = np.random.default_rng(6).integers(0, V, 1500).astype(np.int32)
+    model = CacheModel(V, LSTM(V, hidden=3), window=9) if name == "CacheModel" else model_of(name, V)
+    if residual:
+        model = Mixture(V, [KneserNey(V, order=3).fit(Corpus.from_ids([ids[:400]])), LSTM(V, hidden=5)], residual=True)
+    model.rows_together = lambda: 41
+    before = model.score_on(ids[:10], ids[1:11], None)[1]
+    for state in (None, before):
+        for length in (1499, 41 * 20 + 1, 1, 0):
+            whole, after = model.score_on(ids[:length], ids[1: length + 1], state)
+            for threads in (1, 2, 5):
+                with Workers(threads) as workers:
+                    nats, reached = score_long(model, ids[:length], ids[1: length + 1], state, workers, part=100)
+                assert nats.tobytes() == whole.tobytes() and reached == after
+
+
 def test_guesses_are_right_where_the_last_tokens_are_enough() -> None:
     """A model is asked for each part once, and for the tokens before it."""
     ids = np.random.default_rng(3).integers(0, 5, 30_000).astype(np.int32)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlm.auto.order import Order
 from fastlm.auto.policy import Policy
-from fastlm.auto.size import NetworkSize, lookback, narrowest
+from fastlm.auto.size import NetworkSize, lookback, narrowest, words_drawn
 from fastlm.heads.cutoffs import cutoffs
 from fastlm.models import (
     GRU,
@@ -61,18 +61,25 @@ def plain_ngrams(vocabulary: Vocabulary, order: Order) -> KneserNey:
     return KneserNey(len(vocabulary), order=order.tokens, repeated_above=order.repeated_above)
 
 
-def networks_beside(vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
-                    softmax: str = "auto") -> list[PrefixModel]:
-    """Return the networks to train beside n-grams: LSTMs, which look back where they are wide enough."""
-    back = lookback(vocabulary.unit, size.hidden, policy)
-    return [recurrent("lstm", vocabulary, size, policy, seed + index, softmax, back) for index in range(size.networks)]
+def networks_beside(vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0, softmax: str = "auto",
+                    corrects: bool = False) -> list[PrefixModel]:
+    """Return the networks to train beside n-grams: LSTMs, which look back where they are wide enough.
+
+    corrects: whether they correct the n-grams.
+    """
+    back = lookback(vocabulary.unit, size.hidden, policy, corrects)
+    return [recurrent("lstm", vocabulary, size, policy, seed + index, softmax, back, corrects)
+            for index in range(size.networks)]
 
 
 def recurrent(name: str, vocabulary: Vocabulary, size: NetworkSize, policy: Policy, seed: int = 0,
-              softmax: str = "auto", back: dict[str, int] | None = None) -> PrefixModel:
-    """Return a network of one of the names RECURRENT; back: how an LSTM or GRU looks back, see `models.lookback`."""
+              softmax: str = "auto", back: dict[str, int] | None = None, corrects: bool = False) -> PrefixModel:
+    """Return a network of one of the names RECURRENT.
+
+    back: how an LSTM or GRU looks back, see `models.lookback`; corrects: whether it corrects n-grams.
+    """
     numbers, hidden = policy.of(vocabulary.unit), size.hidden
-    output = output_of(softmax, len(vocabulary), vocabulary.counts, hidden, policy)
+    output = output_of(softmax, len(vocabulary), vocabulary.counts, hidden, policy, corrects)
     if name == "sru":
         return SRU(len(vocabulary), hidden=hidden, seed=seed, tied=numbers.tied, dropout=size.dropout, output=output)
     layers = {"lstm": LSTM, "gru": GRU}[name]
@@ -108,10 +115,12 @@ def build(name: str, vocabulary: Vocabulary, policy: Policy, size: NetworkSize |
                        tied=numbers.tied, output=output)
 
 
-def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int, policy: Policy) -> dict[str, Any] | None:
+def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int, policy: Policy,
+              corrects: bool = False) -> dict[str, Any] | None:
     """Return a model's argument `output` for a softmax of SOFTMAXES, None for the full one.
 
-    counts (V,): how often each id occurs in the text; width: that of the rows that the softmax reads. "auto" is the
+    counts (V,): how often each id occurs in the text; width: that of the rows that the softmax reads; corrects: whether
+    the model corrects n-grams. "auto" is the
     full softmax up to `full_softmax_up_to` tokens, and for ids that are not in the order of their counts; otherwise it
     is the sampled one, which docs/measurements.md shows ahead of the others at every budget tried. Raises ValueError
     where a softmax needs ids in the order of their counts and they are not.
@@ -124,7 +133,7 @@ def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int, p
     if not falling:
         raise ValueError(f"softmax = {softmax!r} needs ids in the order of their counts; these are not")
     if softmax == "sampled":
-        return {"name": "sampled", "samples": min(policy.sampled_words, vocab_size)}
+        return {"name": "sampled", "samples": min(words_drawn(corrects, policy), vocab_size)}
     assert counts is not None
     cuts = cutoffs(counts, width)
     return {"name": "adaptive", "cutoffs": cuts} if cuts else None

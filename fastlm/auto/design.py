@@ -16,6 +16,7 @@ from fastlm.auto.shrink import bytes_allowed, network_bytes, prune_counts, withi
 from fastlm.auto.size import (
     NetworkSize,
     fits_memory,
+    lookback,
     measure_speed,
     narrowest,
     network_loss_share,
@@ -71,7 +72,7 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
     design = replace(design, train_corpus=train_corpus, chosen=chosen)
     if size is None:
         return design
-    networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax)
+    networks = networks_beside(vocabulary, size, request.policy, request.seed, request.softmax, fitted is not None)
     mixture = Mixture(len(vocabulary), [*counts, *networks], residual=fitted is not None)
     if folds is None or fitted is None:
         return replace(design, mixture=mixture)
@@ -189,7 +190,7 @@ def choose_networks(vocabulary: Vocabulary, tokens: int, text: Text, request: Re
         if smaller is None and request.may_be_counts_alone:
             return None, f"n-grams alone: {request.max_bytes:,} bytes are too few for a network beside them"
         size = smaller or narrowest(request.policy)
-    return size, describe(size, vocabulary, tokens, request)
+    return size, describe(size, vocabulary, tokens, request, corrects)
 
 
 def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, seconds: float,
@@ -201,10 +202,10 @@ def size_beside(vocabulary: Vocabulary, tokens: int, request: Request, seconds: 
     return network_size(vocabulary.unit, len(vocabulary), tokens, seconds, speed, policy, True, corrects)
 
 
-def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request) -> str:
-    """Return a sentence that says which networks were chosen."""
+def describe(size: NetworkSize, vocabulary: Vocabulary, tokens: int, request: Request, corrects: bool) -> str:
+    """Return a sentence that says which networks were chosen; corrects: whether they correct n-grams."""
     count = "an LSTM" if size.networks == 1 else f"{size.networks} LSTMs"
-    numbers = request.policy.of(vocabulary.unit)
-    back = f", looking back {numbers.lookback_window} tokens" if size.hidden >= numbers.lookback_from else ""
+    looks = lookback(vocabulary.unit, size.hidden, request.policy, corrects)
+    back = f", looking back {looks['window']} tokens" if looks else ""
     return (f"n-grams and {count} of {size.hidden} units with dropout {size.dropout:g}{back}, which will read "
             f"{tokens:,} tokens about {size.passes:.2g} times")

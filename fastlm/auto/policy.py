@@ -81,7 +81,10 @@ class Policy(SizePolicy):
     small_alphabet: int = tuned(
         400, "characters", "networks correct n-grams of so many faster than of more", UNITS)
     pieces_from: int = tuned(
-        3_000_000, "characters of the text", "pieces are rarer than characters and need more text", UNITS)
+        1_200_000, "characters of the text", "pieces are rarer than characters and need more text", UNITS)
+    pieces_from_hurried: int = tuned(
+        3_000_000, "characters of the text", "the same where there is no time for networks to correct n-grams of "
+        "pieces", UNITS)
     pieces_from_large_alphabet: int = tuned(
         700_000, "characters of the text", "the same where the alphabet is large", UNITS)
     character_seconds: float = tuned(
@@ -226,6 +229,9 @@ class Policy(SizePolicy):
         2000, "tokens of the vocabulary", "over so few of them the full softmax costs little", "assumption")
     sampled_words: int = tuned(
         1024, "words drawn a step", "with more of them a step teaches more and takes longer", "tried: Output layers")
+    sampled_words_correcting: int = tuned(
+        512, "words drawn a step", "the same of networks that correct n-grams, which draw for two softmaxes and ask "
+        "the n-grams for each word", CORRECTED)
     lookback_width: int = tuned(
         32, "units of queries, keys and values", "wider ones find more and take longer", LOOKBACK)
     network_loss_share: tuple[tuple[float, float], ...] = tuned(

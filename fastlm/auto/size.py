@@ -126,18 +126,21 @@ def network_loss_share(unit: str, tokens: int, size: NetworkSize, policy: Policy
     return along(policy.network_loss_share, often)
 
 
-def lookback(unit: str, hidden: int, policy: Policy) -> dict[str, int] | None:
-    """Return the argument `lookback` of an LSTM beside n-grams, see `models.lookback`; None where it is too narrow."""
+def lookback(unit: str, hidden: int, policy: Policy, corrects: bool = False) -> dict[str, int] | None:
+    """Return the argument `lookback` of an LSTM beside n-grams, see `models.lookback`; None where it is too narrow.
+
+    corrects: whether it corrects the n-grams.
+    """
     numbers = policy.of(unit)
-    return {"width": policy.lookback_width, "window": numbers.lookback_window} if hidden >= numbers.lookback_from \
-        else None
+    narrowest = numbers.lookback_correcting_from if corrects else numbers.lookback_from
+    return {"width": policy.lookback_width, "window": numbers.lookback_window} if hidden >= narrowest else None
 
 
 def tokens_read(unit: str, vocab_size: int, hidden: int, seconds: float, speed: float, policy: Policy,
                 beside: bool = False, corrects: bool = False) -> float:
     """Return how many tokens an LSTM reads in so many seconds of training, repeated passes included."""
     cost = training_cost(unit, vocab_size, hidden, policy, corrects)
-    if beside and lookback(unit, hidden, policy):
+    if beside and lookback(unit, hidden, policy, corrects):
         cost += policy.of(unit).lookback_cost
     return seconds * speed * (1 - math.exp(-hidden / policy.narrow_units)) / cost
 
@@ -153,9 +156,14 @@ def training_cost(unit: str, vocab_size: int, hidden: int, policy: Policy, corre
     numbers = policy.of(unit)
     layers = 4 * hidden if numbers.shares_inputs else 8 * hidden
     full = vocab_size <= policy.full_softmax_up_to
-    outputs = vocab_size if full else policy.sampled_words
+    outputs = vocab_size if full else words_drawn(corrects, policy)
     corrects = numbers.networks_correct if full else corrects
     return 3 * hidden * (layers + outputs * (1 + corrects)) + numbers.correction_cost * corrects
+
+
+def words_drawn(corrects: bool, policy: Policy) -> int:
+    """Return how many words a sampled softmax draws in a step; corrects: whether of a network that corrects n-grams."""
+    return policy.sampled_words_correcting if corrects else policy.sampled_words
 
 
 def prediction_cost(vocab_size: int, hidden: int, policy: Policy) -> float:

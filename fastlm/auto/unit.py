@@ -79,9 +79,12 @@ def unit_for(look: Look, budget: float | None, request: Request) -> tuple[str, s
         return "word", f"{look.words:,} words are an example"
     if look.line <= policy.item_line and look.blanks <= policy.item_blanks:
         return "char", "every line is a short item"
-    if look.digits >= policy.digits_share and budget is not None and budget < policy.sampled_corrected_from:
+    hurried = budget is not None and budget < policy.sampled_corrected_from
+    if look.digits >= policy.digits_share and hurried:
         return "char", f"{look.digits:.0%} of the characters are digits"
-    enough = policy.pieces_from if look.alphabet <= policy.small_alphabet else policy.pieces_from_large_alphabet
+    enough = policy.pieces_from_hurried if hurried else policy.pieces_from
+    if look.alphabet > policy.small_alphabet:
+        enough = policy.pieces_from_large_alphabet
     if look.characters >= enough:
         return "piece", f"{look.characters:,} characters or more, {look.alphabet:,} different"
     if budget is not None and look.characters * policy.character_seconds > budget:

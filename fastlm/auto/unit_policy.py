@@ -58,6 +58,8 @@ class UnitPolicy:
         2.5e5, 5e5, "multiply-adds a token", "what attention to the past takes away from width", "calibrate: lookback")
     lookback_from: int = by_unit(
         128, 224, "units", "narrower networks learn more in the time that looking back takes", LOOKBACK)
+    lookback_correcting_from: int = by_unit(
+        48, 224, "units", "the same of networks that correct n-grams", LOOKBACK)
     lookback_window: int = by_unit(
         100, 512, "tokens", "a longer past holds more repetitions and takes longer to look through", LOOKBACK)
     batch_size: int = by_unit(

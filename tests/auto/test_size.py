@@ -126,18 +126,23 @@ def test_tokens_read_by_hand() -> None:
 
 
 def test_the_cost_of_large_alphabets() -> None:
-    """Of 3,000 characters both softmaxes draw 1,024, where there is one that corrects n-grams."""
+    """Of 3,000 characters a softmax draws 1,024, and where one corrects n-grams both draw 512."""
     assert training_cost("char", 3000, 10, POLICY) == 3 * 10 * (4 * 10 + 1024)
-    assert training_cost("char", 3000, 10, POLICY, True) == 3 * 10 * (4 * 10 + 2 * 1024) + 1.2e5
-    assert training_cost("word", 3000, 10, POLICY, True) == 3 * 10 * (8 * 10 + 2 * 1024) + 5e4
+    assert training_cost("char", 3000, 10, POLICY, True) == 3 * 10 * (4 * 10 + 2 * 512) + 1.2e5
+    assert training_cost("word", 3000, 10, POLICY, True) == 3 * 10 * (8 * 10 + 2 * 512) + 5e4
 
 
 def test_wide_networks_beside_ngrams_look_back_by_hand() -> None:
     """Of 65 characters 224 units cost 3 * 224 * (896 + 130) + 1.2e5 = 809,472 multiply-adds, and looking back 500,000;
-    of words 128 cost 3 * 128 * (1024 + 1024) = 786,432, and looking back 250,000."""
+    of words 128 cost 3 * 128 * (1024 + 1024) = 786,432, and looking back 250,000.
+
+    Networks of words that correct n-grams look back from 48 on: 48 cost 3 * 48 * (384 + 2 * 512) + 50,000 = 252,752."""
     assert lookback("char", 192, POLICY) is None and lookback("word", 96, POLICY) is None
     assert lookback("byte", 224, POLICY) == {"width": 32, "window": 512}
-    assert lookback("word", 128, POLICY) == {"width": 32, "window": 100}
+    assert lookback("word", 128, POLICY) == lookback("piece", 48, POLICY, True) == {"width": 32, "window": 100}
+    assert lookback("char", 192, POLICY, True) is None and lookback("word", 47, POLICY, True) is None
+    assert tokens_read("word", 10_000, 48, 10.0, 1e9, POLICY, True, True) == pytest.approx(
+        252_752 / 502_752 * tokens_read("word", 10_000, 48, 10.0, 1e9, POLICY, False, True))
     for unit, size, narrow, wide, more in (("char", 65, 192, 224, 809_472 / 1_309_472),
                                            ("word", 10_000, 96, 128, 786_432 / 1_036_432)):
         def read(hidden: int, beside: bool, unit: str = unit, size: int = size) -> float:

@@ -169,8 +169,8 @@ def test_of_a_longer_text_stretches_are_left_out_and_a_plan_does_it_again():
 
 def test_networks_that_look_back_are_trained_kept_and_trained_again(tmp_path):
     usual = Policy()
-    narrow = replace(EVERYTHING, words=replace(usual.words, lookback_from=1),
-                     characters=replace(usual.characters, lookback_from=1))
+    narrow = replace(EVERYTHING, words=replace(usual.words, lookback_from=1, lookback_correcting_from=10**6),
+                     characters=replace(usual.characters, lookback_from=10**6, lookback_correcting_from=1))
     for unit, window in (("char", 512), ("word", 100)):
         lm = fastlm.train([random_text(8)], unit, epochs=0.2, threads=1, policy=narrow)
         assert lm.model.parts[-1].options["lookback"] == {"width": 32, "window": window}
