@@ -79,9 +79,9 @@ class Policy(SizePolicy):
         0.2, "share of the characters", "numbers are not made of pieces that occur again, and in a "
         "short time no network corrects the n-grams of pieces", UNITS)
     small_alphabet: int = tuned(
-        400, "characters", "networks correct n-grams of so many faster than of more", UNITS)
+        200, "characters", "networks correct n-grams of so many faster than of more", UNITS)
     pieces_from: int = tuned(
-        1_200_000, "characters of the text", "pieces are rarer than characters and need more text", UNITS)
+        2_000_000, "characters of the text", "pieces are rarer than characters and need more text", UNITS)
     pieces_from_hurried: int = tuned(
         3_000_000, "characters of the text", "the same where there is no time for networks to correct n-grams of "
         "pieces", UNITS)

@@ -18,10 +18,10 @@ def chosen(look: Look, budget: float | None = 60.0, **options) -> str:
 
 @pytest.mark.parametrize("changes, unit", [
     ({}, "piece"),
-    ({"characters": 1_200_000}, "piece"),
-    ({"characters": 1_199_999}, "char"),
-    ({"characters": 700_000, "alphabet": 401}, "piece"),
-    ({"characters": 699_999, "alphabet": 401}, "char"),
+    ({"characters": 2_000_000}, "piece"),
+    ({"characters": 1_999_999}, "char"),
+    ({"characters": 700_000, "alphabet": 201}, "piece"),
+    ({"characters": 699_999, "alphabet": 201}, "char"),
     ({"unknown": 0.001}, "word"),
     ({"unknown": 0.001, "unspaced": 0.2}, "piece"),
     ({"separate": 3.0}, "word"),
@@ -52,14 +52,14 @@ def test_numbers_in_a_short_time() -> None:
 def test_fewer_characters_are_enough_where_networks_correct() -> None:
     assert chosen(replace(PROSE, characters=2_999_999), 19.9) == "char"
     assert chosen(replace(PROSE, characters=3_000_000), 19.9) == "piece"
-    assert chosen(replace(PROSE, characters=1_200_000), 20.0) == chosen(replace(PROSE, characters=1_200_000), None) \
+    assert chosen(replace(PROSE, characters=2_000_000), 20.0) == chosen(replace(PROSE, characters=2_000_000), None) \
         == "piece"
 
 
 def test_too_little_time_for_characters() -> None:
-    short = replace(PROSE, characters=1_100_000)
+    short = replace(PROSE, characters=1_990_000)
     assert chosen(short) == chosen(short, None) == chosen(short, 1.0) == "char"
-    assert chosen(short, 0.5) == "piece"
+    assert chosen(short, 0.9) == "piece"
 
 
 def test_a_look_on_paper() -> None:
