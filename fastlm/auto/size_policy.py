@@ -14,7 +14,7 @@ class SizePolicy:
     """The numbers of `Policy` that decide how many bytes a model may take; see `auto.shrink`."""
 
     bytes_for_byte: float = tuned(
-        3.85, "bytes of the model for each byte of text", "n-grams that matter least are removed until the model is as "
+        3.8, "bytes of the model for each byte of text", "n-grams that matter least are removed until the model is as "
         "small, 4 times the text with the spelling of words; see `max_bytes`", PRUNING)
     uncorrected_weight: float = tuned(
         0.1, "share of a nat", "n-grams that networks do not correct have little weight beside those that they do",
