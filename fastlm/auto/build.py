@@ -120,10 +120,9 @@ def output_of(softmax: str, vocab_size: int, counts: Array | None, width: int, p
     """Return a model's argument `output` for a softmax of SOFTMAXES, None for the full one.
 
     counts (V,): how often each id occurs in the text; width: that of the rows that the softmax reads; corrects: whether
-    the model corrects n-grams. "auto" is the
-    full softmax up to `full_softmax_up_to` tokens, and for ids that are not in the order of their counts; otherwise it
-    is the sampled one, which docs/measurements.md shows ahead of the others at every budget tried. Raises ValueError
-    where a softmax needs ids in the order of their counts and they are not.
+    the model corrects n-grams. "auto" is the full softmax up to `full_softmax_up_to` tokens, and for ids that are not
+    in the order of their counts; otherwise it is the sampled one, which docs/measurements.md shows ahead of the others
+    at every budget tried. Raises ValueError where a softmax needs ids in the order of their counts and they are not.
     """
     falling = counts is not None and bool((np.diff(counts) <= 0).all())
     if softmax == "auto":

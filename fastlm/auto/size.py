@@ -132,8 +132,8 @@ def lookback(unit: str, hidden: int, policy: Policy, corrects: bool = False) -> 
     corrects: whether it corrects the n-grams.
     """
     numbers = policy.of(unit)
-    narrowest = numbers.lookback_correcting_from if corrects else numbers.lookback_from
-    return {"width": policy.lookback_width, "window": numbers.lookback_window} if hidden >= narrowest else None
+    least = numbers.lookback_correcting_from if corrects else numbers.lookback_from
+    return {"width": policy.lookback_width, "window": numbers.lookback_window} if hidden >= least else None
 
 
 def tokens_read(unit: str, vocab_size: int, hidden: int, seconds: float, speed: float, policy: Policy,
