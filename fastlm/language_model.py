@@ -108,7 +108,8 @@ class LanguageModel:
     def spelling(self) -> Spelling:
         """How unknown tokens are spelt, and words spaced: as the text of the training has it, or as the vocabulary
         shows by itself."""
-        return self.learnt_spelling or Spelling.of_vocabulary(self.vocabulary)
+        learnt = self.learnt_spelling or Spelling.of_vocabulary(self.vocabulary)
+        return learnt.beside(self.vocabulary)
 
     @property
     def boundary(self) -> int:

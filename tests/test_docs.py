@@ -1,6 +1,9 @@
 """Every Python block of the documentation runs, in order, beside a small my.txt."""
 
+import doctest
+import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -38,6 +41,16 @@ def test_the_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     for number, block in enumerate(blocks(page)):
         exec(compile(block, f"{page.name}, block {number + 1}", "exec"), names)
     capsys.readouterr()
+
+
+MODULES = [name for _, name, _ in pkgutil.walk_packages(fastlm.__path__, "fastlm.") if "__main__" not in name]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_docstrings_give_what_they_say(name: str) -> None:
+    module = importlib.import_module(name)
+    failed, _ = doctest.testmod(module, report=True)
+    assert not failed
 
 
 def test_a_model_of_ones_own_takes_thirty_lines() -> None:

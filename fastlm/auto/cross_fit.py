@@ -79,8 +79,8 @@ def sampled_folds(table_bytes: int, limited: bool, policy: Policy) -> Folds | No
     """Return the folds of a text whose n-grams have tables of so many bytes, if each fold keeps n-grams of its own;
     None where they do not fit into `folded_bytes`.
 
-    >>> sampled_folds(10**8, True, Policy()), sampled_folds(4 * 10**8, True, Policy()), sampled_folds(10**10, True,
-    Policy()) (Folds(count=4, used=4), Folds(count=4, used=3), None)
+    >>> [sampled_folds(size, True, Policy()) for size in (10**8, 4 * 10**8, 10**10)]
+    [Folds(count=4, used=4), Folds(count=4, used=3), None]
     """
     used = min(policy.sampled_folds, int(policy.folded_bytes / max(1, table_bytes)))
     return Folds(policy.sampled_folds, used) if used == policy.sampled_folds or (limited and used) else None

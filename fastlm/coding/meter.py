@@ -8,7 +8,8 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.coding.spacing import SPACES, Gaps
-from fastlm.coding.spelling import END, Spelling, symbols_of
+from fastlm.coding.spelling import Spelling
+from fastlm.coding.symbols import symbols_at, symbols_of
 from fastlm.text.tokens import NEWLINE, TOKENIZER
 from fastlm.text.vocabulary import Vocabulary
 
@@ -29,7 +30,8 @@ class TextMeter:
     They are complete after `finish`. `take` gives them for each document. together: bytes of words whose white space is
     looked at by one call.
 
-    >>> meter = TextMeter(Vocabulary(["a", "<unk>", "\\n"]), Spelling.learn({"b": 9}))
+    >>> from fastlm.coding.spacing import Spacing
+    >>> meter = TextMeter(Vocabulary(["a", "<unk>", "\\n"]), Spelling.learn({"b": 9}, spacing=Spacing.usual()))
     >>> meter.add(b"a b\\n", np.array([0, -1, 2])); meter.finish().words
     3
     """
@@ -120,7 +122,7 @@ class TextMeter:
         """Add the spelling of unknown characters, by their places, of documents from the number `first` on."""
         assert self.spelling is not None
         characters = text.decode() + NEWLINE
-        nats = _by_token(self.spelling, symbols_of(characters[index].encode() for index in unknown.tolist()))
+        nats = self.spelling.nats_of(symbols_of(characters[index].encode() for index in unknown.tolist()))
         codes = np.frombuffer(text, np.uint8) & 0xC0 != 0x80
         at = np.concatenate([np.flatnonzero(codes), [len(text)]])[np.minimum(unknown, int(codes.sum()))]
         document = first + np.minimum(np.searchsorted(edges, at, side="right"), len(edges) - 1)
@@ -142,7 +144,7 @@ class TextMeter:
             where = np.flatnonzero(~gaps.ends_document)
             upto = int(np.searchsorted(unknown, tokens + len(where)))
             here = where[unknown[seen:upto] - tokens]
-            spelling = _by_token(self.spelling, symbols_at(text, gaps.begin[here], gaps.end[here]))
+            spelling = self.spelling.nats_of(symbols_at(text, gaps.begin[here], gaps.end[here]))
             np.add.at(self._figures[1], of_gap, spacing)
             np.add.at(self._figures[0], of_gap[here], spelling)
             self.spacing_nats += float(spacing.sum())
@@ -161,24 +163,3 @@ def _words_of(text: bytes, ends: Array) -> Array:
     some = np.diff(edges) > 0
     unended[some] = codes[ends[some] - 1] != ord(NEWLINE)
     return np.diff(counts[edges]) + unended
-
-
-def _by_token(spelling: Spelling, symbols: Array) -> Array:
-    """Return -log p (n,) of n spellings, each of whose symbols end in that of the end."""
-    ends = np.flatnonzero(symbols == END)
-    if not len(ends):
-        return np.zeros(0)
-    return np.add.reduceat(spelling.nats_of_symbols(symbols), np.concatenate([[0], ends[:-1] + 1]))
-
-
-def symbols_at(text: bytes, begin: Array, end: Array) -> Array:
-    """Return the bytes of text[begin:end] of each token (n,) as symbols int32, the end of a spelling after each.
-
-    >>> symbols_at(b"ab c", np.array([0, 3]), np.array([2, 4])).tolist()
-    [97, 98, 256, 99, 256]
-    """
-    begin, lengths = begin.astype(np.int64), (end - begin).astype(np.int64)
-    stops = np.cumsum(lengths)
-    at = np.repeat(begin - (stops - lengths), lengths) + np.arange(int(stops[-1]) if len(stops) else 0)
-    out = np.frombuffer(text, np.uint8)[at].astype(np.int32)
-    return np.insert(out, stops, END).astype(np.int32)

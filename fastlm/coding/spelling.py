@@ -9,13 +9,14 @@ from typing import Self
 
 import numpy as np
 
+from fastlm.coding.known import KnownSpellings
 from fastlm.coding.spacing import Spacing
+from fastlm.coding.symbols import END, nats_of_spellings, symbols_of
 from fastlm.models.ngram.kneser_ney import KneserNey
 from fastlm.text.corpus import Corpus
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
-END = 256              # the symbol that ends a spelling, after the 256 bytes
 ORDER = 6              # bytes of the longest n-grams, as in `Policy.spelling_order`
 MOST_SYMBOLS = 1 << 19 # bytes of all spellings that are counted, as in `Policy.spelling_symbols`
 _FEW = 100             # different unknown tokens, below which known ones show how tokens are spelt as well
@@ -30,20 +31,22 @@ class Spelling:
 
     model: a `KneserNey` of 257 symbols, whose boundary is `END`; spacing: that of a text of words, else None. escape:
     the probability that an unknown token stands anywhere, which is added to what the model gives ``<unk>``, where that
-    has never seen one: p(<unk>) becomes escape + (1 - escape) p(<unk>), any other p (1 - escape) p.
+    has never seen one: p(<unk>) becomes escape + (1 - escape) p(<unk>), any other p (1 - escape) p. vocabulary:
+    whose tokens are never spelt, None for none.
 
     >>> spelling = Spelling.learn({"cat": 2, "cot": 1})
     >>> spelling.nats(["cut"]) > spelling.nats(["cat"])
     True
     """
 
-    def __init__(self, model: KneserNey, spacing: Spacing | None = None, escape: float = 0.0) -> None:
+    def __init__(self, model: KneserNey, spacing: Spacing | None = None, escape: float = 0.0,
+                 vocabulary: Vocabulary | None = None) -> None:
         if not 0 <= escape <= 0.5:
             raise ValueError(f"escape = {escape}; a probability of 0 to 1/2 was expected")
         if model.vocab_size != END + 1 or model.boundary != END:
             raise ValueError(f"the spelling is by {model!r}; n-grams of {END + 1} symbols, {END} their boundary, were "
                              "expected")
-        self.model, self.spacing, self.escape = model, spacing, escape
+        self.model, self.spacing, self.escape, self._vocabulary = model, spacing, escape, vocabulary
 
     @classmethod
     def learn(cls, unknown: Mapping[str, int], known: Sequence[str] = (), spacing: Spacing | None = None,
@@ -71,20 +74,26 @@ class Spelling:
         spacing = Spacing.usual() if vocabulary.unit == "word" else None
         return cls.learn({}, known, spacing, escape_of(vocabulary))
 
-    def symbols(self, tokens: Iterable[bytes]) -> Array:
-        """Return the bytes of tokens as symbols (n,) int32, `END` after each."""
-        return symbols_of(tokens)
+    def beside(self, vocabulary: Vocabulary) -> Self:
+        """Return the same spelling for what a vocabulary lacks: the tokens that it knows are never spelt."""
+        return self if self._vocabulary is vocabulary else type(self)(self.model, self.spacing, self.escape, vocabulary)
+
+    @cached_property
+    def known(self) -> KnownSpellings:
+        """The spellings that never follow ``<unk>``."""
+        found = self._vocabulary
+        tokens = () if found is None else (token for id, token in enumerate(found.tokens)
+                                           if token is not None and id != found.unknown)
+        return KnownSpellings.of(map(_bytes_of, tokens), self.model)
 
     def nats(self, tokens: Iterable[str | bytes]) -> float:
         """Return -log p of the spellings of tokens together, in nats."""
-        encoded = [token.encode("utf-8", "surrogateescape") if isinstance(token, str) else token for token in tokens]
-        return float(self.nats_of_symbols(symbols_of(encoded)).sum())
+        return float(self.nats_of(symbols_of(map(_bytes_of, tokens))).sum())
 
-    def nats_of_symbols(self, symbols: Array) -> Array:
-        """Return -log p (n,) float64 of each of the symbols (n,) int32, the last of which is `END`."""
-        if not len(symbols):
-            return np.zeros(0)
-        return self.model.score(np.concatenate([np.array([END], np.int32), symbols[:-1]]), symbols)
+    def nats_of(self, symbols: Array) -> Array:
+        """Return -log p (T,) float64 of each of T spellings, whose symbols (n,) int32 lie one after another."""
+        nats = nats_of_spellings(self.model, symbols)
+        return nats + np.log1p(-self.known.share) if len(nats) else nats
 
     def escape_nats(self, unknown: Array, nats: Array) -> Array:
         """Return how much more, or less, each token (n,) costs where an unknown one has its escape probability.
@@ -158,18 +167,6 @@ def known_tokens(vocabulary: Vocabulary) -> list[str]:
     return [token for id, token in enumerate(vocabulary.tokens) if token is not None and id not in left]
 
 
-def symbols_of(tokens: Iterable[bytes]) -> Array:
-    """Return the bytes of tokens as symbols (n,) int32, `END` after each.
-
-    >>> symbols_of([b"ab", b"c"]).tolist()
-    [97, 98, 256, 99, 256]
-    """
-    listed = list(tokens)
-    ends = np.array([*accumulate(len(token) for token in listed)], np.int64)
-    out = np.frombuffer(b"".join(listed), np.uint8).astype(np.int32)
-    return np.insert(out, ends, END).astype(np.int32)
-
-
 def evenly(tokens: Sequence[str], count: int) -> list[str]:
     """Return about so many of the tokens, evenly spaced, or all of them."""
     return [tokens[len(tokens) * index // count] for index in range(count)] if count < len(tokens) else list(tokens)
@@ -182,7 +179,7 @@ def thinned(times: Sequence[tuple[str, int]], most: int) -> list[tuple[bytes, in
     >>> thinned([("ab", 4), ("c", 1), ("d", 1)], 8)
     [(b'ab', 2), (b'd', 1)]
     """
-    encoded = [(token.encode("utf-8", "surrogateescape"), count) for token, count in times]
+    encoded = [(_bytes_of(token), count) for token, count in times]
     size = sum((len(token) + 1) * count for token, count in encoded)
     if size <= most:
         return encoded
@@ -200,3 +197,7 @@ def _counted(times: Sequence[tuple[bytes, int]], order: int) -> KneserNey:
         return model
     offsets, nowhere = np.array([0, len(symbols)], np.int64), np.empty(0, np.int64)
     return model.fit(Corpus(symbols, offsets, nowhere, 0, END), threads=1)
+
+
+def _bytes_of(token: str | bytes) -> bytes:
+    return token.encode("utf-8", "surrogateescape") if isinstance(token, str) else token

@@ -8,8 +8,9 @@ from itertools import count
 import numpy as np
 
 from fastlm import _core
+from fastlm.coding.known import Unknown
 from fastlm.coding.spacing import SPACES, spelt_row
-from fastlm.coding.spelling import END
+from fastlm.coding.symbols import END
 from fastlm.language_model import LanguageModel
 
 Array = np.ndarray
@@ -76,18 +77,20 @@ class TextCoder:
     def spelling(self, token: bytes | None, most: int) -> bytes:
         """Write or read the bytes of an unknown token; return them. Raises ValueError for more than `most`, as in a
         damaged text."""
-        model, out = self._lm.spelling.model, bytearray()
+        model, out, unknown = self._lm.spelling.model, bytearray(), Unknown(self._lm.spelling.known)
         stepper = model.stepper(model.start())
         row = stepper.advance(END)
         for n in count():
             logp, p = self._spelt[:1], self._spelt[1:]
             model.head.write(logp, row)
             _core.softmax(p, logp)
-            symbol = self._code(p[0], None if token is None else token[n] if n < len(token) else END)
+            symbol = self._code(unknown.row(p[0]).astype(np.float32),
+                                None if token is None else token[n] if n < len(token) else END)
             if symbol == END:
                 return bytes(out)
             out.append(symbol)
             _check_length(out, most)
+            unknown.advance(symbol, float(p[0, symbol]))
             row = stepper.advance(symbol)
         raise AssertionError("a spelling has an end")
 

@@ -120,8 +120,8 @@ class Tokenizer:
 def parts(text: str, together: int = TOGETHER) -> Iterator[str]:
     """Yield parts of a text of so many characters, each with the rest of its last line and the blank ones after it.
 
-    >>> list(parts("The cat\n\n sat\non the\nmat", 6))
-    ['The cat\n\n sat\n', 'on the\n', 'mat']
+    >>> list(parts("The cat\\n\\n sat\\non the\\nmat", 6))
+    ['The cat\\n\\n sat\\n', 'on the\\n', 'mat']
     """
     cut = re.compile(rf"(?s).{{{together}}}.*?\n(?=[^\s])|.+")   # the last one is kept by `re`
     return (match[0] for match in cut.finditer(text))
