@@ -177,6 +177,10 @@ size_t flm_ngram_shorter(const flm_ngrams *g, const size_t *end, size_t words);
  * they leave; 0, V, 0 of no context. end: of flm_ngram_levels. */
 void flm_ngram_describe(int32_t *length, int32_t *followed, float *backoff, const flm_ngrams *g, const size_t *end,
                         const int32_t *node, size_t N);
+/* order[n] = the words of the longest n-gram of the tables that ends with target[n] after the context node[n], 1 where it
+ * is the word alone. end: of flm_ngram_levels. */
+void flm_ngram_matched(int32_t *order, const flm_ngrams *g, const size_t *end, const int32_t *node,
+                       const int32_t *target, size_t N);
 /* nats[i] = -log p(id[i] | state), then state reads id[i]. A state is a context, or -1: nothing read. */
 void flm_ngram_score(double *nats, int32_t *state, const flm_ngrams *g, const int32_t *id, size_t n);
 /* node[n] = the state after row n's token; state (S) in and out. */

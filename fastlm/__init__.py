@@ -21,7 +21,7 @@ if TYPE_CHECKING:   # what type checkers read; the other branch says the same at
     from fastlm.loading import load
     from fastlm.models import PrefixModel
     from fastlm.prefix_state import PrefixState
-    from fastlm.scoring import Score
+    from fastlm.scoring.score import Score
     from fastlm.text import onehot
     from fastlm.text.corpus import Corpus
     from fastlm.text.pairs import pairs
@@ -38,7 +38,7 @@ else:
         {"__version__": "fastlm._version", "Batch": "fastlm.batch", "Corpus": "fastlm.text.corpus",
          "History": "fastlm.training.history", "LanguageModel": "fastlm.language_model",
          "Plan": "fastlm.training.history", "PrefixModel": "fastlm.models", "PrefixState": "fastlm.prefix_state",
-         "Score": "fastlm.scoring", "State": "fastlm.batch", "Trainer": "fastlm.training.trainer",
+         "Score": "fastlm.scoring.score", "State": "fastlm.batch", "Trainer": "fastlm.training.trainer",
          "Vocabulary": "fastlm.text.vocabulary", "compress": "fastlm.coding.compress",
          "decompress": "fastlm.coding.compress", "load": "fastlm.loading", "pairs": "fastlm.text.pairs",
          "train": "fastlm.auto.train"})

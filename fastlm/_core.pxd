@@ -313,6 +313,7 @@ cdef extern from "ngram.h" nogil:
     void flm_ngram_read(int32_t *, int32_t *, const flm_ngrams *, const int32_t *, const uint8_t *, const size_t *,
                         size_t)
     void flm_ngram_nats(double *, const flm_ngrams *, const int32_t *, const int32_t *, size_t)
+    void flm_ngram_matched(int32_t *, const flm_ngrams *, const size_t *, const int32_t *, const int32_t *, size_t)
     void flm_ngram_log_probabilities(float *, const flm_ngrams *, const int32_t *, size_t)
     void flm_ngram_of_words(float *, float *, const flm_ngrams *, const int32_t *, const int32_t *, const int32_t *,
                             const int32_t *, size_t, size_t)

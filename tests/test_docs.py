@@ -70,8 +70,8 @@ def test_the_model_of_the_page_is_loaded_from_its_file(tmp_path: Path) -> None:
     assert twin.digest() == lm.digest() and type(twin.model) is names["GatedMemory"]
 
 
-METHODS = [method for name, method in vars(fastlm.LanguageModel).items()
-           if inspect.isfunction(method) and not name.startswith("_")]
+METHODS = [method for name, method in inspect.getmembers(fastlm.LanguageModel, inspect.isfunction)
+           if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("documented", [fastlm.train, fastlm.load, fastlm.Trainer, fastlm.Trainer.fit,

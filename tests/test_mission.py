@@ -10,6 +10,7 @@ from fastlm import autodiff, models, onehot
 from fastlm.autodiff import Parameter, Tape
 from fastlm.autodiff.cells import LSTMCell
 from fastlm.batch import Batch
+from fastlm.scoring.documents import score_documents
 from fastlm.workers import Workers
 
 WORDS = {25: "I", 7: "am", 100: "a", 2: "machine", 10: "learning", 1000: "researcher"}
@@ -199,7 +200,7 @@ def test_M2_the_score_of_documents_is_the_sum_over_their_pairs() -> None:
     model = trained_on_the_example(models.LSTM(SIZE, hidden=16))
     by_pair = [-float(model.log_probabilities(prefix)[-1, target]) for prefix, target in fastlm.pairs(np.array(IDS))]
     with Workers(1) as workers:
-        nats = fastlm.scoring.score_documents(model, np.array(IDS[:5], np.int32), np.array(IDS[1:], np.int32),
+        nats = score_documents(model, np.array(IDS[:5], np.int32), np.array(IDS[1:], np.int32),
                                               np.array([0, 5]), workers)
     np.testing.assert_allclose(nats, by_pair, rtol=1e-5, atol=1e-6)
     assert len(list(itertools.pairwise(IDS))) == len(nats)

@@ -22,10 +22,11 @@ FLOORS = [
     ["scoring", "generation", "prefix_state"],
     ["language_model", "loading", "arpa", "coding"],
     ["auto"],
+    ["compat"],
     ["cli", "demo", "__init__", "__main__"],
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
-MOST_ENTRIES = 28        # of the listing of fastlm/
+MOST_ENTRIES = 32        # of the listing of fastlm/
 LONGEST_FUNCTION = 40    # lines of a body, its docstring not counted
 
 # First words of docstrings that are no verbs, beside all that end in -s, -ed or -ing; and verbs that end so.
@@ -134,14 +135,12 @@ def test_no_path_of_one_machine():
 
 @pytest.mark.parametrize("pattern, budget", [
     ("csrc/**/*.c", 275), ("csrc/**/*.h", 300), ("csrc/**/*.inc", 275),
-    ("fastlm/**/*.py", 360), ("benchmarks/**/*.py", 275),
+    ("fastlm/**/*.py", 365), ("benchmarks/**/*.py", 275),
     ("csrc/fastlm.h", 360), ("fastlm/_core.pyx", 450), ("tests/*.py", 550),
     ("fastlm/auto/policy.py", 450),   # a list of numbers
-    ("fastlm/language_model.py", 660),   # more than half of it says what each method takes, returns and raises
 ])
 def test_files_stay_short(pattern, budget):
-    exceptions = {"csrc/fastlm.h", "fastlm/language_model.py",
-                  "fastlm/auto/policy.py"} - {pattern}
+    exceptions = {"csrc/fastlm.h", "fastlm/auto/policy.py"} - {pattern}
     paths = [path for path in ROOT.glob(pattern) if path.relative_to(ROOT).as_posix() not in exceptions]
     assert paths
     lengths = {path.name: text_of(path).count("\n") for path in paths}

@@ -22,7 +22,7 @@ from benchmarks.harness import Options, Rival, Skipped, Table, duration, interle
 from fastlm.auto.held_out import hold_out
 from fastlm.heads.cutoffs import cutoffs
 from fastlm.models import LSTM
-from fastlm.scoring import score_documents
+from fastlm.scoring.documents import score_documents
 from fastlm.text.corpus import Corpus
 from fastlm.training import Trainer
 from fastlm.training.batches import read_and_predict

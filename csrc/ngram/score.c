@@ -215,3 +215,20 @@ void flm_ngram_describe(int32_t *length, int32_t *followed, float *backoff, cons
         backoff[n] = backoff_of(g, (size_t)node[n]);
     }
 }
+
+void flm_ngram_matched(int32_t *order, const flm_ngrams *g, const size_t *end, const int32_t *node,
+                       const int32_t *target, size_t N)
+{
+    for (size_t n = 0; n < N; n++) {
+        int32_t h = node[n];
+        int32_t words = 0; /* of the context after which the target was found */
+        while (h >= 0) {
+            const place at = place_of(g, (size_t)h);
+            if (find_word(g, children_at(g, at), target[n]) >= 0) break;
+            h = link_at(g, at);
+        }
+        if (h >= 0)
+            while ((size_t)h >= end[words]) words++;
+        order[n] = words + 1;
+    }
+}

@@ -492,6 +492,19 @@ cdef class NGrams:
             flm_ngram_describe(&length[0], &followed[0], &backoff[0], &self.grams, &self._levels[0], &node[0], N)
         return length.base, followed.base, backoff.base
 
+    def matched(self, const int32_t[::1] node not None, const int32_t[::1] target not None):
+        """Return the words (N,) int32 of the longest known n-gram that ends with each target after its node; 1 for the
+        target alone."""
+        cdef size_t N = <size_t> node.shape[0]
+        cdef int32_t[::1] order = numpy.empty(N, numpy.int32)
+        extent("target", target.shape[0], node.shape[0])
+        check_ids(target, self.grams.V)
+        self._are_states(node)
+        self._find_levels()
+        with nogil:
+            flm_ngram_matched(&order[0], &self.grams, &self._levels[0], &node[0], &target[0], N)
+        return order.base
+
     def unpack(self):
         """Return the plain arrays word, link, child, logp and backoff, see flm_trie in csrc/ngram.h."""
         cdef size_t nodes = self.grams.nodes, contexts

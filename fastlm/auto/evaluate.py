@@ -12,7 +12,7 @@ from fastlm.autodiff import Tape
 from fastlm.batch import Batch
 from fastlm.models import CacheModel, KneserNey, Mixture
 from fastlm.models.mixture import gate
-from fastlm.scoring import score_documents
+from fastlm.scoring.documents import score_documents
 from fastlm.text.corpus import Corpus
 from fastlm.training.batches import read_and_predict
 from fastlm.training.history import Ended, History

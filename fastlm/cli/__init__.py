@@ -104,16 +104,12 @@ def _save(lm: fastlm.LanguageModel, options: argparse.Namespace) -> int:
     return 0
 
 
-_FIGURES = ("perplexity", "nats_per_token", "bits_per_byte", "perplexity_per_word", "tokens", "unknown", "words",
-            "bytes", "nats", "spelling_nats", "spacing_nats", "total_nats")
-
-
 def _eval(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
     score = lm.evaluate(source_of(names_of(options.files)), options.documents, options.threads, options.adapt,
                         reading=reading_of(options).but(normalize=lm.vocabulary.normalize))
     if options.json:
-        print(json.dumps({name: getattr(score, name) for name in _FIGURES}))
+        print(json.dumps(score.to_dict()))
     else:
         print(f"perplexity, closed vocabulary  {score.perplexity:.3f}\n"
               f"nats per token                 {score.nats_per_token:.4f}\n"
@@ -127,8 +123,9 @@ def _eval(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
     prompt = text_argument(options.prompt, lm.vocabulary.unit, options)
-    pieces = lm.generate(prompt, options.max_tokens, options.temperature, options.top_k, options.top_p,
-                         options.seed, options.adapt)
+    pieces = lm.generate(prompt, options.max_tokens, options.temperature, options.top_k, options.top_p, options.seed,
+                         options.adapt, options.min_p, options.repetition_penalty, options.stop or (), None,
+                         options.documents)
     write(prompt)
     for piece in pieces:
         write(piece)
@@ -138,8 +135,19 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _next(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
-    for token, probability in lm.next_tokens(text_argument(options.context, lm.vocabulary.unit, options), options.k):
+    context = text_argument(options.context, lm.vocabulary.unit, options)
+    found = lm.next_words(context, options.prefix, options.k) if options.words \
+        else lm.next_tokens(context, options.k, options.prefix)
+    for token, probability in found:
         write(f"{probability:.6f}\t{json.dumps(token, ensure_ascii=False) if token.isspace() else token}\n")
+    return 0
+
+
+def _complete(options: argparse.Namespace) -> int:
+    lm = fastlm.load(options.model)
+    context = text_argument(options.context, lm.vocabulary.unit, options)
+    for text, probability in lm.complete(context, options.n, options.words):
+        write(f"{probability:.6f}\t{context}{text}\n")
     return 0
 
 
@@ -217,7 +225,8 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "score": _score, "quantize": _quantize,
+VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "complete": _complete,
+         "score": _score, "quantize": _quantize,
          "prune": _prune,
          "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info,
          "demo": _demo}

@@ -119,6 +119,14 @@ def _add_generate(verbs: Any) -> None:
                           "0 is no limit (default: 40)")
     generate.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw only from the most likely tokens "
                           "that together have this probability (default: 1.0, no limit)")
+    generate.add_argument("--min-p", type=float, default=0.0, metavar="P", help="draw only tokens that have at least "
+                          "this share of the probability of the most likely one (default: 0.0)")
+    generate.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="divide the probability "
+                          "of a token by X for each time that it has followed the same last tokens (default: 1.0)")
+    generate.add_argument("--stop", action="append", metavar="TEXT", help="end before this text; may be "
+                          "given several times (default: none)")
+    generate.add_argument("--documents", type=int, metavar="N", help="end with the N-th document; 0 is no limit "
+                          "(default: 1 where the model was trained on lines or paragraphs, else no limit)")
     generate.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same text (default: another "
                           "text each time)")
     generate.add_argument("--adapt", action="store_true", help="let the model learn from what it reads and writes")
@@ -140,19 +148,46 @@ def _add_reading_verbs(verbs: Any) -> None:
     evaluate.add_argument("--json", action="store_true", help="print one JSON object in place of a table")
     _add_reading(evaluate)
     _add_generate(verbs)
+    _add_next(verbs)
+    _add_score(verbs)
 
+
+def _add_next(verbs: Any) -> None:
     following = _add_verb(verbs, "next", "Print the most likely next tokens after a context")
     following.add_argument("model", metavar="MODEL", help="model file")
     following.add_argument("context", metavar="CONTEXT", help="beginning of a text, in whole words for a word model; "
                            "- is standard input, but for the end of its last line")
     following.add_argument("-k", type=int, default=5, metavar="K", help="number of tokens (default: 5)")
+    following.add_argument("--words", action="store_true", help="whole words, whatever the unit of the model is")
+    following.add_argument("--prefix", default="", metavar="TEXT", help="the beginning of the word, or of the token")
     _add_reading(following)
 
+    completing = _add_verb(verbs, "complete", "Print the likeliest continuations of a text")
+    completing.add_argument("model", metavar="MODEL", help="model file")
+    completing.add_argument("context", metavar="CONTEXT", help="beginning of a text, which may stop within a word; - "
+                            "is standard input, but for the end of its last line")
+    completing.add_argument("-n", type=int, default=3, metavar="N", help="number of continuations (default: 3)")
+    completing.add_argument("--words", type=int, default=3, metavar="N", help="words of each (default: 3)")
+    _add_reading(completing)
+
+
+def _add_score(verbs: Any) -> None:
     score = _add_verb(verbs, "score", "Print the negative log-likelihood of every line, in nats", "Each line is a "
                       "document of its own: for a line in, one figure out. A line that is empty or no text gives "
                       "nan, and their number is said at the end. The figure is that of exactly the bytes of the line: "
                       "unknown words pay for their spelling, too.")
     score.add_argument("--closed", action="store_true", help="the tokens alone, unknown words scored as <unk>")
+    score.add_argument("--field", metavar="NAMES", help="which figures, separated by commas: nats, bits, perplexity, "
+                       "bits_per_byte, unknown and the others of docs/perplexity.md (default: total_nats)")
+    score.add_argument("--tsv", action="store_true", help="write the line itself after its figures, all separated by "
+                       "tabs; with --per-token a row for each token: line, number, nats, token")
+    score.add_argument("--jsonl", action="store_true", help="lines are objects of JSON, whose text --text-key names; "
+                       "they are written again with the figures in them")
+    score.add_argument("--per-token", action="store_true", help="write the nats of every token of the line")
+    score.add_argument("--shard", metavar="I/N", type=shard_of, help="score every N-th line alone, beginning with the "
+                       "I-th: 1/16 to 16/16 are all lines")
+    score.add_argument("--threads", type=int, metavar="N", help="number of threads; changes the speed alone "
+                       "(default: as many as the process may use)")
     score.add_argument("model", metavar="MODEL", help="model file")
     score.add_argument("files", nargs="*", metavar="FILE", help="files, folders or patterns; of tables, "
                        "rows are lines (default: standard input)")
@@ -196,3 +231,11 @@ def _add_file_verbs(verbs: Any) -> None:
     info = _add_verb(verbs, "info", "Print what a model is and how it was trained")
     info.add_argument("model", metavar="MODEL", help="model file")
     _add_verb(verbs, "demo", "Train on English text that Python carries, and show what comes out, in half a minute")
+
+
+def shard_of(argument: str) -> tuple[int, int]:
+    """Return (3, 16) for "3/16", the third of sixteen shards."""
+    first, _, count = argument.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{argument!r} is no shard; I/N with I from 1 to N was expected, such as 3/16")
+    return int(first), int(count)

@@ -230,8 +230,11 @@ class Vocabulary:
             >>> Vocabulary(["\\u00e9"], unit="char", normalize="NFC").read("e\\u0301").tolist()
             [0]
         """
-        encoded = without_bom(text_bytes(text, "the text", self.unit), self.unit)
-        return self._encode(normalized(encoded, self.normalize))
+        return self._encode(self.as_read(text))
+
+    def as_read(self, text: str | bytes) -> bytes:
+        """Return the UTF-8 of which `read` returns the ids."""
+        return normalized(without_bom(text_bytes(text, "the text", self.unit), self.unit), self.normalize)
 
     def _encode(self, encoded: bytes) -> np.ndarray:
         buffer = IdBuffer()

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import math
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 import fastlm
 from fastlm.cli import main
+from fastlm.cli.records import of_row
 from fastlm.cli.score import LineScorer
 from fastlm.text.sources.lines import read_lines
 
@@ -155,9 +157,10 @@ def test_many_lines_are_scored_in_groups(folder: Path, tmp_path: Path, capsys: p
     expected = run(capsys, "score", folder / "word.fastlm", path)
     lm = fastlm.load(folder / "word.fastlm")
     written: list[str] = []
-    scorer = LineScorer(lm, False, written.append, together=7)
+    scorer = LineScorer(lm, lambda record, score: f"{score.total_nats if score else math.nan:.6f}\n", written.append,
+                        together=7)
     for row in read_lines(path, "word"):
-        scorer.add(row)
+        scorer.add(of_row(row))
     scorer.flush()
     assert "".join(written) == expected[0] and len(written) == -(-(5 * len(LINES) + 1) // 7) and scorer.faults
     assert [float(figure) for figure in expected[0].split()[:3]] == pytest.approx(

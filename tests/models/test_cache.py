@@ -9,7 +9,7 @@ import fastlm
 from fastlm import _core
 from fastlm.files import modelfile
 from fastlm.models import LSTM, CacheModel, KneserNey, Mixture
-from fastlm.scoring import score_together
+from fastlm.scoring.documents import score_together
 
 UNIFORM = KneserNey(4)     # of no text: every token has 1/4
 

@@ -8,17 +8,15 @@ import pytest
 from fastlm.batch import State
 from fastlm.heads import FullSoftmax, Head
 from fastlm.models import LSTM, CacheModel, Factored, KneserNey, Mixture, PrefixModel
-from fastlm.scoring import (
+from fastlm.scoring.documents import (
     PART,
-    Score,
     _runs,
-    by_document,
     score_blocks,
     score_documents,
     score_long,
     state_is_recent,
-    total,
 )
+from fastlm.scoring.score import Score, by_document, total
 from fastlm.text.blocks import Block
 from fastlm.text.corpus import Corpus
 from fastlm.workers import Workers
@@ -257,7 +255,7 @@ def test_the_figures_of_all_blocks() -> None:
     blocks = cut(np.zeros(4, np.int32), np.array([0, 2, 4]), [0, 3, 4])
     scored = [(block, np.full(len(block.ids), 0.5)) for block in blocks]
     found = total(scored, no_escape, False)
-    assert found == Score(2.0, 4, 4, 12, None, 3.0, 3.0, 3) and found.per_token is None
+    assert found == Score(2.0, 4, 4, 12, None, 3.0, 3.0, 3, 2.0) and found.per_token is None
     assert total(scored, no_escape, True).per_token.tolist() == [0.5] * 4
     with pytest.raises(ValueError) as caught:
         total([], no_escape, False)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import InitVar, dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,71 +22,6 @@ LONG = 256           # tokens of documents that are not joined to others; an ass
 PART = 1 << 16       # tokens of a very long document that one thread scores, about; an assumption
 LAST = 1 << 10       # tokens before it from which its state is guessed; an assumption
 AHEAD = 16           # parts of a document whose rows are in memory while they are predicted from; an assumption
-_FIGURES = 7         # of a document
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well a model predicts a text: by its tokens alone, and with everything else that the text is.
-
-    Of the tokens, as they are compared for one fixed vocabulary (Penn Treebank's figures are such): ``nats``, the
-    negative log-likelihood of all of them, where an unknown one counts as ``<unk>``; ``tokens``, how many, ends of
-    lines included; ``unknown``, how many the vocabulary lacks; ``per_token`` (tokens,) float64, the loss of each in
-    turn, in nats; None where it was not asked for.
-
-    Of exactly the bytes of the text, to compare models of any vocabulary and unit: ``spelling_nats``, what unknown
-    tokens cost beyond ``<unk>``, which is how they are spelt, less where a model that has never seen one gives it too
-    little; ``spacing_nats``, which white space stands between words; ``bytes``, the text as UTF-8; ``words``,
-    its blank-separated words and ends of lines. ``total_nats`` is all three together, which an arithmetic coder needs
-    too; `bits_per_byte` and `perplexity_per_word` follow from it.
-
-    Scores are equal where their figures are. ``dataclasses.asdict`` gives the figures without ``per_token``.
-
-    >>> Score(nats=4 * np.log(2), tokens=2, unknown=0, bytes=4, per_token=np.full(2, 2 * np.log(2))).perplexity
-    4.0
-    """
-
-    nats: float
-    tokens: int
-    unknown: int
-    bytes: int
-    per_token: InitVar[Array | None] = None
-    spelling_nats: float = 0.0
-    spacing_nats: float = 0.0
-    words: int = 0
-
-    def __post_init__(self, per_token: Array | None) -> None:
-        object.__setattr__(self, "per_token", per_token)   # no field: it is no figure, and does not compare
-
-    @property
-    def nats_per_token(self) -> float:
-        """Mean loss of a token in nats, by the closed vocabulary; nan where there are no tokens."""
-        return self.nats / self.tokens if self.tokens else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """exp(nats_per_token), of the closed vocabulary. It does not compare models of different vocabularies."""
-        return float(np.exp(self.nats_per_token))
-
-    @property
-    def total_nats(self) -> float:
-        """-log of the likelihood of exactly these bytes, given how many they are: tokens, spellings and spacing."""
-        return self.nats + self.spelling_nats + self.spacing_nats
-
-    @property
-    def bits_per_byte(self) -> float:
-        """The bits that an ideal coder needs for exactly this text, divided by its bytes; nan where there are none.
-
-        It compares models of any unit and vocabulary. An arithmetic coder driven by the model, `fastlm.compress`,
-        reaches it. Where several sequences of pieces spell the same text, it is that of the one that is read. With a
-        tokenizer that changes texts, or has an unknown token, it is only that of what the tokenizer keeps.
-        """
-        return self.total_nats / math.log(2) / self.bytes if self.bytes else math.nan
-
-    @property
-    def perplexity_per_word(self) -> float:
-        """exp(total_nats / words), which compares models of any unit and vocabulary; nan where there are no words."""
-        return float(np.exp(self.total_nats / self.words)) if self.words else math.nan
 
 
 def score_documents(model: PrefixModel, inputs: Array, targets: Array, offsets: Array, workers: Workers,
@@ -197,14 +130,14 @@ def score_ahead(model: PrefixModel, inputs: Array, targets: Array, state: State 
     return nats, state
 
 
-def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,
-                 workers: Workers) -> Iterator[tuple[Block, Array]]:
+def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int, workers: Workers,
+                 state: State | None = None, last: int | None = None) -> Iterator[tuple[Block, Array]]:
     """Yield every block of a text with the losses (N,) of its tokens; documents are read after the boundary token.
 
-    A document that goes on in the next block is scored from the state that it has reached.
+    A document that goes on in the next block is scored from the state that it has reached. state, last: where the first
+    block goes on, the state before the last token read, and this token.
     """
-    state: State | None = None
-    last = boundary
+    last = boundary if last is None else last
     for block in blocks:
         ids, inputs = block.ids, np.empty_like(block.ids)
         inputs[1:] = ids[:-1]
@@ -224,54 +157,6 @@ def score_blocks(model: PrefixModel, blocks: Iterable[Block], boundary: int,
         if block.unended and len(ids) > block.offsets[-2]:
             last = int(ids[-1])
         yield block, nats
-
-
-Scored = Iterable[tuple["Block", Array]]
-Escape = Callable[["Block", Array], Array]
-
-
-def total(scored: Scored, escape: Escape, per_token: bool) -> Score:
-    """Return the figures of all blocks that `score_blocks` yields together.
-
-    The blocks' own figures are the nats of spelling and of spacing and the words of each document. escape: returns for
-    a block and its losses what each token costs more, (N,), because unknown ones are spelt. per_token: whether to keep
-    every loss. Raises ValueError where the blocks hold no token.
-    """
-    figures, kept = np.zeros(_FIGURES), []
-    for block, losses in scored:
-        figures += _by_document(block, losses, escape).sum(1)
-        if per_token:
-            kept.append(losses)
-    if not figures[1]:
-        raise ValueError("the corpus is empty: there is no token in it")
-    return _score(figures.tolist(), np.concatenate(kept) if per_token else None)
-
-
-def by_document(scored: Scored, escape: Escape) -> Iterator[Score]:
-    """Yield the figures of one document after another of the blocks that `score_blocks` yields, of empty ones too; the
-    arguments are those of `total`."""
-    before = np.zeros(_FIGURES)   # of the document that goes on in the next block
-    for block, losses in scored:
-        figures = _by_document(block, losses, escape)
-        figures[:, 0] += before
-        ended = figures.shape[1] - block.unended
-        before = figures[:, -1].copy() if block.unended else np.zeros(_FIGURES)
-        for one in figures[:, :ended].T.tolist():
-            yield _score(one)
-
-
-def _by_document(block: Block, losses: Array, escape: Escape) -> Array:
-    """Return the figures (7, D) of each document: nats, tokens, unknown, bytes, spelling, spacing, words."""
-    nats, more = (np.diff(np.concatenate([[0.0], np.cumsum(values)])[block.offsets])
-                  for values in (losses, escape(block, losses)))
-    spelling, spacing, words = block.figures
-    unknown = np.diff(np.searchsorted(block.unknown_at, block.offsets))
-    return np.stack([nats, np.diff(block.offsets), unknown, block.bytes, spelling + more, spacing, words])
-
-
-def _score(figures: Sequence[float], per_token: Array | None = None) -> Score:
-    nats, tokens, unknown, size, spelling, spacing, words = figures
-    return Score(nats, int(tokens), int(unknown), int(size), per_token, spelling, spacing, int(words))
 
 
 def _runs(offsets: Array, length: int) -> list[slice]:

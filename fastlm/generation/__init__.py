@@ -1,0 +1,1 @@
+"""Going on with a text: drawn token by token, or the likeliest words and continuations."""

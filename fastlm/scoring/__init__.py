@@ -1,0 +1,1 @@
+"""How well a model predicts texts: of a whole text, of each of many, and of every token and word."""
