@@ -30,6 +30,7 @@ SUBJECTS = {
         "ngram": "the n-gram model: time to build, to score; perplexity, memory, disk",
         "large": "100 MB of generated text counted, and a text of your own in a budget: time, memory, what was read",
         "sizes": "how small a model may be: bytes of the file against perplexity, n-grams pruned",
+        "short": "100,000 short lines scored, beside KenLM's module; next words at a keyboard, a page, loading",
         "arpa": "an ARPA file of millions of n-grams loaded and saved: processor time, memory, beside KenLM",
     },
     "quality": {

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fastlm
 from fastlm.cli.arguments import parser
@@ -151,6 +151,20 @@ def _complete(options: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(options: argparse.Namespace) -> int:
+    lm = fastlm.load(options.model)
+    text = text_argument(options.text, lm.vocabulary.unit, options)
+    if options.other:
+        found: Any = lm.compare(text, fastlm.load(options.other), (options.model, options.other))
+    else:
+        found = lm.explain(text)
+    if options.html:
+        found.to_html(options.html)
+    else:
+        write(f"{found}\n")
+    return 0
+
+
 def _score(options: argparse.Namespace) -> int:
     score_lines(options, write)
     return 0
@@ -168,6 +182,17 @@ def _prune(options: argparse.Namespace) -> int:
     atomic.check_writable(options.output)
     lm = fastlm.load(options.model)
     lm.pruned(options.max_size, None if options.valid is None else Path(options.valid)).save(options.output)
+    return 0
+
+
+def _mix(options: argparse.Namespace) -> int:
+    check_outputs({"output": options.output}, [*options.models], options.valid)
+    atomic.check_writable(options.output)
+    weights = None if options.weights is None else [float(weight) for weight in options.weights.split(",")]
+    held_out = None if options.valid is None else Path(options.valid)
+    lm = fastlm.mix([fastlm.load(name) for name in options.models], held_out, weights)
+    lm.save(options.output)
+    tell(f"{lm.card['mixed']}; saved to {options.output}")
     return 0
 
 
@@ -200,6 +225,9 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
+    if options.html:
+        lm.card_page(options.html, os.path.basename(options.model))
+        return 0
     print(repr(lm))
     for name, value in lm.card.items():
         print(f"{name:<12}{value}")
@@ -226,7 +254,5 @@ def write(text: str) -> None:
 
 
 VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "complete": _complete,
-         "score": _score, "quantize": _quantize,
-         "prune": _prune,
-         "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info,
-         "demo": _demo}
+         "explain": _explain, "score": _score, "quantize": _quantize, "prune": _prune, "mix": _mix,
+         "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info, "demo": _demo}

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
     _add_train(verbs)
     _add_reading_verbs(verbs)
+    _add_mix(verbs)
     _add_file_verbs(verbs)
     return top
 
@@ -149,6 +150,7 @@ def _add_reading_verbs(verbs: Any) -> None:
     _add_reading(evaluate)
     _add_generate(verbs)
     _add_next(verbs)
+    _add_explain(verbs)
     _add_score(verbs)
 
 
@@ -169,6 +171,17 @@ def _add_next(verbs: Any) -> None:
     completing.add_argument("-n", type=int, default=3, metavar="N", help="number of continuations (default: 3)")
     completing.add_argument("--words", type=int, default=3, metavar="N", help="words of each (default: 3)")
     _add_reading(completing)
+
+
+def _add_explain(verbs: Any) -> None:
+    explain = _add_verb(verbs, "explain", "Show how surprising every token of a text is", "In a terminal by colours, "
+                        "the darker the less expected, unless NO_COLOR is set; elsewhere a line for each token.")
+    explain.add_argument("model", metavar="MODEL", help="model file")
+    explain.add_argument("text", metavar="TEXT", help="the text; - is standard input, but for the end of its last line")
+    explain.add_argument("--other", metavar="MODEL", help="another model: the words that the two expect differently")
+    explain.add_argument("--html", metavar="FILE", help="write a page with everything behind each token; an older file "
+                         "is replaced")
+    _add_reading(explain)
 
 
 def _add_score(verbs: Any) -> None:
@@ -192,6 +205,15 @@ def _add_score(verbs: Any) -> None:
     score.add_argument("files", nargs="*", metavar="FILE", help="files, folders or patterns; of tables, "
                        "rows are lines (default: standard input)")
     _add_reading(score)
+
+
+def _add_mix(verbs: Any) -> None:
+    mixing = _add_verb(verbs, "mix", "Mix the predictions of several models", "Either --valid or --weights is needed.")
+    mixing.add_argument("models", nargs="+", metavar="MODEL", help="model files, all of the same unit")
+    mixing.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write: a new name, or an older "
+                        "model, which is replaced; any other file is refused")
+    mixing.add_argument("--valid", metavar="FILE", help="held-out text, on which the weights are fitted")
+    mixing.add_argument("--weights", metavar="NUMBERS", help="a weight for each model, separated by commas, of sum 1")
 
 
 def _add_file_verbs(verbs: Any) -> None:
@@ -230,6 +252,8 @@ def _add_file_verbs(verbs: Any) -> None:
                          "file of the same kind, which is replaced")
     info = _add_verb(verbs, "info", "Print what a model is and how it was trained")
     info.add_argument("model", metavar="MODEL", help="model file")
+    info.add_argument("--html", metavar="FILE", help="write the model's card as a page, with a learning curve and five "
+                      "lines that it writes; an older file is replaced")
     _add_verb(verbs, "demo", "Train on English text that Python carries, and show what comes out, in half a minute")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastlm.language_model.keeping import Keeping
+from fastlm.language_model.growing import Growing
+from fastlm.language_model.mixing import Weighted
 from fastlm.language_model.predicting import Predicting
-from fastlm.language_model.scoring import Scoring
-from fastlm.language_model.writing import Writing
+from fastlm.language_model.showing import Showing
+from fastlm.language_model.vectors import Vectors
 
 
-class LanguageModel(Predicting, Scoring, Writing, Keeping):
+class LanguageModel(Predicting, Showing, Vectors, Growing):
     """A vocabulary and a prefix model that predicts its tokens. ``fastlm.train`` and ``fastlm.load`` make one.
 
     Every document is read after one boundary token (the end of a line, where the vocabulary has it), so that its
@@ -37,3 +38,11 @@ class LanguageModel(Predicting, Scoring, Writing, Keeping):
     ValueError
         Where the vocabulary and the model have different numbers of ids.
     """
+
+    def __mul__(self, weight: float) -> Weighted:
+        """Return the model with a weight, so that ``0.7 * mails + 0.3 * novels`` mixes the two, see `fastlm.mix`."""
+        if not isinstance(weight, int | float):
+            return NotImplemented
+        return Weighted([self], [float(weight)])
+
+    __rmul__ = __mul__

@@ -172,6 +172,9 @@ class Scoring(Adapting):
         >>> for word in lm.token_scores("the dog sat.").words(): # doctest: +SKIP
         ...     print(word.text, word.bits)
         """
+        return self._token_scores(text, adapt)
+
+    def _token_scores(self, text: str | bytes, adapt: bool, k: int = 0) -> TokenScores:
         from fastlm.text.blocks import read_blocks
         from fastlm.text.sources.containers import texts
 
@@ -183,7 +186,7 @@ class Scoring(Adapting):
             raise ValueError("there is no document in the text; something between blank lines was expected")
         with one_thread_products():
             return token_scores(model, vocabulary, vocabulary.as_read(text), block,
-                                lambda tokens: self.spelling.nats_of(symbols_of(tokens)))
+                                lambda tokens: self.spelling.nats_of(symbols_of(tokens)), k)
 
     def evaluate(self, source: Any, documents: str | None = None, threads: int | None = None, adapt: bool = False,
                  per_token: bool = False, **reading: Any) -> Score:

@@ -13,6 +13,8 @@ from fastlm.models.ngram.kneser_ney import KneserNey
 from fastlm.models.positional_onehot import PositionalOneHot
 from fastlm.models.sru import SRU
 from fastlm.models.transformer import Transformer
+from fastlm.models.widened import Widened
 
 __all__ = ["GRU", "LSTM", "SRU", "Batch", "CacheModel", "CrossFittedLoss", "DecayedBag", "Factored", "FeedForward",
-           "KneserNey", "Mixture", "PositionalOneHot", "PrefixModel", "SampledCrossFittedLoss", "State", "Transformer"]
+           "KneserNey", "Mixture", "PositionalOneHot", "PrefixModel", "SampledCrossFittedLoss", "State", "Transformer",
+           "Widened"]

@@ -12,7 +12,9 @@ import numpy as np
 from fastlm import _core
 from fastlm.autodiff import Tape
 from fastlm.batch import Batch, Rows, State
+from fastlm.heads.base import likeliest as likeliest_of
 from fastlm.models import CacheModel, KneserNey, Mixture, PrefixModel
+from fastlm.prefix_state import name_tokens
 from fastlm.scoring.score import LN2, data_frame
 from fastlm.scoring.spans import spans
 from fastlm.text.blocks import Block
@@ -29,7 +31,8 @@ class TokenScore:
     vocabulary. ``nats``: its surprisal -ln p; ``rank``: how many tokens were at least as likely, itself included, so
     that 1 is the most likely one; ``entropy`` in nats, of the whole distribution; ``order``: the tokens of the longest
     n-gram that the model has counted which ends here, 0 where it counts none; ``unknown``: whether the vocabulary lacks
-    it, when its nats are those of ``<unk>`` alone and ``spelling_nats`` those of its spelling."""
+    it, when its nats are those of ``<unk>`` alone and ``spelling_nats`` those of its spelling; ``alternatives``: the
+    most likely tokens there with their probabilities, where they were asked for."""
 
     start: int
     end: int
@@ -41,6 +44,7 @@ class TokenScore:
     order: int
     unknown: bool
     spelling_nats: float
+    alternatives: tuple[tuple[str, float], ...] = ()
 
     @property
     def bits(self) -> float:
@@ -157,14 +161,14 @@ class TokenScores(_Table[TokenScore]):
 
 
 def token_scores(model: PrefixModel, vocabulary: Vocabulary, text: bytes, block: Block,
-                 spell: Callable[[list[bytes]], Array]) -> TokenScores:
+                 spell: Callable[[list[bytes]], Array], k: int = 0) -> TokenScores:
     """Return the scores of all tokens of a text.
 
     text: its UTF-8, as it was read into the block, which has all of it; spell: returns for unknown tokens what their
-    spellings cost (n,), in nats.
+    spellings cost (n,), in nats; k: how many alternatives each token has.
     """
-    nats, ranks, entropies, orders, blank = (np.concatenate(parts) for parts in zip(
-        *(_of_document(model, vocabulary, block.ids[first:last], last == len(block.ids))
+    nats, ranks, entropies, orders, likeliest, theirs, blank = (np.concatenate(parts) for parts in zip(
+        *(_of_document(model, vocabulary, block.ids[first:last], last == len(block.ids), k)
           for first, last in zip(block.offsets[:-1], block.offsets[1:], strict=True) if last > first), strict=True))
     written = text.decode("utf-8", "surrogateescape")
     begin, end = spans(vocabulary, text, block.ids)
@@ -173,15 +177,16 @@ def token_scores(model: PrefixModel, vocabulary: Vocabulary, text: bytes, block:
     spelt[unknown] = spell([written[start:stop].encode("utf-8", "surrogateescape")
                             for start, stop in zip(begin[unknown].tolist(), end[unknown].tolist(), strict=True)])
     columns = (begin.tolist(), end.tolist(), block.ids.tolist(), nats.tolist(), ranks.tolist(), entropies.tolist(),
-               orders.tolist(), unknown.tolist(), spelt.tolist())
+               orders.tolist(), unknown.tolist(), spelt.tolist(),
+               [tuple(name_tokens(vocabulary, *row)) for row in zip(likeliest, theirs, strict=True)])
     items = (TokenScore(start, stop, written[start:stop], vocabulary.name(id) or "", *figures)
              for start, stop, id, *figures in zip(*columns, strict=True))
     return TokenScores(written, items, vocabulary.unit, blank)
 
 
-def _of_document(model: PrefixModel, vocabulary: Vocabulary, ids: Array, is_last: bool) -> tuple[Array, ...]:
-    """Return for each token (n,) of a document its nats, rank, entropy and order, and for `TokenScores.blank` (n,),
-    of the last document (n + 1,)."""
+def _of_document(model: PrefixModel, vocabulary: Vocabulary, ids: Array, is_last: bool, k: int) -> tuple[Array, ...]:
+    """Return for each token (n,) of a document its nats, rank, entropy and order, the k likeliest and their log p
+    (n, k), and for `TokenScores.blank` (n,), of the last document (n + 1,)."""
     inputs = np.concatenate([np.array([vocabulary.boundary], np.int32), ids])[: len(ids) + is_last]
     targets = np.append(ids, -1)[: len(inputs)]
     opens = np.flatnonzero(_ends_words(vocabulary))
@@ -193,12 +198,12 @@ def _of_document(model: PrefixModel, vocabulary: Vocabulary, ids: Array, is_last
         part = slice(first, first + together)
         with Tape(record=False):
             rows, state = model.forward(Batch.one(inputs[part]), state)
-            found.append(_of_rows(model, rows, targets[part], opens))
+            found.append(_of_rows(model, rows, targets[part], opens, k))
     *of_tokens, blank = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return *(values[: len(ids)] for values in of_tokens), blank
 
 
-def _of_rows(model: PrefixModel, rows: Any, targets: Array, opens: Array) -> tuple[Array, ...]:
+def _of_rows(model: PrefixModel, rows: Any, targets: Array, opens: Array, k: int) -> tuple[Array, ...]:
     logits = model.head.logits(rows).value
     log_p = np.empty(logits.shape, np.float32)
     _core.log_softmax(log_p, logits)
@@ -208,7 +213,8 @@ def _of_rows(model: PrefixModel, rows: Any, targets: Array, opens: Array) -> tup
     entropy = -np.einsum("nv,nv->n", p, log_p, dtype=np.float64)
     with np.errstate(divide="ignore"):
         blank = -np.log(p[:, opens].sum(1, dtype=np.float64))
-    return (-mine.astype(np.float64), (log_p >= mine[:, None]).sum(1), entropy, matched_orders(model, rows, own), blank)
+    return (-mine.astype(np.float64), (log_p >= mine[:, None]).sum(1), entropy, matched_orders(model, rows, own),
+            *likeliest_of(log_p, k), blank)
 
 
 def matched_orders(model: PrefixModel, rows: Any, targets: Array) -> Array:
