@@ -115,7 +115,8 @@ def train(source: Any, unit: Any = "auto", valid: Any = None, model: Any = "auto
     max_bytes : int, or "800kB", "20MB", "1.5GB", default None
         Bytes that the file of the model may have at most: networks are chosen that take half of them at most, and the
         n-grams that matter least are removed (Stolcke 1998). None: for models of n-grams and networks four times the
-        text, or 1,000,000 where that is less, in runs of ten seconds or more.
+        text, or 1,000,000 where that is less, in runs of ten seconds or more; networks of very many words, or of long
+        runs, may take more by themselves.
     optimizer : Optimizer, default None
         None: AdamW with a peak rate of 0.01.
     progress : bool or function, default False

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import fastlm
 from fastlm.cli.arguments import parser
 from fastlm.cli.inputs import names_of, reading_of, source_of, text_argument
+from fastlm.cli.pairs import judged, pairs_of, table
 from fastlm.cli.score import score_lines
 from fastlm.coding.compress import compress_file, decompress_file
 from fastlm.files import atomic
@@ -106,6 +107,12 @@ def _save(lm: fastlm.LanguageModel, options: argparse.Namespace) -> int:
 
 def _eval(options: argparse.Namespace) -> int:
     lm = fastlm.load(options.model)
+    if options.pairs:
+        pairs = list(pairs_of(source_of(names_of(options.files)), reading_of(options)))
+        if not pairs:
+            raise ValueError("there is no pair in the files; lines of JSON with minimal pairs were expected")
+        print(table(judged(lm, pairs, options.threads), options.json))
+        return 0
     score = lm.evaluate(source_of(names_of(options.files)), options.documents, options.threads, options.adapt,
                         reading=reading_of(options).but(normalize=lm.vocabulary.normalize))
     if options.json:
@@ -241,6 +248,16 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(options: argparse.Namespace) -> int:
+    atomic.check_writable(options.output)
+    axes: Any = None
+    for name in options.models:
+        axes = fastlm.load(name).history.plot(axes, os.path.basename(name))
+    kind = os.path.splitext(options.output)[1].lstrip(".") or "png"
+    atomic.replace(options.output, lambda file: axes.figure.savefig(file, format=kind, dpi=150))
+    return 0
+
+
 def _demo(options: argparse.Namespace) -> int:
     from fastlm.demo import demo
     demo(sys.stdout, ProgressLine(sys.stderr))
@@ -255,4 +272,5 @@ def write(text: str) -> None:
 
 VERBS = {"train": _train, "eval": _eval, "generate": _generate, "next": _next, "complete": _complete,
          "explain": _explain, "score": _score, "quantize": _quantize, "prune": _prune, "mix": _mix,
-         "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info, "demo": _demo}
+         "compress": _compress, "decompress": _decompress, "convert": _convert, "info": _info, "plot": _plot,
+         "demo": _demo}

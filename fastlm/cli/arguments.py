@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reading_verbs(verbs)
     _add_mix(verbs)
     _add_file_verbs(verbs)
+    _add_looks(verbs)
     return top
 
 
@@ -146,6 +147,8 @@ def _add_reading_verbs(verbs: Any) -> None:
     evaluate.add_argument("--threads", type=int, metavar="N", help="number of threads; changes the speed alone "
                           "(default: as many as the process may use)")
     evaluate.add_argument("--adapt", action="store_true", help="let the model learn from each document as it reads it")
+    evaluate.add_argument("--pairs", action="store_true", help="the files are lines of JSON with sentence_good and "
+                          "sentence_bad, as BLiMP has them: print how often the good one is likelier")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object in place of a table")
     _add_reading(evaluate)
     _add_generate(verbs)
@@ -250,10 +253,18 @@ def _add_file_verbs(verbs: Any) -> None:
     convert.add_argument("model", metavar="MODEL", help="model file, or ARPA text of any tool, plain or compressed")
     convert.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write: a new name, or an older "
                          "file of the same kind, which is replaced")
+
+
+def _add_looks(verbs: Any) -> None:
     info = _add_verb(verbs, "info", "Print what a model is and how it was trained")
     info.add_argument("model", metavar="MODEL", help="model file")
     info.add_argument("--html", metavar="FILE", help="write the model's card as a page, with a learning curve and five "
                       "lines that it writes; an older file is replaced")
+    plot = _add_verb(verbs, "plot", "Draw the held-out perplexity of models while they were trained", "It needs "
+                     "matplotlib: pip install \"fastlm[plot]\".")
+    plot.add_argument("models", nargs="+", metavar="MODEL", help="model files, which are drawn in one picture")
+    plot.add_argument("-o", "--output", required=True, metavar="FILE", help="picture to write, .png, .svg or .pdf; an "
+                      "older file is replaced")
     _add_verb(verbs, "demo", "Train on English text that Python carries, and show what comes out, in half a minute")
 
 

@@ -135,6 +135,10 @@ class Predicting(Adapting):
         apart = " " if before and not typed and not before[-1].isspace() else ""
         return [(apart + text, p) for text, p in continuations(self._words, state, typed, gap, n, words)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: not what has been read last, nor the table of words."""
+        return {name: value for name, value in vars(self).items() if name != "_words"} | {"_last_read": ("", None)}
+
     @cached_property
     def _words(self) -> WordSearch:
         return WordSearch(self.vocabulary)

@@ -27,7 +27,7 @@ class Scoring(Adapting):
     """Scores texts, their tokens and words, and whole corpora."""
 
     def score(self, text: str | bytes, threads: int | None = None, adapt: bool = False,
-              context: str | bytes = "") -> Score:
+              context: str | bytes = "", end: bool = True) -> Score:
         """Return how well the model predicts one text, by itself or after a context.
 
         Parameters
@@ -44,6 +44,8 @@ class Scoring(Adapting):
             tokens, bytes and words those of the text. Words of the two are apart, other units follow one another just
             as they are written: "I am" is followed by " here". Where a model was trained on lines, the last line of it
             counts.
+        end : bool, default True
+            Whether what ends a document counts, too; if not, the text is the beginning of one document that goes on.
 
         Returns
         -------
@@ -65,8 +67,9 @@ class Scoring(Adapting):
             raise TypeError(f"a {type(text).__name__} was given; score reads one text, evaluate any source")
         if not text:
             raise ValueError("the text is empty; at least one token was expected")
-        if context:
-            return total(self._scored_after(_string(context), _string(text), threads, adapt), self._escape_nats, True)
+        if context or not end:
+            return total(self._scored_after(_string(context), _string(text), threads, adapt, end), self._escape_nats,
+                         True)
         from fastlm.text.sources.containers import texts
 
         return total(self._scored(texts([text]), None, threads, adapt), self._escape_nats, per_token=True)
@@ -294,13 +297,13 @@ class Scoring(Adapting):
             blocks = read_blocks(source, self.vocabulary, documents or self.documents, meter, **reading)
             yield from score_blocks(model, blocks, self.boundary, workers)
 
-    def _scored_after(self, context: str, text: str, threads: int | None,
-                      adapt: bool) -> Iterator[tuple[Block, Array]]:
+    def _scored_after(self, context: str, text: str, threads: int | None, adapt: bool,
+                      end: bool) -> Iterator[tuple[Block, Array]]:
         """Yield the blocks of a text that follows a context with the losses of their tokens."""
         model = self.adapting().model if adapt else self.model
         with one_thread_products(), Workers(threads) as workers:
             yield from score_after(model, self.vocabulary, context, text, self.documents,
-                                   lambda: TextMeter(self.vocabulary, self.spelling), workers)
+                                   lambda: TextMeter(self.vocabulary, self.spelling), workers, end)
 
     def _escape_nats(self, block: Block, nats: Array) -> Array:
         """Return what each token of a block costs more where an unknown one has its escape probability."""

@@ -14,6 +14,7 @@ from fastlm.batch import Batch
 from fastlm.models import PrefixModel
 from fastlm.scoring.documents import score_blocks
 from fastlm.text.blocks import Block, Meter, read_blocks
+from fastlm.text.scan import IdBuffer
 from fastlm.text.sources.containers import texts
 from fastlm.text.sources.strings import text_bytes
 from fastlm.text.vocabulary import Vocabulary
@@ -24,18 +25,20 @@ _ENDS = {"line": re.compile("\n"), "blank-line": re.compile("\n[ \t\r]*\n")}   #
 
 
 def score_after(model: PrefixModel, vocabulary: Vocabulary, context: str, text: str, documents: str,
-                meter: Callable[[], Meter], workers: Workers) -> Iterator[tuple[Block, Array]]:
+                meter: Callable[[], Meter], workers: Workers, end: bool = True) -> Iterator[tuple[Block, Array]]:
     """Yield the blocks of a text with the losses (N,) of its tokens after a context.
 
     It is -log p(context text) + log p(context): both are read as the beginning of one document, words with white space
     between them. Where the tokens at the seam are others than those of the context by itself, as where a piece spans
-    it, the first loss has the difference. meter: returns a new one. Raises ValueError for an empty text.
+    it, the first loss has the difference. meter: returns a new one. end: whether what ends a document counts too; if
+    not, the text is the beginning of one that goes on. Raises ValueError for an empty text.
     """
     context = last_document(context, documents)
     if vocabulary.unit == "word" and context and not context[-1].isspace() and not text[:1].isspace():
         context += " "
     before = vocabulary.read(context)
-    blocks = read_blocks(texts([context + text]), vocabulary, documents, meter())
+    blocks = read_blocks(texts([context + text]), vocabulary, documents, meter()) if end \
+        else iter([_open_block(vocabulary, context + text, meter())])
     first = next(blocks)
     same = _common(before, first.ids)
     given = np.concatenate([np.array([vocabulary.boundary], np.int32), before[:same]])
@@ -48,6 +51,16 @@ def score_after(model: PrefixModel, vocabulary: Vocabulary, context: str, text: 
         if block is after and len(losses):
             losses[0] -= rest
         yield block, losses
+
+
+def _open_block(vocabulary: Vocabulary, text: str, meter: Meter) -> Block:
+    """Return a text as the beginning of a document that goes on."""
+    read, buffer = vocabulary.as_read(text), IdBuffer()
+    vocabulary.scan(read, buffer)
+    ids = buffer.finish()
+    unknown = vocabulary.settle(ids, "the text", read)
+    return Block(ids, np.array([0, len(ids)]), False, True, unknown, np.array([len(read)]),
+                 _figures(meter, vocabulary, text))
 
 
 def last_document(context: str, documents: str) -> str:

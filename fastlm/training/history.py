@@ -135,6 +135,30 @@ class History:
                          f"{tail} {record['rate']:9.2e}")
         return "\n".join([*(lines if self.records else []), *([self.ended] if self.ended else [])])
 
+    def plot(self, axes: Any = None, label: str = "") -> Any:
+        """Draw the held-out perplexity of the evaluations against the seconds, by matplotlib; return its axes.
+
+        axes: matplotlib's, to draw several runs in one picture; None for new ones. label: of the curve. Raises
+        ValueError where nothing was evaluated on held-out text, and ImportError where matplotlib is not installed.
+
+        >>> lm.history.plot().figure.savefig("curve.png")    # doctest: +SKIP
+        """
+        points = [(record["seconds"], np.exp(record["valid"])) for record in self.records
+                  if record["valid"] is not None]
+        if not points:
+            raise ValueError("the run has no evaluation on held-out text, so there is nothing to draw")
+        if axes is None:
+            from matplotlib.figure import Figure  # here, since few need it; no window is opened
+
+            axes = Figure(figsize=(7, 4.2), layout="constrained").subplots()
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label or None)
+        axes.set_xlabel("seconds")
+        axes.set_ylabel("held-out perplexity")
+        axes.spines[["top", "right"]].set_visible(False)
+        if label:
+            axes.legend(frameon=False)
+        return axes
+
     def to_json(self) -> str:
         """Return the history as JSON text. Without a reason it is the text that older versions wrote."""
         reason = {} if self.reason is None else {"reason": self.reason.value}

@@ -1,5 +1,8 @@
 """The likeliest next words: by sums over the whole tree of spellings, and by hand."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -80,6 +83,22 @@ def test_contexts_that_grow_are_read_once(unit: Any) -> None:
         anew = fastlm.LanguageModel(fresh.vocabulary, fresh.model)
         assert lm.next_words(context, k=2) == anew.next_words(context, k=2)
     assert lm.next_words("I", k=1) == fresh.next_words("I", k=1)            # and when it is deleted again
+
+
+def test_copies_have_read_nothing() -> None:
+    lm = trained("char")
+    before, size = lm.next_words("I love", k=3), len(pickle.dumps(trained("char")))
+    for twin in (pickle.loads(pickle.dumps(lm)), copy.deepcopy(lm), copy.copy(lm)):
+        assert twin.next_words("I love", k=3) == before
+    assert abs(len(pickle.dumps(lm)) - size) < 100
+
+
+def test_threads_do_not_disturb_one_another() -> None:
+    lm = trained("char")
+    contexts = ["I love", "I", "I love the", "I love the sun, and"] * 8
+    alone = [trained("char").next_words(context, k=2) for context in contexts[:4]] * 8
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda context: lm.next_words(context, k=2), contexts)) == alone
 
 
 def test_next_tokens_with_a_prefix() -> None:

@@ -44,6 +44,22 @@ def test_it_is_the_difference_of_two_texts(unit: Any, model: Any, context: str, 
     assert after.spelling_nats == pytest.approx(joined.spelling_nats - before.spelling_nats, abs=0.1)
 
 
+@pytest.mark.parametrize("unit", ["word", "char", "byte", "piece"])
+@pytest.mark.parametrize("documents", ["file", "line"])
+def test_a_text_that_goes_on(unit: Any, documents: Any) -> None:
+    """Of "where are you", the tokens without what ends a line or a document; with and without a context."""
+    lm = fastlm.train([TEXT * 30], unit, documents=documents, model="kneser-ney")
+    for context, text in (("", "where are you"), ("where", " are you"), ("how", " are zebras")):
+        whole, joined = lm.score(context + text), lm.vocabulary.read(context + text)
+        before = lm.vocabulary.read(context)
+        score = lm.score(text, context=context, end=False)
+        assert score.tokens == len(joined) - len(before) and score.bytes == len(text)
+        assert score.per_token == pytest.approx(whole.per_token[len(before): len(joined)], rel=1e-5, abs=1e-6)
+        assert score.unknown == whole.unknown
+    assert lm.score("where are", end=False).nats + lm.score(" you", context="where are", end=False).nats == \
+        pytest.approx(lm.score("where are you", end=False).nats)
+
+
 def test_pieces_that_span_the_seam() -> None:
     lm = fastlm.train([TEXT * 50], "piece", model="kneser-ney")
     assert len(lm.vocabulary.read("where")) < len(lm.vocabulary.read("wh")) + len(lm.vocabulary.read("ere"))
