@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,10 +25,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Folds:
-    """How many folds a text is cut into, ``count``, and how many of them are cross-fitted and trained on, ``used``."""
+    """How many folds a text is cut into, ``count``, and how many of them are cross-fitted and trained on, ``used``;
+    ``seconds``: how long each is expected to take."""
 
     count: int
     used: int
+    seconds: float = field(default=0.0, repr=False, compare=False)
 
 
 def folds_for(models: Sequence[Any], tokens: int, unit: str, counting: float, timetable: Timetable,
@@ -53,9 +55,21 @@ def folds_for(models: Sequence[Any], tokens: int, unit: str, counting: float, ti
         if sampled else folds_in_memory(len(models), models[0].vocab_size, tokens, timetable.limited, policy)
     if folds is None or not timetable.limited:
         return folds
-    each = max(policy.fold_seconds * counting, 1e-9)
+    logits = 0 if sampled else tokens // folds.count * sum(model.vocab_size for model in models)
+    each = max(fold_seconds(tokens, logits, counting, policy), 1e-9)
     used = min(folds.used, int(policy.folds_share * max(0.0, timetable.left()) / each))
-    return Folds(folds.count, used) if used else None
+    return Folds(folds.count, used, each) if used else None
+
+
+def fold_seconds(tokens: int, logits: int, counting: float, policy: Policy) -> float:
+    """Return how long a fold of a text of so many tokens is expected to take, whose n-grams took `counting` seconds.
+
+    logits: that are predicted. The folds of a text up to `counted_at_once` tokens share the threads; of a longer one
+    each is counted, and then predicted, by all of them.
+    """
+    if tokens <= policy.counted_at_once or not logits:
+        return policy.fold_seconds * counting
+    return counting + policy.fold_logit_seconds * logits
 
 
 def folds_in_memory(models: int, vocab_size: int, tokens: int, limited: bool, policy: Policy) -> Folds | None:
@@ -108,18 +122,28 @@ def cross_fit(parts: Sequence[PrefixModel], corpus: Corpus, folds: int, used: in
     stretches = cut(len(corpus.ids), folds, used, policy)
     out = np.empty((len(parts), stretches.tokens, parts[0].vocab_size), np.uint8)
 
-    def predict_fold(table: Array, part: PrefixModel, share: float, fold: int) -> None:
+    def predict(table: Array, model: PrefixModel, place: int, rows: Array) -> None:
+        stop_if_asked()
+        logits = np.empty((len(rows), model.vocab_size), np.float32)
+        model.head.write(logits, rows)
+        table[place: place + len(rows)] = to_bytes(logits)
+
+    def predictions(table: Array, part: PrefixModel, share: float, fold: int) -> Iterator[Callable[[], None]]:
         model = stretches.count_others(part, corpus, fold, threads, policy, share)
         for place, rows in stretches.read(model, corpus, fold):
             for begin in range(0, len(rows), policy.rows_predicted):
-                stop_if_asked()
-                some = rows[begin: begin + policy.rows_predicted]
-                logits = np.empty((len(some), model.vocab_size), np.float32)
-                model.head.write(logits, some)
-                table[place + begin: place + begin + len(some)] = to_bytes(logits)
-    with Workers(threads if stretches.together(policy) else 1) as workers:
-        workers.run([partial(predict_fold, *of_part, fold)
-                     for fold in stretches.chosen for of_part in zip(out, parts, kept, strict=True)])
+                yield partial(predict, table, model, place + begin, rows[begin: begin + policy.rows_predicted])
+
+    def predict_fold(*of_part: Any) -> None:
+        for task in predictions(*of_part):
+            task()
+    folds_of_parts = [(*of_part, fold) for fold in stretches.chosen for of_part in zip(out, parts, kept, strict=True)]
+    with Workers(threads) as workers:
+        if stretches.together(policy):
+            workers.run([partial(predict_fold, *of_part) for of_part in folds_of_parts])
+        else:
+            for of_part in folds_of_parts:
+                workers.run(list(predictions(*of_part)))
     return out, stretches.text(corpus)
 
 

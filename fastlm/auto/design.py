@@ -10,7 +10,6 @@ import numpy as np
 from fastlm.auto.build import networks_beside, output_of
 from fastlm.auto.count import CountModel, entries
 from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, folds_for
-from fastlm.auto.policy import Policy
 from fastlm.auto.request import Recorded, Request, Text
 from fastlm.auto.shrink import bytes_allowed, network_bytes, prune_counts, within
 from fastlm.auto.size import (
@@ -58,9 +57,9 @@ def decide(counts: list[CountModel], counting: float, vocabulary: Vocabulary, te
     if sampled:   # of the plain n-grams alone
         counting *= entries(counts[:1]) / max(1, entries(counts))
     folds = folds_for(counts, len(text.train.ids), vocabulary.unit, counting, timetable, request.policy, sampled)
-    if folds is not None and not leaves_time(folds, counting, speed, vocabulary, text, request, timetable):
-        folds = None
-    expected = expected_bytes(folds, counting, speed, vocabulary, text, request, timetable)
+    while folds is not None and not leaves_time(folds, speed, vocabulary, text, request, timetable):
+        folds = replace(folds, used=folds.used - 1) if folds.used > 1 else None
+    expected = expected_bytes(folds, speed, vocabulary, text, request, timetable)
     design = pruned_to(bytes_allowed(expected, vocabulary, text, request), counts,
                        1 if folds is not None and sampled else len(counts), vocabulary, text, request)
     timetable.release("pruning")
@@ -89,14 +88,14 @@ def pruned_to(allowed: int | None, counts: list[CountModel], corrected: int, voc
     return Design(Mixture(len(vocabulary), counts), text.train, "", kept=kept, allowed=(allowed or 0) if kept else 0)
 
 
-def expected_bytes(folds: Folds | None, counting: float, speed: float, vocabulary: Vocabulary, text: Text,
-                   request: Request, timetable: Timetable) -> float:
+def expected_bytes(folds: Folds | None, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
+                   timetable: Timetable) -> float:
     """Return how many bytes the networks are expected to take, 0 where there will be none.
 
     The arguments are those of `leaves_time`.
     """
     policy = request.policy
-    left, tokens = after_folds(folds, counting, text, policy, timetable)
+    left, tokens = after_folds(folds, text, timetable)
     size = size_beside(vocabulary, tokens, request, left, speed, folds is not None)
     if size is None and not request.may_be_counts_alone:
         size = narrowest(policy)
@@ -105,13 +104,11 @@ def expected_bytes(folds: Folds | None, counting: float, speed: float, vocabular
     return network_bytes(size, vocabulary, policy, request.precision, folds is not None) if size else 0.0
 
 
-def after_folds(folds: Folds | None, counting: float, text: Text, policy: Policy,
-                timetable: Timetable) -> tuple[float, int]:
+def after_folds(folds: Folds | None, text: Text, timetable: Timetable) -> tuple[float, int]:
     """Return the seconds that will be left after cross-fitting folds, None for none, and the tokens to train on."""
     if folds is None:
         return timetable.left(), len(text.train.ids)
-    return timetable.left() - folds.used * policy.fold_seconds * counting, \
-        len(text.train.ids) * folds.used // folds.count
+    return timetable.left() - folds.used * folds.seconds, len(text.train.ids) * folds.used // folds.count
 
 
 def is_sampled(vocabulary: Vocabulary, request: Request) -> bool:
@@ -126,16 +123,16 @@ def loss_of(fitted: np.ndarray | FoldedNGrams, share: float, folds: Folds) -> Lo
     return kind(fitted, share, folds.count, folds.used)
 
 
-def leaves_time(folds: Folds, counting: float, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
+def leaves_time(folds: Folds, speed: float, vocabulary: Vocabulary, text: Text, request: Request,
                 timetable: Timetable) -> bool:
     """Return whether there will be time for a network after cross-fitting these folds, which are of no use without one.
 
-    counting: seconds that counting all n-grams takes; speed: multiply-adds a second, see `measure_speed`.
+    speed: multiply-adds a second, see `measure_speed`.
     """
     if not timetable.limited or not request.may_be_counts_alone:
         return True
     policy = request.policy
-    left, tokens = after_folds(folds, counting, text, policy, timetable)
+    left, tokens = after_folds(folds, text, timetable)
     return left > 0 and network_size(vocabulary.unit, len(vocabulary), tokens, left, speed, policy,
                                      corrects=True) is not None
 

@@ -300,6 +300,9 @@ class Policy(SizePolicy):
     fold_seconds: float = tuned(
         0.7, "seconds for each second of counting", "how many folds there is time for must be known in advance",
         "calibrate: cross-fitting")
+    fold_logit_seconds: float = tuned(
+        4e-9, "seconds for each logit of n-grams", "predicting the folds of a long text takes longer than counting "
+        "them", JOINED)
     cross_fitted_bytes: float = tuned(
         6e8, "bytes", "the table holds one byte for every n-gram model, token and entry of the vocabulary",
         "assumption")

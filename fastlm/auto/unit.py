@@ -83,7 +83,8 @@ def unit_for(look: Look, budget: float | None, request: Request) -> tuple[str, s
     if look.digits >= policy.digits_share and hurried:
         return "char", f"{look.digits:.0%} of the characters are digits"
     enough = policy.pieces_from_hurried if hurried else policy.pieces_from
-    if look.alphabet > policy.small_alphabet:
+    # In a hurry networks correct n-grams of so many characters alone as a full softmax has.
+    if look.alphabet > (policy.full_softmax_up_to if hurried else policy.small_alphabet):
         enough = policy.pieces_from_large_alphabet
     if look.characters >= enough:
         return "piece", f"{look.characters:,} characters or more, {look.alphabet:,} different"

@@ -158,6 +158,8 @@ def _words_of(text: bytes, ends: Array) -> Array:
     codes, edges = np.frombuffer(text, np.uint8), np.concatenate([[0], ends])
     begins = ~_IS_SPACE[codes]
     begins[1:] &= _IS_SPACE[codes[:-1]]
+    firsts = edges[:-1][edges[:-1] < len(codes)]
+    begins[firsts] = ~_IS_SPACE[codes[firsts]]   # also where the document before ends without a blank
     counts = np.concatenate([[0], np.cumsum(begins + (codes == ord(NEWLINE)))])
     unended = np.zeros(len(ends), bool)
     some = np.diff(edges) > 0

@@ -13,7 +13,7 @@ from fastlm.coding.symbols import symbols_of
 from fastlm.language_model.adapting import Adapting
 from fastlm.scoring.context import score_after
 from fastlm.scoring.documents import score_blocks
-from fastlm.scoring.score import Score, Scores, by_document, total
+from fastlm.scoring.score import Score, Scores, by_document, tables, total
 from fastlm.scoring.tokens import TokenScores, token_scores
 from fastlm.workers import Workers, one_thread_products
 
@@ -111,10 +111,13 @@ class Scoring(Adapting):
                 raise TypeError(f"texts[{number}] is a {type(text).__name__}; a text was expected")
         counts = [_documents_in(text, self.documents) for text in listed]
         single = [text for text, count in zip(listed, counts, strict=True) if count == 1]
-        found = by_document(self._scored(texts_of(single), None, threads, adapt), self._escape_nats) if single \
-            else iter(())
-        return Scores(next(found) if count == 1 else self.score(text, threads, adapt) if count else Score(0.0, 0, 0, 0)
-                      for text, count in zip(listed, counts, strict=True))
+        scored = self._scored(texts_of(single), None, threads, adapt) if single else iter(())
+        found = np.concatenate([np.zeros((8, 0)), *tables(scored, self._escape_nats)], axis=1)
+        if len(single) == len(listed):
+            return Scores(found)
+        others = iter(Scores(found))
+        return Scores.of(next(others) if count == 1 else self.score(text, threads, adapt) if count
+                         else Score(0.0, 0, 0, 0) for text, count in zip(listed, counts, strict=True))
 
     def rank(self, candidates: Iterable[str], context: str = "", threads: int | None = None) -> list[tuple[str, Score]]:
         """Return candidates with their scores, the likeliest first: hypotheses of a recogniser, or a minimal pair.

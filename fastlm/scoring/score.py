@@ -149,16 +149,29 @@ class Scores(Sequence[Score]):
     """The scores of many texts. An item is the `Score` of one text; each of its figures, such as ``scores.nats`` or
     ``scores.perplexity_per_word``, is an array (N,) of all texts.
 
-    >>> scores = Scores([Score(4.0, 2, 0, 8), Score(9.0, 3, 1, 9)])
+    figures (8, N) float64: nats, tokens, unknown, bytes, nats of spelling and of spacing, words, nats of unknown ones.
+
+    >>> scores = Scores.of([Score(4.0, 2, 0, 8), Score(9.0, 3, 1, 9)])
     >>> scores.nats_per_token.tolist(), scores[1].tokens, len(scores)
     ([2.0, 3.0], 3, 2)
     """
 
-    def __init__(self, scores: Iterable[Score]) -> None:
-        self._scores = list(scores)
+    def __init__(self, figures: Array) -> None:
+        self.figures = figures
+        names = ("nats", "tokens", "unknown", "bytes", "spelling_nats", "spacing_nats", "words", "unknown_nats")
+        columns: dict[str, Any] = {name: row.astype(np.int64) if name in _COUNTS else row
+                                   for name, row in zip(names, figures, strict=True)}
+        self._columns = Score(**columns)   # whose figures are arrays
+
+    @classmethod
+    def of(cls, scores: Iterable[Score]) -> Scores:
+        """Return the scores of a list as one table."""
+        rows = [(s.nats, s.tokens, s.unknown, s.bytes, s.spelling_nats, s.spacing_nats, s.words, s.unknown_nats)
+                for s in scores]
+        return cls(np.array(rows, np.float64).reshape(-1, _OF_DOCUMENT).T)
 
     def __len__(self) -> int:
-        return len(self._scores)
+        return self.figures.shape[1]
 
     @overload
     def __getitem__(self, index: int) -> Score: ...
@@ -166,15 +179,19 @@ class Scores(Sequence[Score]):
     def __getitem__(self, index: slice) -> Scores: ...
     def __getitem__(self, index: int | slice) -> Score | Scores:
         """Return the score of one text, or those of some."""
-        return Scores(self._scores[index]) if isinstance(index, slice) else self._scores[index]
+        if isinstance(index, slice):
+            return Scores(self.figures[:, index])
+        return _score(self.figures[:, range(len(self))[index]].tolist())
+
+    def __iter__(self) -> Iterator[Score]:
+        return map(_score, self.figures.T.tolist())
 
     def __getattr__(self, name: str) -> Array:
         """Return one figure of all texts (N,), int64 of counts and float64 of others."""
         if name not in FIGURES:
             raise AttributeError(f"scores have no {name!r}; one of {', '.join(FIGURES)} was expected")
-        counts = name in _COUNTS
-        return np.fromiter((getattr(score, name) for score in self._scores), np.int64 if counts else np.float64,
-                           len(self._scores))
+        found: Any = getattr(self._columns, name)
+        return found
 
     def to_dict(self) -> dict[str, Array]:
         """Return {figure: array (N,)} of all figures."""
@@ -184,6 +201,11 @@ class Scores(Sequence[Score]):
         """Return a data frame of pandas with a row for each text and a column for each figure; ImportError where pandas
         is not installed."""
         return data_frame(self.to_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scores) and np.array_equal(self.figures, other.figures)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"<Scores of {len(self):,} texts>"
@@ -197,15 +219,17 @@ def data_frame(columns: dict[str, Any]) -> Any:
     return import_module("pandas").DataFrame(columns)
 
 
-def _share(total: float, count: int) -> float:
+def _share(total: Any, count: Any) -> Any:
+    """Return total / count, nan where the count is 0: of numbers, or of arrays (N,)."""
+    if isinstance(count, np.ndarray):
+        return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
     return total / count if count else math.nan
 
 
-def _exp(x: float) -> float:
-    try:
-        return math.exp(x)
-    except OverflowError:
-        return math.inf
+def _exp(x: Any) -> Any:
+    """Return exp(x), inf where that is too large: of a number, or of an array (N,)."""
+    with np.errstate(over="ignore"):
+        return np.exp(x) if isinstance(x, np.ndarray) else float(np.exp(x))
 
 
 # from the losses of tokens --------------------------------------------------------------------------------------------
@@ -235,14 +259,19 @@ def total(scored: Scored, escape: Escape, per_token: bool) -> Score:
 def by_document(scored: Scored, escape: Escape) -> Iterator[Score]:
     """Yield the figures of one document after another of the blocks that `score_blocks` yields, of empty ones too; the
     arguments are those of `total`."""
+    for figures in tables(scored, escape):
+        yield from map(_score, figures.T.tolist())
+
+
+def tables(scored: Scored, escape: Escape) -> Iterator[Array]:
+    """Yield the figures (8, D) of the documents that end in each of the blocks that `score_blocks` yields."""
     before = np.zeros(_OF_DOCUMENT)   # of the document that goes on in the next block
     for block, losses in scored:
         figures = _by_document(block, losses, escape)
         figures[:, 0] += before
         ended = figures.shape[1] - block.unended
         before = figures[:, -1].copy() if block.unended else np.zeros(_OF_DOCUMENT)
-        for one in figures[:, :ended].T.tolist():
-            yield _score(one)
+        yield figures[:, :ended]
 
 
 def _by_document(block: Block, losses: Array, escape: Escape) -> Array:

@@ -74,7 +74,9 @@ class Filler:
         return _PER_ID * self.buffer.size + _PER_DOCUMENT * len(self.sizes) + self.beside
 
     def _scan_part(self, part: Part) -> None:
-        if not part.lines:
+        if part.names:
+            self._add_short(part)
+        elif not part.lines:
             self._add_document(part.name, part.text, part.ends)
         elif self._newline is None or self._unit in ("piece", TOKENIZER) or self._end is not None:
             for line in io.BytesIO(part.text):
@@ -88,6 +90,29 @@ class Filler:
             self.ends.frombytes((np.flatnonzero(self.buffer.ids[begin:] == self._newline) + begin + 1).tobytes())
             self.sizes.frombytes(np.diff(ends, prepend=0).tobytes())
             self._tell(part.name, text, begin, ends, True)
+
+    def _add_short(self, part: Part) -> None:
+        """Scan words of several documents of one line each; the end of a line that lacks is added."""
+        begin, ends = self.buffer.size, np.cumsum(part.sizes)
+        codes = np.frombuffer(part.text, np.uint8)
+        if self._newline is None or self._end is not None:
+            for name, first, last in zip(part.names, [0, *ends.tolist()], ends.tolist(), strict=False):
+                self._add_document(name, part.text[first:last], True)
+            return
+        lacks = codes[ends - 1] != _NEWLINE
+        self._scan(np.insert(codes, ends[lacks], _NEWLINE).tobytes() if lacks.any() else part.text, self.buffer)
+        places = np.flatnonzero(self.buffer.ids[begin:] == self._newline) + begin + 1
+        self.ends.frombytes(places.tobytes())
+        self.sizes.frombytes(np.array(part.sizes, np.int64).tobytes())
+        try:
+            self._tell(part.name, part.text, begin, ends, True)
+        except (ValueError, IndexError):   # a token that is missing in one of them, whose name is to be said
+            edges = zip(part.names, [0, *ends.tolist()], ends.tolist(), [begin, *places.tolist()], places.tolist(),
+                        strict=False)
+            for name, first, last, since, until in edges:
+                if self._watch is not None:
+                    self._watch(name, part.text[first:last], self.buffer.ids[since:until], None, True)
+            raise
 
     def close(self) -> None:
         """End the document that is open, because the rest of it is not read."""

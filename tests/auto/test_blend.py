@@ -126,7 +126,7 @@ def test_folds_are_made_for_a_network_that_will_have_time() -> None:
     vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(80_000)
 
     def leaves(speed: float, budget: float | None = 9.0, model: str = "auto") -> bool:
-        return design.leaves_time(Folds(8, 1), 10.0, speed, vocabulary, text, asked(budget=budget, model=model),
+        return design.leaves_time(Folds(8, 1, 7.0), speed, vocabulary, text, asked(budget=budget, model=model),
                                  Timetable(budget, Turned()))
     assert leaves(1e11) and not leaves(1e9) and not leaves(1e11, budget=6.9)
     assert leaves(0.0, budget=None) and leaves(0.0, model="mixture")    # which has a network in any case
@@ -137,12 +137,13 @@ def test_how_many_bytes_networks_are_expected_to_take() -> None:
     vocabulary, text = fastlm.Vocabulary(list("abcde"), "char"), cut(80_000)
 
     def expected(budget: float | None, folds: Folds | None = None, speed: float = 1e11, **options) -> float:
-        return design.expected_bytes(folds, 10.0, speed, vocabulary, text, asked(budget=budget, **options),
+        return design.expected_bytes(folds, speed, vocabulary, text, asked(budget=budget, **options),
                                      Timetable(budget, Turned()))
     narrow, corrects = 4 * (4 * 48 * (48 + 64) + 5 * (64 + 48)), 4 * (4 * 48 * (48 + 64) + 5 * (64 + 2 * 48))
     assert expected(0.01) == 0.0 and expected(0.01, model="mixture") == narrow
-    assert expected(7.01, Folds(8, 1)) == 0.0 and expected(7.01, Folds(8, 1), model="mixture") == corrects
-    assert expected(9.0) > expected(9.0, Folds(8, 1)) > corrects
+    fold = Folds(8, 1, 7.0)
+    assert expected(7.01, fold) == 0.0 and expected(7.01, fold, model="mixture") == corrects
+    assert expected(9.0) > expected(9.0, fold) > corrects
     assert expected(9.0) == 2 * expected(9.0, precision=16) > 2 * expected(9.0, precision=16, max_bytes=100_000) > 0
 
 

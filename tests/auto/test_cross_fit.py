@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlm import Corpus
-from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, folds_for
+from fastlm.auto.cross_fit import Folds, count_folds, cross_fit, fold_seconds, folds_for
 from fastlm.auto.policy import Policy
 from fastlm.auto.timetable import Timetable
 from fastlm.models import Factored, KneserNey
@@ -159,6 +159,26 @@ def test_as_many_folds_as_there_is_time_for() -> None:
     assert folds(budget=11.0, counting=0.0) == Folds(8, 8)
     assert folds(budget=11.0, fold_seconds=1.4) == Folds(8, 3)
     assert folds(budget=2.0) is None and folds(budget=0.5) is None
+
+
+def test_the_folds_of_a_long_text_are_counted_and_predicted_one_by_one() -> None:
+    """Of 8,000 tokens each of 8 folds has 100 logits for each of 1,000, 2 s at 2e-5 s each; and counting takes 1."""
+    assert fold_seconds(8000, 100_000, 1.0, Policy(counted_at_once=7999, fold_logit_seconds=2e-5)) == pytest.approx(3.0)
+    assert fold_seconds(8000, 100_000, 1.0, Policy(counted_at_once=8000)) == pytest.approx(0.7)
+    long = {"tokens": 8000, "counted_at_once": 7999, "fold_logit_seconds": 2e-5}
+    found = folds(budget=19.0, **long)
+    assert found == Folds(8, 3) and found.seconds == pytest.approx(3.0)     # half of the 18 s that are left
+    assert folds(budget=5.0, **long) is None and folds(budget=19.0, **long | {"counted_at_once": 8000}) == Folds(8, 8)
+
+
+@pytest.mark.parametrize("at_once", [100, 10**6])
+def test_folds_one_by_one_are_those_side_by_side(at_once: int) -> None:
+    corpus = Corpus.from_ids([np.random.default_rng(3).integers(0, 9, 3000)])
+    policy = Policy(counted_at_once=at_once, rows_predicted=70, shortest_stretch=50)
+    usual = cross_fit([KneserNey(9, order=3)], corpus, 8, 3, 1, Policy(shortest_stretch=50))
+    for threads in (1, 2):
+        table, text = cross_fit([KneserNey(9, order=3)], corpus, 8, 3, threads, policy)
+        assert np.array_equal(table, usual[0]) and np.array_equal(text.ids, usual[1].ids)
 
 
 def test_as_many_folds_as_there_is_memory_for() -> None:

@@ -39,7 +39,7 @@ def test_nothing_to_divide_by() -> None:
 
 
 def test_many_scores_are_a_sequence_and_arrays() -> None:
-    scores = Scores([BY_HAND, Score(1.0, 1, 0, 1), BY_HAND])
+    scores = Scores.of([BY_HAND, Score(1.0, 1, 0, 1), BY_HAND])
     assert len(scores) == 3 and scores[0] == scores[-1] == BY_HAND and list(scores[1:]) == [scores[1], BY_HAND]
     assert scores.tokens.tolist() == [4, 1, 4] and scores.tokens.dtype == np.int64
     np.testing.assert_allclose(scores.nats_per_token, [2, 1, 2])
@@ -59,6 +59,8 @@ def test_a_batch_has_the_scores_of_each_text(unit: Any, documents: Any) -> None:
     lm = fastlm.train(["I am a machine learning cat\n\nyou are a machine\n" * 30], unit, documents=documents,
                       model="kneser-ney")
     scores = lm.score_batch(iter(TEXTS), threads=2)
+    assert scores.perplexity.tolist() == pytest.approx([score.perplexity for score in scores], nan_ok=True)
+    assert scores == Scores.of(scores) != scores[1:]
     assert len(scores) == len(TEXTS)
     for text, score in zip(TEXTS, scores, strict=True):
         if not text or (documents == "blank-line" and not text.strip()):

@@ -11,7 +11,7 @@ import pytest
 import fastlm
 from fastlm import Corpus, Vocabulary
 from fastlm.files import modelfile
-from fastlm.generation import texts_of
+from fastlm.generation.texts import texts_of
 from fastlm.text.tokenizers import packages
 from fastlm.text.tokenizers import tokenizer as module
 from fastlm.text.tokenizers.given import given_unit

@@ -20,6 +20,8 @@ from fastlm.text.sources.token_lists import joined
 from fastlm.text.tokens import TOKENIZER, UNITS
 
 Text = tuple[str, bytes]
+_SHORT = 1 << 12       # bytes of a text that is looked at together with others
+_TOGETHER = 1 << 16    # bytes of all of them
 
 
 def read_documents(source: Any, documents: str = "file", unit: str = "word", **options: Any) -> Iterator[Text]:
@@ -49,12 +51,15 @@ def read_documents(source: Any, documents: str = "file", unit: str = "word", **o
 
 class Part(NamedTuple):
     """A part of a source: ``text``, of the text called ``name``. ``ends``: whether a document ends with it; ``lines``:
-    whether it is lines, each of which is a document."""
+    whether it is lines, each of which is a document. ``names``: of several short documents of one line each, which lie
+    in the text one after another, and ``sizes``, their bytes; empty for others."""
 
     name: str
     text: bytes
     ends: bool = True
     lines: bool = False
+    names: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 def read_parts(source: Any, documents: str = "file", unit: str = "word", **options: Any) -> Iterator[Part]:
@@ -74,11 +79,36 @@ def read_parts(source: Any, documents: str = "file", unit: str = "word", **optio
 
 def _parts(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
     form, extent = reading.form(unit), reading.extent
-    for found in _texts(source, unit, reading):
-        for part in _parts_of(found, documents, unit, reading):
-            if extent is not None and not extent.takes(len(part.text)):
-                return
-            yield part._replace(text=normalized(part.text, form))
+    found = _texts(source, unit, reading)
+    together = unit == "word" and form is None and documents != "blank-line"
+    for part in _together(found, documents, unit, reading) if together else (
+            part for text in found for part in _parts_of(text, documents, unit, reading)):
+        if extent is not None and not extent.takes(len(part.text)):
+            return
+        yield part._replace(text=normalized(part.text, form))
+
+
+def _together(found: Iterator[Content | Text], documents: str, unit: str, reading: Reading) -> Iterator[Part]:
+    """Yield the parts of texts, those of one line each many at a time, since each by itself takes longer to look at."""
+    names, texts, size = list[str](), list[bytes](), 0
+    for item in found:
+        name, text = ("", b"") if isinstance(item, Content) else item
+        short = 0 < len(text) < _SHORT and text.find(b"\n", 0, -1) < 0
+        if texts and (not short or size >= _TOGETHER):
+            yield _side_by_side(names, texts)
+            names, texts, size = [], [], 0
+        if short:
+            names.append(name)
+            texts.append(text)
+            size += len(text)
+        else:
+            yield from _parts_of(item, documents, unit, reading)
+    if texts:
+        yield _side_by_side(names, texts)
+
+
+def _side_by_side(names: list[str], texts: list[bytes]) -> Part:
+    return Part(names[0], b"".join(texts), names=tuple(names), sizes=tuple(map(len, texts)))
 
 
 def _parts_of(found: Content | Text, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
