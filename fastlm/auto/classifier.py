@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,13 @@ class Classifier:
                 raise ValueError(f"{name!r} is no parameter; one of {', '.join(self.get_params())} was expected")
             setattr(self, name, value)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn asks of an estimator, for its searches and validations: a classifier of strings."""
+        tags = import_module("sklearn.utils")
+        return tags.Tags(estimator_type="classifier", target_tags=tags.TargetTags(required=True), transformer_tags=None,
+                         classifier_tags=tags.ClassifierTags(), regressor_tags=None, input_tags=tags.InputTags(
+                             one_d_array=True, two_d_array=False, string=True))
 
     def __repr__(self) -> str:
         fitted = f" of {', '.join(map(str, self.classes_.tolist()))}" if hasattr(self, "classes_") else ""

@@ -20,6 +20,7 @@ from fastlm.auto.train import train
 from fastlm.text.sources.containers import texts
 
 Array = np.ndarray
+_FEWEST = 20    # texts, of which a fifth decides what is unusual
 
 
 class _OfTexts(BaseEstimator):
@@ -80,8 +81,8 @@ class TextOutliers(OutlierMixin, _OfTexts):
     """Finds texts that are unlike those it was trained on: lines of a log, random names.
 
     budget, unit, model, seed, threads: as in `fastlm.train`. contamination: the share of the training texts that are
-    taken to be unusual, which decides where `predict` draws the line. After `fit`, ``model_`` is the language model and
-    ``offset_`` the line.
+    taken to be unusual, which decides where `predict` draws the line: by a fifth of them, which the model does not
+    learn from, where there are 20 or more. After `fit`, ``model_`` is the language model and ``offset_`` the line.
     """
 
     def __init__(self, budget: float | str = "30s", unit: str = "char", model: str = "auto",
@@ -94,9 +95,11 @@ class TextOutliers(OutlierMixin, _OfTexts):
         listed = strings(X)
         if not 0 < self.contamination <= 0.5:
             raise ValueError(f"contamination = {self.contamination} is outside (0, 0.5]")
-        self.model_ = train(texts(listed), self.unit, model=self.model, budget=self.budget, seed=self.seed,
+        fifth = listed[::5] if len(listed) >= _FEWEST else []
+        kept = [text for n, text in enumerate(listed) if n % 5 or not fifth]
+        self.model_ = train(texts(kept), self.unit, model=self.model, budget=self.budget, seed=self.seed,
                             threads=self.threads, documents="line", progress=False)
-        self.offset_ = float(np.quantile(self.score_samples(listed), self.contamination))
+        self.offset_ = float(np.quantile(self.score_samples(fifth or listed), self.contamination))
         return self
 
     def score_samples(self, X: Iterable[str]) -> Array:

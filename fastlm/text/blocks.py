@@ -53,7 +53,7 @@ def read_blocks(source: Any, vocabulary: Vocabulary, documents: str = "file", me
 
     meter: what looks at the text on the way; its figures are those of the blocks.
 
-    >>> [block.ids.tolist() for block in read_blocks(["I am", "am"], Vocabulary(["I", "am"]), tokens=1)]
+    >>> [block.ids.tolist() for block in read_blocks(["I\\nam", "am"], Vocabulary(["I", "am"]), tokens=1)]
     [[0, 1], [1]]
     """
     if isinstance(source := known(source), Corpus | IdLists):

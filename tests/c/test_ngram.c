@@ -164,35 +164,41 @@ static void unpacked(const trie *t, const flm_ngrams *g, int exact)
     for (size_t i = 0; i < sizeof done / sizeof *done; i++) free(done[i]);
 }
 
-/* Whether the `words` tokens before position i, and then w, stand somewhere in the text. */
-static int occurs(const int32_t *id, const uint8_t *starts, size_t i, size_t words, int32_t w, size_t n)
+/* Whether the tables hold the n-gram of the tokens id[0..words) and then w, by a walk from its first token. */
+static int is_counted(const flm_trie *t, const int32_t *id, size_t words, int32_t w)
 {
-    for (size_t j = words; j < n; j++) {
-        size_t k = 0;
-        if (id[j] != w) continue;
-        while (k < words && !starts[j - k] && id[j - 1 - k] == id[i - k]) k++;
-        if (k == words) return 1;
+    size_t node = words ? (size_t)id[0] : (size_t)w;
+    for (size_t k = 1; k <= words; k++) {
+        const int32_t wanted = k == words ? w : id[k];
+        int32_t c;
+        if (node >= t->contexts) return 0;
+        for (c = t->child[node]; c < t->child[node + 1] && t->word[c] != wanted; c++) continue;
+        if (c == t->child[node + 1]) return 0;
+        node = (size_t)c;
     }
-    return 0;
+    return 1;
 }
 
-/* The order that matched, of the tokens that follow and of others, beside a search of the text. */
-static void longest_match(const flm_ngrams *g, const int32_t *node, const int32_t *id, const uint8_t *starts,
-                          size_t order, size_t n)
+/* The order that matched, of tokens that followed and of others, beside a walk for every length of the context. */
+static void longest_match(const trie *t, const flm_ngrams *g, const int32_t *node, const int32_t *id, size_t order,
+                          size_t n)
 {
     size_t *end = exactly(order + 1, sizeof *end);
     int32_t *target = exactly(n, sizeof *target), *found = exactly(n, sizeof *found);
+    int32_t *length = exactly(n, sizeof *length), *followed = exactly(n, sizeof *followed);
+    float *backoff = exactly(n, sizeof *backoff);
     flm_ngram_levels(end, g);
-    for (size_t i = 0; i < n; i++) target[i] = (int32_t)(((size_t)id[i] * 7 + i) % g->V);
+    flm_ngram_describe(length, followed, backoff, g, end, node, n);
+    for (size_t i = 0; i < n; i++)
+        target[i] = i % 2 && i + 1 < n ? id[i + 1] : (int32_t)(((size_t)id[i] * 7 + i) % g->V);
     flm_ngram_matched(found, g, end, node, target, n);
     for (size_t i = 0; i < n; i++) {
-        size_t most = 0; /* tokens of the document up to i */
-        while (most <= i && (most == 0 || !starts[i - most + 1])) most++;
-        size_t words = most < order - 1 ? most : order - 1;
-        while (words && !occurs(id, starts, i, words, target[i], n)) words--;
+        size_t words = (size_t)length[i];
+        while (words && !is_counted(&t->g, id + i + 1 - words, words, target[i])) words--;
         CHECK(found[i] == (int32_t)words + 1);
     }
-    free(end), free(target), free(found);
+    void *done[] = {end, target, found, length, followed, backoff};
+    for (size_t i = 0; i < sizeof done / sizeof *done; i++) free(done[i]);
 }
 
 static void read_and_leave_out(const trie *t, const flm_ngrams *g, const int32_t *id, const uint8_t *starts,
@@ -214,7 +220,7 @@ static void read_and_leave_out(const trie *t, const flm_ngrams *g, const int32_t
         CLOSE(sum, 1, 2e-5 * (double)order);
         if (target[i] >= 0) CLOSE(nats[i], -out[i * V + (size_t)target[i]], 1e-5);
     }
-    longest_match(g, node, id, starts, order, n);
+    longest_match(t, g, node, id, order, n);
     size_t length = 1;
     while (length < n && !starts[length]) length++;
     state = -1;

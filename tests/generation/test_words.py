@@ -104,8 +104,9 @@ def test_threads_do_not_disturb_one_another() -> None:
 def test_next_tokens_with_a_prefix() -> None:
     lm = trained("word")
     every = dict(lm.next_tokens("I love", 99))
-    assert lm.next_tokens("I love", 2, prefix="y") == pytest.approx(
-        sorted(((w, p) for w, p in every.items() if w.startswith("y")), key=lambda item: -item[1])[:2])
+    best = sorted(((w, p) for w, p in every.items() if w.startswith("y")), key=lambda item: -item[1])[:2]
+    found = lm.next_tokens("I love", 2, prefix="y")
+    assert [word for word, _ in found] == [word for word, _ in best] and dict(found) == pytest.approx(dict(best))
     assert lm.next_tokens("I love", 2, prefix="q") == []
 
 
@@ -115,7 +116,8 @@ def test_continuations(unit: Any) -> None:
     found = lm.complete("I lo", n=2, words=2)
     assert len(found) == 2 and found[0][0].startswith("ve ") and found[0][1] >= found[1][1]
     assert {text for text, _ in lm.complete("I love", n=4, words=2)} >= {" you", " yams"}
-    assert lm.complete("I ", n=1, words=1) == [("love", pytest.approx(1, abs=0.1))] or unit == "piece"
+    ((word, p),) = lm.complete("I ", n=1, words=1)
+    assert word == "love" and p == pytest.approx(1, abs=0.1)
 
 
 def test_messages() -> None:

@@ -80,7 +80,7 @@ def read_parts(source: Any, documents: str = "file", unit: str = "word", **optio
 def _parts(source: Any, documents: str, unit: str, reading: Reading) -> Iterator[Part]:
     form, extent = reading.form(unit), reading.extent
     found = _texts(source, unit, reading)
-    together = unit == "word" and form is None and documents != "blank-line"
+    together = unit == "word" and form is None and documents != "blank-line" and extent is None
     for part in _together(found, documents, unit, reading) if together else (
             part for text in found for part in _parts_of(text, documents, unit, reading)):
         if extent is not None and not extent.takes(len(part.text)):
