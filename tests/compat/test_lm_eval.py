@@ -28,11 +28,12 @@ def test_what_the_harness_asks(unit: Any) -> None:
     assert good == pytest.approx(-lm.score(" sleep", context="the cats", end=False).total_nats)
     assert model.loglikelihood([asked("", "the cat")])[0][0] == pytest.approx(
         model.loglikelihood_rolling([asked("the cat")])[0])
-    assert model.generate_until([asked("the dog", {"until": ["\n"], "max_gen_toks": 20})])[0].strip().startswith("run")
+    (written,) = model.generate_until([asked("the dogs ", {"until": ["\n"], "max_gen_toks": 20})])
+    assert written.strip() == "run"
 
 
 def test_a_task_of_our_own(tmp_path: Path) -> None:
-    lm = fastlm.train([TEXT], "char", documents="line", model="kneser-ney")
+    lm = fastlm.train([TEXT], "word", documents="line", model="kneser-ney")
     (tmp_path / "q.jsonl").write_text("".join(json.dumps({"q": q, "a": ["runs", "run"], "label": n}) + "\n"
                                               for q, n in (("the dog", 0), ("the dogs", 1)) * 5))
     (tmp_path / "agreement.yaml").write_text(
@@ -40,6 +41,6 @@ def test_a_task_of_our_own(tmp_path: Path) -> None:
         f"    test: {tmp_path / 'q.jsonl'}\ntest_split: test\noutput_type: multiple_choice\n"
         'doc_to_text: "{{q}}"\ndoc_to_choice: "{{a}}"\ndoc_to_target: label\n'
         "metric_list:\n  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n")
-    manager = lm_eval.tasks.TaskManager(include_path=str(tmp_path), include_defaults=False)
+    manager = pytest.importorskip("lm_eval.tasks").TaskManager(include_path=str(tmp_path), include_defaults=False)
     found = lm_eval.simple_evaluate(model=FastlmLM(lm), tasks=["agreement"], task_manager=manager, bootstrap_iters=0)
     assert found["results"]["agreement"]["acc,none"] == 1.0
