@@ -102,7 +102,8 @@ def _colour(word: WordDifference) -> tuple[tuple[int, int, int], float]:
 
 
 def _key(colour: tuple[int, int, int], text: str) -> str:
-    return f'<span style="background:rgba{(*colour, 0.45)};padding:.1em .45em;border-radius:3px">{text}</span>'
+    return (f'<span style="background:rgba{(*colour, 0.45)};color:var(--ink);padding:.1em .45em;border-radius:3px">'
+            f"{text}</span>")
 
 
 def _span(word: WordDifference) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 from fastlm import _core
 from fastlm.batch import State
-from fastlm.generation.held import Held
 from fastlm.models.base import PrefixModel
 
 Array = np.ndarray
@@ -52,13 +51,12 @@ class Sampler:
     """Draws the tokens of one sequence, one after another.
 
     rng: whose next number decides each; vocab_size: V. banned (n,): ids that are never drawn; allowed: which may be,
-    None for all; held: what is drawn must first go on with. read: the ids before the first one, of which repetitions
-    are told.
+    None for all. read: the ids before the first one, of which repetitions are told.
     """
 
     def __init__(self, sampling: Sampling, rng: np.random.Generator, vocab_size: int, banned: Array | None = None,
-                 allowed: Mask | None = None, held: Held | None = None, read: Sequence[int] = ()) -> None:
-        self._sampling, self._rng, self._allowed, self._held = sampling, rng, allowed, held
+                 allowed: Mask | None = None, read: Sequence[int] = ()) -> None:
+        self._sampling, self._rng, self._allowed = sampling, rng, allowed
         self._banned = np.zeros(0, np.int64) if banned is None else banned
         self._p, self._order = np.empty(vocab_size, np.float64), np.empty(vocab_size, np.int32)
         self._logits = np.empty(vocab_size, np.float32)
@@ -80,14 +78,10 @@ class Sampler:
         if self._allowed is not None:
             mask = self._allowed(self.drawn) if callable(self._allowed) else self._allowed
             out[~self._checked(mask)] = -np.inf
-        if self._held is not None:
-            self._held.hold(out)
         if sampling.min_p > 0 and sampling.temperature > 0:
             out[out < out.max() + sampling.temperature * np.log(sampling.min_p)] = -np.inf
         drawn = int(_core.sample(out, sampling.temperature, self._top_k, sampling.top_p, self._rng.random(), self._p,
                                  self._order))
-        if self._held is not None:
-            self._held.drawn(drawn)
         self.drawn.append(drawn)
         self._remember(drawn)
         return drawn

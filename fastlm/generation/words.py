@@ -11,8 +11,8 @@ from itertools import count
 
 import numpy as np
 
+from fastlm.generation.held import Names, ways
 from fastlm.prefix_state import PrefixState
-from fastlm.text.tokens import TOKENIZER
 from fastlm.text.vocabulary import Vocabulary
 
 Array = np.ndarray
@@ -20,7 +20,6 @@ _BESIDE_LETTERS = "'\u2019-_"   # characters of words beside letters and digits;
 _WIDTH = 12          # continuations of the beginning of a word that are looked at, for each word wanted at least
 _EXPANSIONS = 24     # beginnings of words that are gone on with, for each word wanted, at most; an assumption
 _LONGEST = 64        # bytes of a word; an assumption
-_NEGLIGIBLE = 1e-3   # share of the likeliest way to write what was typed, below which others are left out
 
 
 @dataclass(order=True)
@@ -42,32 +41,23 @@ class WordSearch:
     A word of characters, bytes or pieces is a run of letters, digits, apostrophes and hyphens; of words it is what
     stands between blanks, as the vocabulary has it.
 
-    >>> search = WordSearch(lm.vocabulary)                     # doctest: +SKIP
+    >>> search = WordSearch(lm.vocabulary, Names(lm.vocabulary))                     # doctest: +SKIP
     >>> search.next_words(state, "th", 3)                      # doctest: +SKIP
     [('the', 0.7), ('this', 0.1), ('that', 0.1)]
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-        special = {vocabulary.unknown, vocabulary.end_of_document}
-        written = _written(vocabulary) if vocabulary.unit == TOKENIZER else vocabulary.tokens
-        self._names = [b"" if id in special else (name or "").encode("utf-8", "surrogateescape")
-                       for id, name in enumerate(written)]
+    def __init__(self, vocabulary: Vocabulary, names: Names) -> None:
+        self.vocabulary, self._names = vocabulary, names
 
     @cached_property
     def _heads(self) -> list[bytes]:
         """The bytes at the beginning of each token that may belong to a word which has begun."""
-        return [_head(name) for name in self._names]
+        return [_head(name) for name in self._names.all]
 
     @cached_property
     def _ends(self) -> Array:
         """Which tokens (V,) bool cannot go on with a word."""
         return np.array([not head for head in self._heads])
-
-    @cached_property
-    def _sorted(self) -> tuple[list[bytes], list[int]]:
-        order = sorted(range(len(self._names)), key=self._names.__getitem__)
-        return [self._names[id] for id in order], order
 
     def next_words(self, state: PrefixState, typed: str, k: int, gap: bool = False) -> list[tuple[str, float]]:
         """Return the k likeliest words that begin with what was typed, and p of each given that.
@@ -95,7 +85,7 @@ class WordSearch:
     def _of_words(self, state: PrefixState, typed: str, k: int) -> list[tuple[str, float, PrefixState]]:
         log_p = state.log_probabilities()
         begin = typed.encode("utf-8", "surrogateescape")
-        names, order = self._sorted
+        names, order = self._names.sorted
         first = bisect_left(names, begin)
         last = bisect_left(names, begin + b"\xff" * 8) if begin else len(names)
         fit = np.array([id for id, name in zip(order[first:last], names[first:last], strict=True)
@@ -109,25 +99,10 @@ class WordSearch:
 
     def _begun(self, state: PrefixState, typed: str, gap: bool) -> list[_Beginning]:
         """Return the ways to write what was typed, which together have the probability 1."""
-        written = typed.encode("utf-8", "surrogateescape")
-        target, numbers = (b" " if gap else b"") + written, count(1)
-        ways, done = [_Beginning(0.0, 0, b"", False, state)], []
-        while ways:
-            way = ways.pop()
-            if way.text.startswith(target):
-                done.append(way)
-                continue
-            assert way.state is not None
-            log_p = way.state.log_probabilities()
-            for id in self._fitting(target[len(way.text):]):
-                more = _Beginning(way.nats - float(log_p[id]), next(numbers), way.text + self._names[id])
-                if not done or more.nats < min(other.nats for other in done) - np.log(_NEGLIGIBLE):
-                    if more.text.startswith(target):
-                        more.state, more.id = way.state, id     # read only if it turns out to be likely
-                    else:
-                        more.state = _after(way.state, id)
-                    (done if more.text.startswith(target) else ways).append(more)
-        return self._whole(done, len(target) - len(written))
+        blank = b" " if gap else b""
+        found = ways(state, self._names, blank + typed.encode("utf-8", "surrogateescape"))
+        return self._whole([_Beginning(way.nats, number, way.text, False, way.state, way.ids[-1] if way.ids else None)
+                            for number, way in enumerate(found)], len(blank))
 
     def _whole(self, ways: list[_Beginning], blank: int) -> list[_Beginning]:
         """Return ways whose probabilities sum to one, without the blank before the word; those that go on beyond a word
@@ -141,20 +116,6 @@ class WordSearch:
             head = _head(text)
             way.ended, way.text = len(head) < len(text), head
         return ways
-
-    def _fitting(self, rest: bytes) -> Iterator[int]:
-        """Yield the tokens that begin with the rest, or with which it begins."""
-        names, order = self._sorted
-        if not rest:
-            return
-        for n in range(1, len(rest)):
-            at = bisect_left(names, rest[:n])
-            if at < len(names) and names[at] == rest[:n]:
-                yield order[at]
-        first = bisect_left(names, rest)
-        while first < len(names) and names[first].startswith(rest):
-            yield order[first]
-            first += 1
 
     def _ended(self, ways: list[_Beginning], k: int) -> Iterator[_Beginning]:
         """Yield words that begin in one of some ways, the likeliest first."""
@@ -180,7 +141,7 @@ class WordSearch:
             some = min(len(log_p), _WIDTH + k)
             for id in np.argpartition(-log_p, some - 1)[:some].tolist():
                 if log_p[id] > -np.inf:
-                    name, head = self._names[id], self._heads[id]
+                    name, head = self._names.all[id], self._heads[id]
                     heapq.heappush(heap, _Beginning(best.nats - float(log_p[id]), next(numbers), best.text + head,
                                                     len(head) < len(name), state, id))
 
@@ -197,13 +158,6 @@ def continuations(search: WordSearch, state: PrefixState, typed: str, gap: bool,
             break
         beam = sorted(longer, key=lambda way: -way[0])
     return [(text, p) for p, text, _ in beam[:n]]
-
-
-def _written(vocabulary: Vocabulary) -> list[str]:
-    """Return how a user's tokenizer writes each of its tokens within a text, after its most frequent one."""
-    first = int(np.argmax(vocabulary.counts))
-    before = vocabulary.decode([first])
-    return [vocabulary.decode([first, id]).removeprefix(before) for id in range(len(vocabulary))]
 
 
 def _after(state: PrefixState, id: int) -> PrefixState:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self
 
+from fastlm.generation.held import Names
 from fastlm.language_model.parts import Parts
 from fastlm.models.cache import CACHES, CacheModel
 from fastlm.prefix_state import PrefixState
@@ -36,6 +38,11 @@ class Adapting(Parts):
         if adapt:
             return self.adapting().start()
         return PrefixState(self.model, self.vocabulary)
+
+    @cached_property
+    def _names(self) -> Names:
+        """How tokens are written, and which fit the rest of a text."""
+        return Names(self.vocabulary)
 
     def adapting(self) -> Self:
         """Return a language model that learns from each document as it reads it: the one that ``adapt=True`` uses.

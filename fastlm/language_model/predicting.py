@@ -137,11 +137,12 @@ class Predicting(Adapting):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled and copied: not what has been read last, nor the table of words."""
-        return {name: value for name, value in vars(self).items() if name != "_words"} | {"_last_read": ("", None)}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_words", "_names")}
+        return kept | {"_last_read": ("", None)}
 
     @cached_property
     def _words(self) -> WordSearch:
-        return WordSearch(self.vocabulary)
+        return WordSearch(self.vocabulary, self._names)
 
     def _before_word(self, context: str) -> tuple[PrefixState, bool]:
         """Return the state after a context whose last word is whole, and whether a blank is still to come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,8 @@ class Writing(Adapting):
             return self.adapting().generate(prompt, max_tokens, temperature, top_k, top_p, seed, False, min_p,
                                             repetition_penalty, stop, allowed, documents)
         sampling = self._sampling(max_tokens, temperature, top_k, top_p, min_p, repetition_penalty)
-        state, sampler, held = self._sampler(prompt, sampling, np.random.default_rng(seed), allowed)
-        ids = sample_ids(self.model, state.state, state.logits, sampler, self._end(), self.boundary)
+        state, sampler, held, again = self._sampler(prompt, sampling, np.random.default_rng(seed), allowed)
+        ids = chain(again, sample_ids(self.model, state.state, state.logits, sampler, self._end(), self.boundary))
         return self._text_of(ids, prompt, max_tokens, held, stop, documents)
 
     def generate_batch(self, prompts: Iterable[str], max_tokens: int = 100, temperature: float = 0.8, top_k: int = 40,
@@ -127,11 +128,11 @@ class Writing(Adapting):
 
         def ended(s: int, id: int) -> bool:
             return most is not None and id == self._end() and begun[s][1].drawn.count(id) >= most
-        sample_together(self.model, [state.state for state, _, _ in begun],
-                        np.stack([state.logits for state, _, _ in begun]), [sampler for _, sampler, _ in begun],
-                        max_tokens + max(held for _, _, held in begun), ended, self._end(), self.boundary)
-        return ["".join(self._text_of(iter(sampler.drawn), prompt, max_tokens, held, stop, documents))
-                for prompt, (_, sampler, held) in zip(listed, begun, strict=True)]
+        sample_together(self.model, [state.state for state, *_ in begun],
+                        np.stack([state.logits for state, *_ in begun]), [sampler for _, sampler, *_ in begun],
+                        max_tokens, ended, self._end(), self.boundary)
+        return ["".join(self._text_of(chain(again, sampler.drawn), prompt, max_tokens, held, stop, documents))
+                for prompt, (_, sampler, held, again) in zip(listed, begun, strict=True)]
 
     def _sampling(self, max_tokens: int, temperature: float, top_k: int, top_p: float, min_p: float,
                   repetition_penalty: float) -> Sampling:
@@ -140,19 +141,23 @@ class Writing(Adapting):
         return Sampling(temperature, top_k, top_p, min_p, repetition_penalty, REPEATED.get(self.vocabulary.unit, 3))
 
     def _sampler(self, prompt: str, sampling: Sampling, rng: np.random.Generator,
-                 allowed: Any) -> tuple[PrefixState, Sampler, int]:
-        """Return the state after a prompt, what draws its continuation, and how many bytes of it are drawn anew."""
-        vocabulary, state, held = self.vocabulary, self.start(), None
-        read = vocabulary.read(prompt)
-        if vocabulary.unit == "piece" and len(read):
-            held = Held(vocabulary, read)
-            read = held.ids
+                 allowed: Any) -> tuple[PrefixState, Sampler, int, tuple[int, ...]]:
+        """Return the state from which a prompt is gone on with, what draws its continuation, how many bytes of the
+        prompt are drawn anew, since it may stop within a word, and the ids that write these."""
+        vocabulary, state, size = self.vocabulary, self.start(), 0
+        read, again = vocabulary.read(prompt), tuple[int, ...]()
+        held = Held(vocabulary, read) if vocabulary.unit == "piece" and len(read) else None
+        if held is not None:
+            read, size = held.ids, len(held.rest)
         if len(read):
             state.advance_ids(read)
+        if held is not None:
+            way = held.draw(state, self._names, sampling.temperature, rng.random())
+            state, again = way.after(), way.ids
         missing = [i for i, token in enumerate(vocabulary.tokens) if token is None]
         banned = np.array([*missing, *([] if vocabulary.unknown is None else [vocabulary.unknown])], np.int64)
-        sampler = Sampler(sampling, rng, len(vocabulary), banned, self._mask(allowed), held, read.tolist())
-        return state, sampler, len(held.rest) if held else 0
+        sampler = Sampler(sampling, rng, len(vocabulary), banned, self._mask(allowed), [*read.tolist(), *again])
+        return state, sampler, size, again
 
     def _mask(self, allowed: Any) -> Any:
         if allowed is None or callable(allowed) or isinstance(allowed, np.ndarray):

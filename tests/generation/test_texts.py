@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastlm
+from fastlm.generation.held import Names, ways
 from fastlm.generation.texts import until
 
 
@@ -98,3 +99,34 @@ def test_repetitions_of_a_trained_model() -> None:
     loop = "".join(lm.generate("round", max_tokens=300, temperature=0))
     other = "".join(lm.generate("round", max_tokens=300, temperature=0, repetition_penalty=4.0))
     assert loop.count(loop[-25:]) > 5 > other.count(other[-25:])
+
+
+def test_a_prompt_that_is_whole_is_not_cut_at_the_likeliest_beginning() -> None:
+    """After "the" " dog" is as likely as " dogs", but not with "s" behind it."""
+    lm = fastlm.train(["the cat sleeps\nthe cats sleep\nthe dog runs\nthe dogs run\n" * 40], "piece",
+                      documents="line", model="kneser-ney")
+    assert {" dog", " dogs"} <= set(lm.vocabulary.tokens)
+    assert "".join(lm.generate("the dogs", 9, temperature=0)) == " run"
+    assert lm.generate_batch(["the dogs", "the cat", "the ca"], 9, temperature=0) == [" run", " sleeps", "t sleeps"]
+    drawn = {"".join(lm.generate("the do", 1, seed=seed)) for seed in range(20)}
+    assert drawn == {"g", "gs"}
+
+
+def test_ways_to_write_a_text_by_hand() -> None:
+    lm = fastlm.train(["ab abc b c\n" * 30], "piece", model="kneser-ney")
+    names, state = Names(lm.vocabulary), lm.start()
+    found = {way.text: way for way in ways(state, names, b"ab")}
+    for way in found.values():
+        ids = np.array(way.ids, np.int32)
+        given = np.concatenate([np.array([lm.boundary], np.int32), ids[:-1]])
+        assert way.nats == pytest.approx(lm.model.score(given, ids).sum(), rel=1e-4)
+        assert way.text.startswith(b"ab") and b"".join(names.all[id] for id in way.ids) == way.text
+        assert way.after() == lm_after(lm, ids)
+    assert [way.ids for way in ways(state, names, b"")] == [()]
+
+
+def lm_after(lm: fastlm.LanguageModel, ids: np.ndarray) -> Any:
+    state = lm.start()
+    for id in ids.tolist():
+        state.advance(id)
+    return state
