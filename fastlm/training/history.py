@@ -139,7 +139,7 @@ class History:
         """Draw the held-out perplexity of the evaluations against the seconds, by matplotlib; return its axes.
 
         axes: matplotlib's, to draw several runs in one picture; None for new ones. label: of the curve. Raises
-        ValueError where nothing was evaluated on held-out text, and ImportError where matplotlib is not installed.
+        ValueError where nothing was evaluated on held-out text, or matplotlib, which draws the axes, is not installed.
 
         >>> lm.history.plot().figure.savefig("curve.png")    # doctest: +SKIP
         """
@@ -148,8 +148,10 @@ class History:
         if not points:
             raise ValueError("the run has no evaluation on held-out text, so there is nothing to draw")
         if axes is None:
-            from matplotlib.figure import Figure  # here, since few need it; no window is opened
-
+            try:
+                from matplotlib.figure import Figure  # here, since few need it; no window is opened
+            except ImportError:
+                raise ValueError('drawing a curve needs matplotlib: pip install "fastlm[plot]"') from None
             axes = Figure(figsize=(7, 4.2), layout="constrained").subplots()
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label or None)
         axes.set_xlabel("seconds")
